@@ -1,0 +1,91 @@
+"""Random weights and inputs that two frameworks can draw alike without storing them.
+
+A golden file holds a network's outputs only. Its weights are functions of each parameter's name and shape, so the PyTorch
+re-creation and the test of the Keras network both call `draw` and get the same numbers. Names are
+`<network>/<Keras layer name>/<Keras variable name>` and shapes are Keras's, e.g. `compnet/conv_in/kernel`, [h, w, in, out].
+"""
+
+import math
+import zlib
+
+import numpy as np
+
+LABELS = 151
+"""Ids in a label map (0 = void, 1..150), and the input channels of every dense conv over its one-hot form."""
+
+
+def _generator(name: str) -> np.random.Generator:
+    return np.random.default_rng(zlib.crc32(name.encode()))
+
+
+def draw(name: str, shape: tuple[int, ...], gain: float = math.sqrt(2.0)) -> np.ndarray:
+    """Draws one parameter.
+
+    Args:
+        name: full name; the part after the last slash decides the distribution, the whole of it the seed.
+        shape: Keras's shape of the variable.
+        gain: of kernels; the default keeps the variance through ReLU layers. For `gamma` it is ignored.
+
+    Returns:
+        float32 array. `kernel`: N(0, gain / sqrt(fan in)), where a kernel over one-hot labels (151 inputs, of which one
+        is on) has the fan in of one input. `gamma`: 1 + N(0, 0.1). `moving_variance`: uniform in [0.5, 1.5]. `bias`,
+        `beta` and `moving_mean`: N(0, 0.1).
+
+    Raises:
+        KeyError: for a variable of another kind.
+    """
+    kind = name.rsplit("/", 1)[-1]
+    rng = _generator(name)
+    if kind == "kernel":
+        fan_in = math.prod(shape[:-1])
+        if shape[-2] == LABELS:
+            fan_in //= LABELS
+        values = rng.standard_normal(shape) * gain / math.sqrt(fan_in)
+    elif kind == "gamma":
+        values = 1.0 + 0.1 * rng.standard_normal(shape)
+    elif kind == "moving_variance":
+        values = rng.uniform(0.5, 1.5, shape)
+    elif kind in ("bias", "beta", "moving_mean"):
+        values = 0.1 * rng.standard_normal(shape)
+    else:
+        raise KeyError(f"no distribution for {name!r}")
+    return values.astype(np.float32)
+
+
+def draw_image(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Draws an image or another real-valued input: float32, uniform in [-1, 1]."""
+    return _generator(name).uniform(-1.0, 1.0, shape).astype(np.float32)
+
+
+def draw_label_map(name: str, shape: tuple[int, int, int]) -> np.ndarray:
+    """Draws a label map [B, H, W], int32 in 0..150: 8x8 blocks of one label, every fourth pixel a random label instead.
+
+    Both kinds of window occur: those that see a single label and those that see many.
+    """
+    rng = _generator(name)
+    batch, height, width = shape
+    blocks = rng.integers(0, LABELS, (batch, -(-height // 8), -(-width // 8)))
+    smooth = blocks.repeat(8, axis=1).repeat(8, axis=2)[:, :height, :width]
+    smooth[:, :, : width // 2] = blocks[:, :1, :1]
+    noise = rng.integers(0, LABELS, shape)
+    noisy = rng.random(shape) < 0.25
+    noisy[:, : height // 2] = False
+    return np.where(noisy, noise, smooth).astype(np.int32)
+
+
+def assign(model, network: str, gains: dict[str, float] | None = None) -> None:
+    """Sets every variable of a Keras model to its drawn value.
+
+    Args:
+        model: a `keras.Model` whose layers are named.
+        network: the first part of every name, e.g. "compnet".
+        gains: layer name -> gain, for the kernels that do not use the default.
+
+    Raises:
+        KeyError: for a variable of a kind that `draw` does not know.
+    """
+    for layer in model.layers:
+        for variable in layer.weights:
+            name = f"{network}/{layer.name}/{variable.name}"
+            gain = (gains or {}).get(layer.name, math.sqrt(2.0))
+            variable.assign(draw(name, tuple(variable.shape), gain))
