@@ -1,0 +1,78 @@
+"""CompNet: from the picture and its label map to the compact image."""
+
+import keras
+from keras import ops
+
+from smapcomp.models.layers import (
+    LabelConv2D,
+    LabelStride,
+    SpaceToDepth,
+    conv,
+    norm_relu,
+)
+
+SCALE = 8
+"""Side of the block of pixels that one pixel of the compact image stands for."""
+
+
+def build_compnet(variant: str) -> keras.Model:
+    """Builds the network that makes the compact image.
+
+    Args:
+        variant: "paper" (SPEC section 2; 2,107,459 parameters) or "lite".
+
+    Returns:
+        Model of `[image, label_map]`, float `[batch, height, width, 3]` in [-1, 1] and int
+        `[batch, height, width]` of 0..150, to float `[batch, height/8, width/8, 3]` in [-1, 1],
+        not yet quantised. Height and width are multiples of 8, at least 16.
+
+    Raises:
+        ValueError: The variant is unknown.
+    """
+    builders = {"paper": _paper, "lite": _lite}
+    if variant not in builders:
+        raise ValueError(f"variant {variant!r} is unknown; allowed: {', '.join(builders)}")
+    image = keras.Input((None, None, 3), name="image")
+    label_map = keras.Input((None, None), dtype="int32", name="label_map")
+    outputs = builders[variant](image, label_map)
+    return keras.Model([image, label_map], outputs, name=f"compnet_{variant}")
+
+
+def _paper(image, label_map):
+    x = conv(image, 64, 7, pad="reflect", name="conv0")
+    x = x + LabelConv2D(64, 7, padding="reflect", initializer=_normal(), name="labels0")(label_map)
+    x = norm_relu(x, name="conv0")
+    for i, filters in enumerate((128, 256, 512), 1):
+        x = conv(x, filters, 3, strides=2, name=f"conv{i}")
+        x = norm_relu(x, name=f"conv{i}")
+    x = conv(x, 3, 7, pad="reflect", name="conv4")
+    return keras.layers.Activation("tanh", name="tanh")(x)
+
+
+def _lite(image, label_map):
+    """Mean of each block plus a learned correction; no normalisation (decided here).
+
+    The mean alone is a good compact image, so the network starts from it (its last layer is zero
+    at the start) and only learns what makes it cheaper to code or easier to predict from.
+    """
+    mean = keras.layers.AveragePooling2D(SCALE, name="mean")(image)
+    x = SpaceToDepth(2, name="blocks")(image)
+    for i, filters in enumerate((32, 64), 1):
+        x = conv(x, filters, 3, strides=2, name=f"conv{i}")
+        x = keras.layers.ReLU(name=f"conv{i}_relu")(x)
+    labels = LabelStride(SCALE, name="label_grid")(label_map)
+    x = conv(x, 64, 3, name="conv3")
+    x = x + LabelConv2D(64, 1, initializer=_normal(), name="labels3")(labels)
+    x = keras.layers.ReLU(name="conv3_relu")(x)
+    for i in range(2):
+        y = conv(x, 64, 3, name=f"block{i}_conv1")
+        y = keras.layers.ReLU(name=f"block{i}_relu")(y)
+        x = x + conv(y, 64, 3, name=f"block{i}_conv2")
+    correction = keras.layers.Conv2D(
+        3, 3, padding="same", kernel_initializer="zeros", name="correction"
+    )(x)
+    return ops.clip(mean + correction, -1.0, 1.0)
+
+
+def _normal():
+    return keras.initializers.RandomNormal(stddev=0.02)
