@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
+from smapcomp.models.label_conv import LabelConv2D
 from smapcomp.models.layers import (
-    LabelConv2D,
     LabelStride,
     SpaceToDepth,
     conv,

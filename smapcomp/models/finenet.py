@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import keras
 
+from smapcomp.models.label_conv import LabelConv2D
 from smapcomp.models.layers import (
     DepthToSpace,
-    LabelConv2D,
+    InstanceNormalization,
     LabelStride,
     SpaceToDepth,
-    InstanceNormalization,
     conv,
     conv_transpose,
     norm_relu,

@@ -1,0 +1,83 @@
+"""Features of VGG-16 and VGG-19 for the perceptual loss."""
+
+import zipfile
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+_VGG16_CONVS = (2, 2, 3, 3, 1)
+_VGG19_CONVS = (2, 2, 4, 4, 1)
+_FILTERS = (64, 128, 256, 512, 512)
+
+_MEAN_BGR = (103.939, 116.779, 123.68)
+"""Of ImageNet's pixels, as the published weights expect it to be subtracted."""
+
+_PIXEL_STD = 0.225 * 255
+"""Of ImageNet's pixels."""
+
+
+def build_vgg19_features(weights_path: str | None = None) -> keras.Model:
+    """Builds VGG-19 up to relu5_1, the network of the papers' perceptual loss.
+
+    The published Keras weights take pixels of 0..255, whereas the papers' loss weights (SPEC
+    section 3) were chosen for a network that takes pixels of unit variance. VGG is homogeneous,
+    so the features are divided by the standard deviation of ImageNet's pixels, 57.375, to have
+    the magnitude that those loss weights expect (decided here).
+
+    Args:
+        weights_path: Weights of `keras.applications` ("notop", `.h5`), or `.npz` of arrays
+            `block1_conv1_kernel` (height, width, in, out), `block1_conv1_bias`, … of any float
+            type. None leaves the weights random.
+
+    Returns:
+        Model of an image, float `[batch, height, width, 3]`, RGB in [-1, 1], height and width at
+        least 16, to the list of relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1: float
+        `[batch, height / 2^k, width / 2^k, filters]`, k = 0..4, rounded down.
+
+    Raises:
+        ValueError: The file is not such a file or its arrays do not fit.
+        FileNotFoundError: There is no such file.
+    """
+    return _build("vgg19_features", _VGG19_CONVS, keras.applications.VGG19, weights_path)
+
+
+def build_vgg16_features(weights_path: str | None = None) -> keras.Model:
+    """Builds VGG-16 up to relu5_1; all else as `build_vgg19_features` says."""
+    return _build("vgg16_features", _VGG16_CONVS, keras.applications.VGG16, weights_path)
+
+
+def _build(name: str, convs: tuple[int, ...], application, weights_path: str | None):
+    image = keras.Input((None, None, 3), name="image")
+    x = ops.flip(image, axis=-1)
+    x = layers.Rescaling(127.5, [127.5 - mean for mean in _MEAN_BGR], name="pixels")(x)
+    outputs = []
+    for block, (filters, count) in enumerate(zip(_FILTERS, convs, strict=True), 1):
+        if block > 1:
+            x = layers.MaxPooling2D(2, name=f"block{block - 1}_pool")(x)
+        for i in range(1, count + 1):
+            x = layers.Conv2D(
+                filters, 3, padding="same", activation="relu", name=f"block{block}_conv{i}"
+            )(x)
+            if i == 1:
+                outputs.append(layers.Rescaling(1 / _PIXEL_STD, name=f"relu{block}_1")(x))
+    model = keras.Model(image, outputs, name=name)
+    if weights_path is not None:
+        _load(model, application, str(weights_path))
+    return model
+
+
+def _load(model: keras.Model, application, path: str) -> None:
+    convs = [layer for layer in model.layers if isinstance(layer, layers.Conv2D)]
+    if not path.endswith(".npz"):
+        source = application(include_top=False, weights=path)
+        for conv in convs:
+            conv.set_weights(source.get_layer(conv.name).get_weights())
+        return
+    try:
+        with np.load(path) as arrays:
+            for conv in convs:
+                names = (f"{conv.name}_kernel", f"{conv.name}_bias")
+                conv.set_weights([arrays[name].astype(np.float32) for name in names])
+    except (KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: not the weights of {model.name}: {error}") from error
