@@ -1,0 +1,176 @@
+"""What a reconstruction and a label map are measured by, in NumPy alone.
+
+`psnr` and `ms_ssim` take pictures as they are stored: uint8 [H, W, C], 0..255. The segmentation
+scores take a confusion matrix, so that they can be summed over pictures.
+"""
+
+import numpy as np
+
+MAX_VALUE = 255.0
+
+# Wang, Simoncelli, Bovik, "Multiscale structural similarity", 2003: weights of the five scales.
+MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+# Halved four times, rounding up, the smaller side must still hold the 11-tap window.
+MS_SSIM_MIN_SIDE = 161
+
+_WINDOW_TAPS = 11
+_WINDOW_SIGMA = 1.5
+_C1 = (0.01 * MAX_VALUE) ** 2
+_C2 = (0.03 * MAX_VALUE) ** 2
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    """Peak signal-to-noise ratio in dB, from the mean squared error over all samples.
+
+    Args:
+      a, b: uint8 [H, W, C] of one shape.
+
+    Returns:
+      10 log10(255² / MSE); infinity for equal pictures.
+
+    Raises:
+      ValueError: if the shapes differ or a dtype is not uint8.
+    """
+    _check_pictures(a, b)
+    difference = a.astype(np.int32) - b.astype(np.int32)
+    squared_error = np.mean(np.square(difference), dtype=np.float64)
+    if squared_error == 0:
+        return float("inf")
+    return float(10 * np.log10(MAX_VALUE**2 / squared_error))
+
+
+def ms_ssim(a: np.ndarray, b: np.ndarray) -> float | None:
+    """Multi-scale structural similarity, as `tf.image.ssim_multiscale` defines it.
+
+    Five scales, 11-tap Gaussian window with sigma 1.5, without padding; for each channel, then the
+    mean over the channels. In float64: TensorFlow's float32 lands up to 2e-4 too high above 0.995.
+
+    Args:
+      a, b: uint8 [H, W, C] of one shape.
+
+    Returns:
+      0..1, 1 for equal pictures. None if the smaller side is under `MS_SSIM_MIN_SIDE` pixels:
+      the fifth scale does not exist there, and a figure of fewer scales could not be compared.
+
+    Raises:
+      ValueError: if the shapes differ or a dtype is not uint8.
+    """
+    _check_pictures(a, b)
+    if min(a.shape[:2]) < MS_SSIM_MIN_SIDE:
+        return None
+    # Channel by channel, since the filtered planes take far more memory than the picture.
+    channels = range(a.shape[2])
+    return float(np.mean([_ms_ssim_plane(a[:, :, c], b[:, :, c]) for c in channels]))
+
+
+def bits_per_pixel(n_bytes: int, width: int, height: int) -> float:
+    """Bits of a file for each pixel (not for each sample) of the picture."""
+    return 8 * n_bytes / (width * height)
+
+
+def confusion_matrix(
+    truth: np.ndarray, predicted: np.ndarray, num_classes: int = 150
+) -> np.ndarray:
+    """Counts how often each class was taken for each; pixels whose true label is void are ignored.
+
+    Args:
+      truth, predicted: integers [H, W] (any shape, the same for both), 0 = void, 1..num_classes.
+
+    Returns:
+      int64 [num_classes + 1, num_classes + 1]: element [t, p] counts pixels of true label t that
+      were predicted p. Row 0 is zero; column 0 counts the pixels predicted void, which are wrong.
+
+    Raises:
+      ValueError: if the shapes differ or a label is outside 0..num_classes.
+    """
+    if truth.shape != predicted.shape:
+        raise ValueError(f"label maps of shapes {truth.shape} and {predicted.shape} differ")
+    size = num_classes + 1
+    for labels in (truth, predicted):
+        if labels.size and not 0 <= labels.min() <= labels.max() < size:
+            raise ValueError(f"labels {labels.min()}..{labels.max()}; 0..{num_classes} are allowed")
+    labelled = truth > 0
+    index = truth[labelled].astype(np.int64) * size + predicted[labelled]
+    return np.bincount(index, minlength=size * size).reshape(size, size)
+
+
+def pixel_accuracy(confusion: np.ndarray) -> float:
+    """Share of the labelled pixels whose label is right, 0..1; NaN when nothing is labelled."""
+    total = confusion.sum()
+    return float(np.trace(confusion) / total) if total else float("nan")
+
+
+def mean_iou(confusion: np.ndarray) -> float:
+    """Mean over classes of intersection over union, 0..1; NaN when nothing is labelled.
+
+    Classes that occur neither in the truth nor in the prediction have no union and are left out;
+    void is no class.
+    """
+    intersection = np.diag(confusion)[1:]
+    union = confusion.sum(axis=0)[1:] + confusion.sum(axis=1)[1:] - intersection
+    present = union > 0
+    return float(np.mean(intersection[present] / union[present])) if present.any() else float("nan")
+
+
+def _check_pictures(a: np.ndarray, b: np.ndarray) -> None:
+    for picture in (a, b):
+        if picture.dtype != np.uint8 or picture.ndim != 3:
+            raise ValueError(f"got {picture.dtype} {picture.shape}; uint8 [H, W, C] is required")
+    if a.shape != b.shape:
+        raise ValueError(f"pictures of shapes {a.shape} and {b.shape} differ")
+
+
+def _ms_ssim_plane(a: np.ndarray, b: np.ndarray) -> float:
+    """MS-SSIM of two planes, uint8 [H, W]."""
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    product = 1.0
+    for scale, weight in enumerate(MS_SSIM_WEIGHTS):
+        if scale:
+            x, y = _halve(x), _halve(y)
+        ssim, contrast_structure = _ssim(x, y)
+        last = scale == len(MS_SSIM_WEIGHTS) - 1
+        product *= max(ssim if last else contrast_structure, 0.0) ** weight
+    return product
+
+
+def _ssim(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Means over the plane of SSIM and of its contrast-structure factor."""
+    mean_x, mean_y = _blur(x), _blur(y)
+    mean_product = mean_x * mean_y
+    mean_squares = np.square(mean_x) + np.square(mean_y)
+    covariance = _blur(x * y) - mean_product
+    variances = _blur(np.square(x) + np.square(y)) - mean_squares
+    contrast_structure = (2 * covariance + _C2) / (variances + _C2)
+    ssim = (2 * mean_product + _C1) / (mean_squares + _C1) * contrast_structure
+    return float(ssim.mean()), float(contrast_structure.mean())
+
+
+def _window() -> np.ndarray:
+    """The Gaussian window, float64 [11], summing to 1."""
+    offsets = np.arange(_WINDOW_TAPS) - _WINDOW_TAPS // 2
+    window = np.exp(-(offsets**2) / (2 * _WINDOW_SIGMA**2))
+    return window / window.sum()
+
+
+def _blur(x: np.ndarray) -> np.ndarray:
+    """Filters [H, W] with the window along both sides, without padding: [H - 10, W - 10]."""
+    return _blur_rows(_blur_rows(x).T).T
+
+
+def _blur_rows(x: np.ndarray) -> np.ndarray:
+    window = _window()
+    length = len(x) - _WINDOW_TAPS + 1
+    middle = _WINDOW_TAPS // 2
+    blurred = window[middle] * x[middle : middle + length]
+    # The window is symmetric: one product serves two taps.
+    for tap in range(middle):
+        mirrored = _WINDOW_TAPS - 1 - tap
+        blurred += window[tap] * (x[tap : tap + length] + x[mirrored : mirrored + length])
+    return blurred
+
+
+def _halve(x: np.ndarray) -> np.ndarray:
+    """Means of 2x2 blocks of [H, W]; an odd last row or column counts twice."""
+    height, width = x.shape
+    x = np.pad(x, ((0, height % 2), (0, width % 2)), mode="symmetric")
+    return (x[::2, ::2] + x[1::2, ::2] + x[::2, 1::2] + x[1::2, 1::2]) / 4
