@@ -1,0 +1,89 @@
+"""Changes of one example, in-graph: image and label map always move together.
+
+An example is what `data.load` yields. Random transforms are functions of a seed, int32 or int64
+[2]: the same seed gives the same example. Use another seed for each transform.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+Example = dict[str, tf.Tensor]
+
+
+def resize256(example: Example, size: int = 256) -> Example:
+    """Resizes to [size, size]; the aspect is not kept (SPEC section 3).
+
+    The image with antialiased bicubic interpolation as Pillow's, the label map by the nearest
+    label.
+    """
+    # Columns first and 8 bit in between, as Pillow does it.
+    image = _resize_bicubic(example["image"], [tf.shape(example["image"])[0], size])
+    out = example | {"image": _resize_bicubic(image, [size, size])}
+    if "label_map" in example:
+        out["label_map"] = tf.image.resize(
+            example["label_map"][..., None], [size, size], "nearest"
+        )[..., 0]
+    return out
+
+
+def random_crop(example: Example, size: int, seed: tf.Tensor) -> Example:
+    """A [size, size] window at native resolution, all places equally likely.
+
+    A picture smaller than the window is continued by its mirror image, and so are its labels.
+    """
+    height, width = _size(example)
+    draw = tf.random.stateless_uniform([2], seed)
+    return _window(example, size, _scaled(draw[0], height - size), _scaled(draw[1], width - size))
+
+
+def center_crop(example: Example, size: int) -> Example:
+    """The [size, size] window in the middle; small pictures are continued as by `random_crop`."""
+    height, width = _size(example)
+    top, left = tf.maximum(height - size, 0) // 2, tf.maximum(width - size, 0) // 2
+    return _window(example, size, top, left)
+
+
+def random_flip(example: Example, seed: tf.Tensor) -> Example:
+    """Mirrors left and right in half of the cases."""
+    flip = tf.random.stateless_uniform([], seed) < 0.5
+    out = dict(example)
+    for key in ("image", "label_map"):
+        if key in example:
+            out[key] = tf.cond(
+                flip, lambda x=example[key]: tf.reverse(x, [1]), lambda x=example[key]: x
+            )
+    return out
+
+
+def _resize_bicubic(image: tf.Tensor, shape: list) -> tf.Tensor:
+    resized = tf.image.resize(image, shape, "bicubic", antialias=True)
+    return tf.saturate_cast(tf.round(resized), tf.uint8)
+
+
+def _size(example: Example) -> tuple[tf.Tensor, tf.Tensor]:
+    shape = tf.shape(example["image"])
+    return shape[0], shape[1]
+
+
+def _scaled(draw: tf.Tensor, margin: tf.Tensor) -> tf.Tensor:
+    """int32 in 0..margin from a draw in [0, 1); 0 for a negative margin."""
+    places = tf.cast(tf.maximum(margin, 0) + 1, tf.float32)
+    return tf.cast(draw * places, tf.int32)
+
+
+def _mirror(indices: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
+    """Indices past the end of an axis, reflected back: ..., n-2, n-1, n-1, n-2, ..., 0, 0, 1."""
+    folded = indices % (2 * length)
+    return tf.minimum(folded, 2 * length - 1 - folded)
+
+
+def _window(example: Example, size: int, top: tf.Tensor, left: tf.Tensor) -> Example:
+    height, width = _size(example)
+    rows = _mirror(top + tf.range(size), height)
+    columns = _mirror(left + tf.range(size), width)
+    out = dict(example)
+    for key in ("image", "label_map"):
+        if key in example:
+            out[key] = tf.gather(tf.gather(example[key], rows, axis=0), columns, axis=1)
+    return out

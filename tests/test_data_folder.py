@@ -1,0 +1,171 @@
+"""Pictures and annotations out of folders, and what a user is told about broken ones."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import data
+
+
+def _write(path, array, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path, **options)
+
+
+def _picture(seed, height=16, width=24):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def _labels(seed, height=16, width=24):
+    return np.random.default_rng(seed).integers(0, 151, (height, width), dtype=np.uint8)
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Three pairs of different sizes, `c` as JPEG."""
+    for seed, (name, width) in enumerate([("b.png", 24), ("a.png", 8), ("c.jpg", 30)]):
+        _write(tmp_path / "images/training" / name, _picture(seed, 16, width))
+        annotation = tmp_path / "annotations/training" / (name[0] + ".png")
+        _write(annotation, _labels(seed, 16, width))
+    return tmp_path
+
+
+def _read(root, **options):
+    with data.clear_errors():
+        return list(data.load(str(root), "training", **options).as_numpy_iterator())
+
+
+def _error(root, **options):
+    with pytest.raises(data.DataError) as caught:
+        _read(root, **options)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_pictures_and_labels_come_as_they_are_in_the_order_of_their_names(root):
+    examples = _read(root)
+    assert [e["name"] for e in examples] == [b"a", b"b", b"c"]
+    np.testing.assert_array_equal(examples[0]["image"], _picture(1, 16, 8))
+    np.testing.assert_array_equal(examples[1]["image"], _picture(0))
+    with Image.open(root / "images/training/c.jpg") as jpeg:
+        np.testing.assert_array_equal(examples[2]["image"], np.asarray(jpeg))
+    for example, seed in zip(examples, (1, 0, 2), strict=True):
+        labels = _labels(seed, 16, example["image"].shape[1])
+        np.testing.assert_array_equal(example["label_map"], labels)
+
+
+def test_dataset_states_its_types_and_shapes(root):
+    spec = data.load(str(root), "training").element_spec
+    assert (spec["image"].dtype, spec["image"].shape.as_list()) == ("uint8", [None, None, 3])
+    assert (spec["label_map"].dtype, spec["label_map"].shape.as_list()) == ("uint8", [None, None])
+    assert (spec["name"].dtype, spec["name"].shape.as_list()) == ("string", [])
+
+
+def test_a_folder_that_simply_holds_pictures_loads_without_labels(tmp_path):
+    _write(tmp_path / "x.png", _picture(1))
+    _write(tmp_path / "y.JPG", _picture(2), format="JPEG")
+    (tmp_path / "notes.txt").write_text("no picture")
+    with data.clear_errors():
+        examples = list(data.load(str(tmp_path), None, labels=False).as_numpy_iterator())
+    assert [sorted(e) for e in examples] == [["image", "name"]] * 2
+    assert [e["name"] for e in examples] == [b"x", b"y"]
+
+
+def test_annotations_are_not_opened_when_labels_are_not_asked_for(root):
+    for path in (root / "annotations/training").iterdir():
+        path.unlink()
+    assert [sorted(e) for e in _read(root, labels=False)] == [["image", "name"]] * 3
+
+
+def test_grey_and_transparent_pictures_become_rgb(root):
+    grey = _picture(5)[..., 0]
+    _write(root / "images/training/a.png", np.repeat(grey[:, :8, None], 4, axis=2))
+    _write(root / "images/training/b.png", grey)
+    examples = _read(root)
+    np.testing.assert_array_equal(examples[0]["image"], np.stack([grey[:, :8]] * 3, axis=-1))
+    np.testing.assert_array_equal(examples[1]["image"], np.stack([grey] * 3, axis=-1))
+
+
+def test_every_epoch_of_a_shuffled_stream_holds_each_picture_once_in_its_own_order(root):
+    for index in range(20):
+        _write(root / f"images/training/n{index:02}.png", _picture(index))
+        _write(root / f"annotations/training/n{index:02}.png", _labels(index))
+
+    def names(count, **options):
+        stream = data.load(str(root), "training", shuffle_seed=7, **options).take(count)
+        return [e["name"] for e in stream.as_numpy_iterator()]
+
+    order = names(69)
+    epochs = [order[i : i + 23] for i in (0, 23, 46)]
+    assert all(len(set(epoch)) == 23 for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2] != sorted(epochs[2])
+    assert names(10, start=30) == order[30:40]
+
+
+def test_folders_that_are_not_there_are_named(root, tmp_path):
+    assert _error(root / "nowhere") == f"{root}/nowhere: no such folder"
+    with pytest.raises(data.DataError, match=r"images/test: no such split, got \['training'\]"):
+        data.load(str(root), "test")
+    with pytest.raises(data.DataError, match=r"choose a split, one of \['training'\]"):
+        data.load(str(root), None)
+
+
+def test_folders_without_pictures_or_annotations_are_named(tmp_path):
+    (tmp_path / "images/training").mkdir(parents=True)
+    assert "images/training: holds no picture (.jpg, .jpeg, .png)" in _error(tmp_path)
+    _write(tmp_path / "images/training/a.png", _picture(1))
+    assert "annotations/training: no such folder" in _error(tmp_path)
+    with pytest.raises(data.DataError, match="has no images/ and annotations/"):
+        data.load(str(tmp_path / "images"), "training")
+    with pytest.raises(data.DataError, match="has no split 'training'"):
+        data.load(str(tmp_path / "images"), "training", labels=False)
+
+
+def test_a_picture_without_annotation_is_named(root):
+    (root / "annotations/training/b.png").unlink()
+    expected = "annotations/training/b.png: missing annotation (1 of 3 pictures have none)"
+    assert _error(root) == f"{root}/{expected}"
+
+
+def test_annotations_of_another_size_are_named(root):
+    _write(root / "annotations/training/b.png", _labels(1, 16, 23))
+    assert _error(root).endswith("b.png: labels are 23x16, the picture is 24x16")
+
+
+def test_labels_that_ade20k_does_not_have_are_named(root):
+    labels = _labels(1)
+    labels[3, 4] = 200
+    _write(root / "annotations/training/b.png", labels)
+    assert _error(root).endswith("b.png: has label 200, allowed are 0..150")
+
+
+@pytest.mark.parametrize("kind", ["palette", "16 bit", "colour"])
+def test_annotations_that_are_not_8_bit_grey_are_named(root, kind):
+    image = Image.fromarray(_labels(1))
+    if kind == "palette":
+        image.putpalette(bytes(range(256)) * 3)
+    else:
+        image = (
+            image.convert("RGB")
+            if kind == "colour"
+            else Image.fromarray(_labels(1).astype(np.uint16))
+        )
+    image.save(root / "annotations/training/b.png")
+    assert "b.png: labels must be an 8-bit grey PNG, got mode " in _error(root)
+
+
+def test_pictures_of_more_than_8_bits_are_named(root):
+    _write(root / "images/training/b.png", np.full((16, 24), 40000, np.uint16))
+    assert "b.png: has more than 8 bits a sample" in _error(root)
+
+
+@pytest.mark.parametrize("size", [0, 100, 1500])
+def test_broken_pictures_are_named(root, size):
+    jpeg = io.BytesIO()
+    Image.fromarray(_picture(3, 64, 64)).save(jpeg, "JPEG")
+    assert len(jpeg.getvalue()) > 1500
+    (root / "images/training/c.jpg").write_bytes(jpeg.getvalue()[:size])
+    assert "c.jpg: cannot be read as a picture: " in _error(root)

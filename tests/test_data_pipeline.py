@@ -1,0 +1,154 @@
+"""Transforms against Pillow and numpy, and batches that a seed and a step determine."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from data import pipeline, transforms
+
+
+def _example(height, width, seed=0):
+    """An example whose every label is a function of the pixel under it."""
+    image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return {"image": image, "label_map": image[..., 0] % 151, "name": "x"}
+
+
+def _moved_together(example):
+    return np.array_equal(example["label_map"], np.asarray(example["image"])[..., 0] % 151)
+
+
+@pytest.mark.parametrize(("height", "width"), [(300, 512), (97, 640), (120, 131)])
+def test_resize_is_pillows(height, width):
+    example = _example(height, width)
+    # Noise under a gradient, so that both smooth and sharp places count.
+    ramp = np.linspace(0, 200, width)[None, :, None]
+    example["image"] = (ramp + example["image"] / 5).astype(np.uint8)
+    resized = transforms.resize256(example)
+    image = Image.fromarray(example["image"]).resize((256, 256), Image.Resampling.BICUBIC)
+    difference = np.abs(resized["image"].numpy().astype(int) - np.asarray(image))
+    assert difference.max() <= 1
+    assert difference.mean() < 0.01
+    labels = Image.fromarray(example["label_map"]).resize((256, 256), Image.Resampling.NEAREST)
+    np.testing.assert_array_equal(resized["label_map"], labels)
+
+
+def test_random_crop_is_a_window_of_the_picture_and_reaches_every_place():
+    example = _example(20, 18)
+    places = set()
+    for seed in range(200):
+        crop = transforms.random_crop(example, 16, [seed, 1])
+        assert _moved_together(crop)
+        windows = [
+            (top, left)
+            for top in range(5)
+            for left in range(3)
+            if np.array_equal(crop["image"], example["image"][top : top + 16, left : left + 16])
+        ]
+        assert len(windows) == 1
+        places.add(windows[0])
+    assert len(places) == 15
+
+
+def test_crops_larger_than_the_picture_continue_it_by_its_mirror_image():
+    example = _example(10, 40)
+    expected = np.pad(example["image"], [(0, 22), (0, 0), (0, 0)], "symmetric")
+    middle = transforms.center_crop(example, 32)
+    np.testing.assert_array_equal(middle["image"], expected[:, 4:36])
+    assert _moved_together(middle)
+    assert _moved_together(transforms.random_crop(example, 32, [1, 2]))
+
+
+def test_random_flip_mirrors_half_of_the_examples_with_their_labels():
+    example = _example(8, 9)
+    flipped = 0
+    for seed in range(200):
+        out = transforms.random_flip(example, [seed, 0])
+        assert _moved_together(out)
+        if np.array_equal(out["image"], example["image"][:, ::-1]):
+            flipped += 1
+        else:
+            np.testing.assert_array_equal(out["image"], example["image"])
+    assert 70 < flipped < 130
+
+
+@pytest.mark.parametrize("transform", ["crop", "flip"])
+def test_a_seed_determines_a_transform(transform):
+    example = _example(64, 64)
+
+    def draw(seed):
+        if transform == "crop":
+            return transforms.random_crop(example, 16, seed)["image"]
+        return transforms.random_flip(example, seed)["image"]
+
+    draws = [np.asarray(draw([seed, 5])).tobytes() for seed in range(20)]
+    assert draws == [np.asarray(draw([seed, 5])).tobytes() for seed in range(20)]
+    assert len(set(draws)) > 1
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("pairs")
+    for split, count in (("training", 7), ("validation", 3)):
+        for kind in ("images", "annotations"):
+            (root / kind / split).mkdir(parents=True)
+        for index in range(count):
+            example = _example(30 + index, 50 - index, seed=index)
+            Image.fromarray(example["image"]).save(root / f"images/{split}/{index}.png")
+            Image.fromarray(example["label_map"]).save(root / f"annotations/{split}/{index}.png")
+    return str(root)
+
+
+def _take(dataset, count):
+    return list(dataset.take(count).as_numpy_iterator())
+
+
+@pytest.mark.parametrize("fit", ["crop", "resize"])
+def test_batches_are_what_the_networks_take(root, fit):
+    options = {"batch_size": 4, "size": 24, "fit": fit}
+    dataset = pipeline.training_batches(root, **options)
+    assert dataset.element_spec == {
+        "image": tf.TensorSpec([4, 24, 24, 3], tf.float32),
+        "label_map": tf.TensorSpec([4, 24, 24], tf.int32),
+    }
+    (batch,) = _take(dataset, 1)
+    assert batch["image"].min() >= -1
+    assert batch["image"].max() <= 1
+    assert batch["image"].std() > 0.2
+    if fit == "crop":
+        pixels = np.rint((batch["image"][..., 0] + 1) * 127.5).astype(int)
+        np.testing.assert_array_equal(batch["label_map"], pixels % 151)
+
+
+@pytest.mark.parametrize("fit", ["crop", "resize"])
+def test_a_stream_that_starts_at_a_step_continues_the_stream_that_stopped_there(root, fit):
+    options = {"batch_size": 4, "size": 24, "fit": fit, "seed": 3}
+    whole = _take(pipeline.training_batches(root, **options), 6)
+    rest = _take(pipeline.training_batches(root, **options, start_step=4), 2)
+    for key in ("image", "label_map"):
+        np.testing.assert_array_equal([b[key] for b in whole[4:]], [b[key] for b in rest])
+    other = _take(pipeline.training_batches(root, **(options | {"seed": 4})), 1)
+    assert not np.array_equal(other[0]["image"], whole[0]["image"])
+
+
+def test_validation_batches_hold_each_picture_once_and_never_change(root):
+    options = {"batch_size": 2, "size": 24, "fit": "crop"}
+    batches = _take(pipeline.validation_batches(root, **options), -1)
+    assert [b["image"].shape[0] for b in batches] == [2, 1]
+    images = np.concatenate([b["image"] for b in batches])
+    expected = [transforms.center_crop(_example(30 + i, 50 - i, i), 24)["image"] for i in range(3)]
+    np.testing.assert_array_equal(np.rint((images + 1) * 127.5), expected)
+
+
+def test_batches_come_without_labels_when_asked(root):
+    (batch,) = _take(pipeline.training_batches(root, batch_size=2, size=16, labels=False), 1)
+    assert list(batch) == ["image"]
+
+
+def test_options_that_make_no_batch_are_refused(root):
+    with pytest.raises(ValueError, match="multiple of 8 from 8 up, got 20"):
+        pipeline.training_batches(root, batch_size=1, size=20)
+    with pytest.raises(ValueError, match="got 'stretch'"):
+        pipeline.training_batches(root, batch_size=1, fit="stretch")
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        pipeline.validation_batches(root, batch_size=0)
