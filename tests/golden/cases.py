@@ -1,0 +1,21 @@
+"""What the golden files of the networks hold: the inputs' sizes, by network.
+
+Sizes are small, so that the outputs are; where a network takes any size, one of them is odd.
+"""
+
+SIZES = {
+    "compnet": ((1, 32, 40), (2, 48, 32)),
+    "finenet": ((1, 32, 40), (2, 48, 32)),
+    "smapnet_index3": ((1, 32, 40), (2, 17, 23)),
+    "smapnet_index1": ((1, 32, 40), (2, 17, 23)),
+    "smapnet_classes": ((1, 12, 16), (2, 9, 7)),
+    "discriminator": ((1, 16, 24), (1, 33, 18)),
+    "vgg16": ((1, 16, 16), (1, 17, 22)),
+    "vgg19": ((1, 16, 16), (1, 17, 22)),
+}
+"""Network -> batch, height and width of its inputs."""
+
+
+def key(network: str, size: tuple[int, int, int]) -> str:
+    """Name of one case, and the seed of its inputs: e.g. "compnet_1x32x40"."""
+    return f"{network}_{'x'.join(map(str, size))}"
