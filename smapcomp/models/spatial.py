@@ -1,0 +1,157 @@
+"""Layers that change the size of feature maps, whether height and width are known or not.
+
+Everything is `keras.ops` with sizes taken from the tensor, so the layers run under every Keras
+backend.
+"""
+
+import keras
+from keras import ops
+
+Tensor = keras.KerasTensor
+
+
+def _bin_matrix(bins: int, size: int | Tensor) -> Tensor:
+    """Returns float32 [bins, size], whose row i averages the positions of bin i."""
+    index = ops.arange(bins, dtype="int32")
+    start = index * size // bins
+    end = ((index + 1) * size + bins - 1) // bins
+    position = ops.arange(size, dtype="int32")[None, :]
+    inside = ops.logical_and(position >= start[:, None], position < end[:, None])
+    return ops.cast(inside, "float32") / ops.cast(end - start, "float32")[:, None]
+
+
+def _bilinear_matrix(size_out: int | Tensor, size_in: int | Tensor) -> Tensor:
+    """Returns float32 [size_out, size_in]: linear, half-pixel centres, edges clamped."""
+    scale = ops.cast(size_in, "float32") / ops.cast(size_out, "float32")
+    centre = (ops.cast(ops.arange(size_out, dtype="int32"), "float32") + 0.5) * scale - 0.5
+    centre = ops.clip(centre, 0.0, ops.cast(size_in, "float32") - 1.0)
+    position = ops.cast(ops.arange(size_in, dtype="int32"), "float32")
+    return ops.relu(1.0 - ops.abs(centre[:, None] - position[None, :]))
+
+
+def _apply_matrices(rows: Tensor, columns: Tensor, values: Tensor) -> Tensor:
+    """Applies [n, H] to the rows and [m, W] to the columns of [B, H, W, C]: [B, n, m, C]."""
+    rows, columns = (ops.cast(matrix, values.dtype) for matrix in (rows, columns))
+    return ops.einsum("mw,bnwc->bnmc", columns, ops.einsum("nh,bhwc->bnwc", rows, values))
+
+
+def resize_bilinear(values: Tensor, height: int | Tensor, width: int | Tensor) -> Tensor:
+    """Resizes [B, H, W, C] to [B, height, width, C]: bilinear, half-pixel, no antialiasing.
+
+    `keras.ops.image.resize` (Keras 3.15) compares the sizes in Python and so cannot take sizes that
+    are known only when a TensorFlow graph runs; two small matrix products can.
+    """
+    _, height_in, width_in, _ = ops.shape(values)
+    return _apply_matrices(
+        _bilinear_matrix(height, height_in), _bilinear_matrix(width, width_in), values
+    )
+
+
+@keras.saving.register_keras_serializable(package="smapcomp")
+class AdaptiveAveragePooling2D(keras.layers.Layer):
+    """Averages a map of any size into bins x bins cells, which may overlap.
+
+    Cell i of a side of n covers floor(i*n/bins) to ceil((i+1)*n/bins), end excluded, which is the
+    pooling the public PSPNet weights were trained with (PyTorch's AdaptiveAvgPool2d). Keras' own
+    layer is not used since it needs the size when the graph is built.
+
+    Input [B, H, W, C], output [B, bins, bins, C], of the same dtype. H and W may be smaller than
+    `bins`.
+    """
+
+    def __init__(self, bins: int, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        if bins < 1:
+            raise ValueError(f"bins must be at least 1, got {bins!r}")
+        self.bins = bins
+
+    def call(self, inputs: Tensor) -> Tensor:
+        _, height, width, _ = ops.shape(inputs)
+        return _apply_matrices(
+            _bin_matrix(self.bins, height), _bin_matrix(self.bins, width), inputs
+        )
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return (input_shape[0], self.bins, self.bins, input_shape[3])
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "bins": self.bins}
+
+
+@keras.saving.register_keras_serializable(package="smapcomp")
+class ResizeLike(keras.layers.Layer):
+    """Bilinear resize (half-pixel) of the first input to the height and width of the second.
+
+    Inputs [B, h, w, C] and [B, H, W, any], output [B, H, W, C].
+    """
+
+    def call(self, inputs: list[Tensor]) -> Tensor:
+        values, like = inputs
+        shape = ops.shape(like)
+        return resize_bilinear(values, shape[1], shape[2])
+
+    def compute_output_shape(self, input_shape: list[tuple]) -> tuple:
+        values, like = input_shape
+        return (values[0], like[1], like[2], values[3])
+
+
+@keras.saving.register_keras_serializable(package="smapcomp")
+class PadToMultiple(keras.layers.Layer):
+    """Repeats the last row and column until height and width are multiples of `multiple`.
+
+    Input [B, H, W, C], output [B, ceil(H/multiple)*multiple, ceil(W/multiple)*multiple, C].
+    Repetition rather than zeros: a grey bar would be a structure for the network to see.
+    """
+
+    def __init__(self, multiple: int, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        if multiple < 1:
+            raise ValueError(f"multiple must be at least 1, got {multiple!r}")
+        self.multiple = multiple
+
+    def call(self, inputs: Tensor) -> Tensor:
+        for axis in (1, 2):
+            size = ops.shape(inputs)[axis]
+            padded = (size + self.multiple - 1) // self.multiple * self.multiple
+            index = ops.minimum(ops.arange(padded, dtype="int32"), size - 1)
+            inputs = ops.take(inputs, index, axis=axis)
+        return inputs
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        batch, height, width, channels = input_shape
+        return (batch, self._round_up(height), self._round_up(width), channels)
+
+    def _round_up(self, size: int | None) -> int | None:
+        return None if size is None else -(-size // self.multiple) * self.multiple
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "multiple": self.multiple}
+
+
+@keras.saving.register_keras_serializable(package="smapcomp")
+class UpsampleToGrid(keras.layers.Layer):
+    """Doubles a map (bilinear, half-pixel) and crops it to one cell for each started block.
+
+    Inputs [B, h, w, C] and the picture [B, H, W, any], with 2h >= ceil(H/stride) and likewise for
+    the width; output [B, ceil(H/stride), ceil(W/stride), C].
+    """
+
+    def __init__(self, stride: int, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        if stride < 1:
+            raise ValueError(f"stride must be at least 1, got {stride!r}")
+        self.stride = stride
+
+    def call(self, inputs: list[Tensor]) -> Tensor:
+        values, picture = inputs
+        shape, size = ops.shape(values), ops.shape(picture)
+        height, width = ((n + self.stride - 1) // self.stride for n in size[1:3])
+        return resize_bilinear(values, shape[1] * 2, shape[2] * 2)[:, :height, :width]
+
+    def compute_output_shape(self, input_shape: list[tuple]) -> tuple:
+        values, picture = input_shape
+        height, width = (None if n is None else -(-n // self.stride) for n in picture[1:3])
+        return (values[0], height, width, values[3])
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "stride": self.stride}
