@@ -1,7 +1,6 @@
 """The convolution over a one-hot label map, computed from the integers."""
 
 import keras
-import numpy as np
 from keras import ops
 
 from smapcomp.models.layers import NUM_LABELS

@@ -19,3 +19,17 @@ SIZES = {
 def key(network: str, size: tuple[int, int, int]) -> str:
     """Name of one case, and the seed of its inputs: e.g. "compnet_1x32x40"."""
     return f"{network}_{'x'.join(map(str, size))}"
+
+
+INSTANCE_NORM_CASES = {
+    "batch_of_squares": ((2, 8, 8, 3), 1.0, 0.0),
+    "odd_sides": ((3, 5, 11, 4), 1.0, 0.0),
+    "one_row": ((1, 1, 16, 2), 1.0, 0.0),
+    "one_pixel": ((2, 1, 1, 4), 1.0, 0.5),
+    "far_from_zero": ((1, 12, 10, 3), 1.0, 20.0),
+    "nearly_flat": ((2, 8, 6, 3), 5e-3, 0.25),
+}
+"""Instance normalisation: name of the case -> shape, scale and offset of its input.
+
+In "nearly_flat" the variance is about epsilon (1e-5), so that its value shows.
+"""

@@ -1,8 +1,9 @@
 """Random weights and inputs that two frameworks can draw alike without storing them.
 
-A golden file holds a network's outputs only. Its weights are functions of each parameter's name and shape, so the PyTorch
-re-creation and the test of the Keras network both call `draw` and get the same numbers. Names are
-`<network>/<Keras layer name>/<Keras variable name>` and shapes are Keras's, e.g. `compnet/conv_in/kernel`, [h, w, in, out].
+A golden file holds a network's outputs only. Its weights are functions of each parameter's name
+and shape, so the PyTorch re-creation and the test of the Keras network both call `draw` and get
+the same numbers. Names are `<network>/<Keras layer name>/<Keras variable name>` and shapes are
+Keras's, e.g. `compnet/conv0/kernel`, (height, width, in, out).
 """
 
 import math
@@ -11,7 +12,7 @@ import zlib
 import numpy as np
 
 LABELS = 151
-"""Ids in a label map (0 = void, 1..150), and the input channels of every dense conv over its one-hot form."""
+"""Ids in a label map (0 = void, 1..150): the inputs of a convolution over its one-hot form."""
 
 
 def _generator(name: str) -> np.random.Generator:
@@ -22,14 +23,14 @@ def draw(name: str, shape: tuple[int, ...], gain: float = math.sqrt(2.0)) -> np.
     """Draws one parameter.
 
     Args:
-        name: full name; the part after the last slash decides the distribution, the whole of it the seed.
+        name: Full name; the whole of it is the seed, and its last part decides the distribution.
         shape: Keras's shape of the variable.
-        gain: of kernels; the default keeps the variance through ReLU layers. For `gamma` it is ignored.
+        gain: Of a `kernel`; the default keeps the variance through layers with ReLU.
 
     Returns:
-        float32 array. `kernel`: N(0, gain / sqrt(fan in)), where a kernel over one-hot labels (151 inputs, of which one
-        is on) has the fan in of one input. `gamma`: 1 + N(0, 0.1). `moving_variance`: uniform in [0.5, 1.5]. `bias`,
-        `beta` and `moving_mean`: N(0, 0.1).
+        float32 array. `kernel`: N(0, gain / sqrt(fan in)); one over one-hot labels (151 inputs,
+        of which one is on) has the fan in of a single input. `gamma`: 1 + N(0, 0.1).
+        `moving_variance`: uniform in [0.5, 1.5]. `bias`, `beta`, `moving_mean`: N(0, 0.1).
 
     Raises:
         KeyError: for a variable of another kind.
@@ -58,9 +59,10 @@ def draw_image(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def draw_label_map(name: str, shape: tuple[int, int, int]) -> np.ndarray:
-    """Draws a label map [B, H, W], int32 in 0..150: 8x8 blocks of one label, every fourth pixel a random label instead.
+    """Draws a label map [B, H, W], int32 in 0..150, with windows of one label and of many.
 
-    Both kinds of window occur: those that see a single label and those that see many.
+    The left half is of one label, the right half of one in each block of 8×8; in the lower half
+    every fourth pixel is any label.
     """
     rng = _generator(name)
     batch, height, width = shape
