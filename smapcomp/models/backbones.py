@@ -1,6 +1,6 @@
-"""Convolutional backbones of the segmenters: EfficientNet-Lite0, features only.
+"""Convolutional backbones of the segmenters: EfficientNet-Lite0 and ResNet, features only.
 
-They can keep a finer grid than they were trained for: where a stage's stride is dropped, its first
+Both can keep a finer grid than they were trained for: where a stage's stride is dropped, its first
 spatial convolution keeps the dilation of the stage before and all that follow are dilated twice as
 much, so that every feature of the original network reappears, value for value, on its own place of
 the finer grid.
@@ -11,8 +11,8 @@ from keras import layers
 
 Tensor = keras.KerasTensor
 
-# Repeats, kernel size, stride, expansion, filters: table 1 of arXiv 1905.11946, whose last stage (320
-# filters) and head serve classification alone. The Lite variant has no squeeze-and-excitation.
+# Repeats, kernel size, stride, expansion, filters: table 1 of arXiv 1905.11946, whose last stage
+# (320 filters) and head serve classification alone. The Lite variant has no squeeze-and-excitation.
 LITE0_STAGES = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -23,6 +23,17 @@ LITE0_STAGES = (
 )
 LITE0_STEM_FILTERS = 32
 LITE0_BN_EPSILON = 1e-3
+
+# Blocks of the four stages (arXiv 1512.03385, table 1), their inner filters and their strides.
+RESNET_BLOCKS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
+RESNET_FILTERS = (64, 128, 256, 512)
+RESNET_STRIDES = (1, 2, 2, 2)
+RESNET_STEM_FILTERS = (64, 64, 128)
+RESNET_BN_EPSILON = 1e-5
+
+# Of ImageNet's RGB pixels, in [0, 1]: what the public ResNets were trained with.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def _lite0_norm(x: Tensor, name: str, activate: bool = True) -> Tensor:
@@ -98,6 +109,84 @@ def efficientnet_lite0(image: Tensor, output_stride: int = 8, centred: bool = Tr
             x = _lite0_block(x, name, kernel, stride, dilation, expansion, filters, shift)
             reached *= stride
             if block == 0:
+                stride = 1
+                dilation *= dropped
+        outputs.append(x)
+    return outputs
+
+
+def _resnet_conv(
+    x: Tensor,
+    filters: int,
+    kernel: int,
+    stride: int,
+    dilation: int,
+    name: str,
+    activate: bool = True,
+) -> Tensor:
+    """Convolution with as much padding on every side as the window reaches, BN, and ReLU."""
+    reach = dilation * (kernel // 2)
+    if reach:
+        x = layers.ZeroPadding2D(reach, name=f"{name}_pad")(x)
+    x = layers.Conv2D(
+        filters, kernel, stride, "valid", dilation_rate=dilation, use_bias=False, name=name
+    )(x)
+    x = layers.BatchNormalization(epsilon=RESNET_BN_EPSILON, name=f"{name}_bn")(x)
+    return layers.ReLU(name=f"{name}_relu")(x) if activate else x
+
+
+def _resnet_block(
+    x: Tensor, name: str, filters: int, stride: int, dilation: int, project: bool
+) -> Tensor:
+    """Bottleneck block; the stride sits on the 3x3 convolution."""
+    shortcut = x
+    if project:
+        shortcut = _resnet_conv(x, 4 * filters, 1, stride, 1, f"{name}_shortcut", activate=False)
+    x = _resnet_conv(x, filters, 1, 1, 1, f"{name}_conv1")
+    x = _resnet_conv(x, filters, 3, stride, dilation, f"{name}_conv2")
+    x = _resnet_conv(x, 4 * filters, 1, 1, 1, f"{name}_conv3", activate=False)
+    x = layers.Add(name=f"{name}_add")([x, shortcut])
+    return layers.ReLU(name=f"{name}_relu")(x)
+
+
+def resnet(image: Tensor, depth: str, output_stride: int = 8) -> list[Tensor]:
+    """Builds a ResNet with a stem of three 3x3 convolutions and returns the outputs of its stages.
+
+    Args:
+        image: [B, H, W, 3] in [-1, 1], of any height and width.
+        depth: "resnet50" or "resnet101".
+        output_stride: 8 (dilated) or 32.
+
+    Returns:
+        Four tensors [B, h, w, C] with C = 256, 512, 1024, 2048; the last has
+        h = ceil(H/output_stride), w = ceil(W/output_stride).
+
+    Raises:
+        ValueError: unknown depth, or `output_stride` is neither 8 nor 32.
+    """
+    if depth not in RESNET_BLOCKS:
+        raise ValueError(f"depth must be one of {sorted(RESNET_BLOCKS)}, got {depth!r}")
+    if output_stride not in (8, 32):
+        raise ValueError(f"output_stride must be 8 or 32, got {output_stride!r}")
+    # ((x + 1)/2 - mean)/std in one multiplication.
+    scale = [0.5 / std for std in IMAGENET_STD]
+    offset = [(0.5 - mean) / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)]
+    x = layers.Rescaling(scale, offset, name="normalise")(image)
+    for index, filters in enumerate(RESNET_STEM_FILTERS, start=1):
+        x = _resnet_conv(x, filters, 3, 2 if index == 1 else 1, 1, f"stem_conv{index}")
+    # Zeros never win over the outputs of a ReLU: the same as not counting the padding.
+    x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)
+    x = layers.MaxPooling2D(3, 2, "valid", name="stem_pool")(x)
+    reached, dilation, outputs = 4, 1, []
+    table = zip(RESNET_BLOCKS[depth], RESNET_FILTERS, RESNET_STRIDES, strict=True)
+    for number, (blocks, filters, stride) in enumerate(table, start=1):
+        dropped = stride if reached * stride > output_stride else 1
+        stride //= dropped
+        for block in range(1, blocks + 1):
+            name = f"stage{number}_block{block}"
+            x = _resnet_block(x, name, filters, stride, dilation, project=block == 1)
+            reached *= stride
+            if block == 1:
                 stride = 1
                 dilation *= dropped
         outputs.append(x)
