@@ -3,8 +3,6 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
-# TensorFlow's C++ start-up log hides what a command has to say.
-export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 # The first interpreter that runs and is one of those that the pinned TensorFlow has wheels for.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \

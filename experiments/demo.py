@@ -1,0 +1,171 @@
+"""Takes one photograph through a file and back, and shows what every layer is for.
+
+    python -m experiments.demo            (or: make demo)
+
+Writes into --out_dir: the stream, the reconstruction, and stages.png, which shows the original, the
+up-sampled compact picture, the label map, the prediction and the reconstruction side by side.
+Takes a few seconds.
+"""
+
+import os
+
+import numpy as np
+from absl import app, flags
+from PIL import Image, ImageDraw, ImageFont
+
+import smapcomp
+from smapcomp import image_io, metrics
+from smapcomp.ade20k import CLASS_NAMES, PALETTE, colourise
+from smapcomp.codec import container
+from smapcomp.quiet import import_keras
+
+_INPUT = flags.DEFINE_string("input", "docs/demo/photo.png", "the picture.")
+_OUT_DIR = flags.DEFINE_string("out_dir", "out/demo", "folder for the files.")
+_QUALITY = flags.DEFINE_integer("quality", 60, "quality, 0..100.", 0, 100)
+_MODE = flags.DEFINE_enum("mode", "mapped", container.MODES, "segmentation mode.")
+_VARIANT = flags.DEFINE_enum("variant", "lite", container.VARIANTS, "architecture.")
+
+_CAPTION_HEIGHT = 40
+_GAP = 8
+_LEGEND_ENTRIES = 10
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"takes no arguments, got {' '.join(argv[1:])}")
+    original = image_io.read_image(_INPUT.value)
+    os.makedirs(_OUT_DIR.value, exist_ok=True)
+    name = os.path.splitext(os.path.basename(_INPUT.value))[0]
+    stream_path = os.path.join(_OUT_DIR.value, f"{name}.smap")
+    reconstruction_path = os.path.join(_OUT_DIR.value, f"{name}.png")
+    stages_path = os.path.join(_OUT_DIR.value, "stages.png")
+
+    import_keras()
+    from smapcomp.codec.codec import decode_stages
+
+    coded = smapcomp.compress(
+        original, quality=_QUALITY.value, mode=_MODE.value, variant=_VARIANT.value
+    )
+    image_io.write_file(stream_path, coded, overwrite=True)
+
+    with open(stream_path, "rb") as file:
+        data = file.read()
+    reconstruction = smapcomp.decompress(data)
+    image_io.write_image(reconstruction_path, reconstruction, overwrite=True)
+
+    stages = decode_stages(data)
+    print(_sizes(stream_path, data))
+    print(_quality("up-sampled compact", original, stages.compact))
+    print(_quality("prediction", original, stages.prediction))
+    print(_quality("reconstruction", original, reconstruction))
+    panels = [
+        ("original", original),
+        (f"compact, up-sampled: {_psnr(original, stages.compact)}", stages.compact),
+        ("label map", _label_panel(stages.label_map, original.shape)),
+        (f"prediction: {_psnr(original, stages.prediction)}", stages.prediction),
+        (
+            f"reconstruction: {_psnr(original, reconstruction)}, {_bpp(data, original):.3f} bpp",
+            reconstruction,
+        ),
+        ("labels", legend(stages.label_map, *original.shape[:2])),
+    ]
+    image_io.write_image(stages_path, side_by_side(panels), overwrite=True)
+    print(f"\nsee {stages_path}; the file is {stream_path}, decompressed {reconstruction_path}")
+
+
+def side_by_side(panels: list[tuple[str, np.ndarray]], columns: int = 3) -> np.ndarray:
+    """Lays pictures of one size out in rows, a caption above each.
+
+    Args:
+      panels: (caption, uint8 [H, W, 3] or [H, W, 1]).
+      columns: pictures in a row.
+
+    Returns:
+      uint8 [rows * (H + caption + gap), columns * (W + gap), 3] on white.
+    """
+    height, width = panels[0][1].shape[:2]
+    rows = -(-len(panels) // columns)
+    cell_height, cell_width = height + _CAPTION_HEIGHT + _GAP, width + _GAP
+    sheet = Image.new("RGB", (columns * cell_width, rows * cell_height), "white")
+    draw = ImageDraw.Draw(sheet)
+    for index, (caption, image) in enumerate(panels):
+        row, column = divmod(index, columns)
+        left, top = column * cell_width + _GAP // 2, row * cell_height
+        draw.text((left, top + 8), caption, "black", _font(max(10, min(20, width // 26))))
+        sheet.paste(Image.fromarray(_rgb(image)), (left, top + _CAPTION_HEIGHT))
+    return np.array(sheet)
+
+
+def legend(label_map: np.ndarray | None, height: int, width: int) -> np.ndarray:
+    """Draws the names and colours of the commonest labels.
+
+    Args:
+      label_map: integers [H, W], 0..150, or None.
+      height, width: size of the picture to draw.
+
+    Returns:
+      uint8 [height, width, 3].
+    """
+    sheet = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(sheet)
+    line = height // (_LEGEND_ENTRIES + 1)
+    font = _font(max(8, line // 2))
+    for row, (label, share) in enumerate(_commonest(label_map)):
+        top = row * line + line // 4
+        colour = tuple(map(int, PALETTE[label]))
+        draw.rectangle((line // 2, top, line * 3 // 2, top + line * 3 // 4), fill=colour)
+        draw.text((2 * line, top), f"{CLASS_NAMES[label]} {share:.1%}", "black", font)
+    return np.array(sheet)
+
+
+def _commonest(label_map: np.ndarray | None) -> list[tuple[int, float]]:
+    """Labels and the share of the picture that each covers, the largest first."""
+    if label_map is None:
+        return []
+    counts = np.bincount(label_map.ravel(), minlength=len(CLASS_NAMES))
+    order = np.argsort(-counts, kind="stable")[:_LEGEND_ENTRIES]
+    return [(int(label), counts[label] / label_map.size) for label in order if counts[label]]
+
+
+def _label_panel(label_map: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
+    if label_map is None:
+        return np.full((*shape[:2], 3), 128, np.uint8)
+    return colourise(label_map)
+
+
+def _sizes(path: str, data: bytes) -> str:
+    """Bytes and bits per pixel of the stream and of each part of it."""
+    stream = container.unpack(data)
+    parts = [(layer.kind, len(layer.payload)) for layer in stream.layers]
+    parts.insert(0, ("header", len(data) - sum(size for _, size in parts)))
+    lines = [f"{path}: {stream.width}x{stream.height}, mode {stream.mode}"]
+    for name, size in [*parts, ("file", len(data))]:
+        bpp = metrics.bits_per_pixel(size, stream.width, stream.height)
+        lines.append(f"  {name:<9}{size:>8} bytes {bpp:8.4f} bpp")
+    return "\n".join(lines)
+
+
+def _quality(name: str, original: np.ndarray, image: np.ndarray) -> str:
+    ms_ssim = metrics.ms_ssim(original, image)
+    shown = "none" if ms_ssim is None else f"{ms_ssim:.4f}"
+    return f"{name:<20} PSNR {_psnr(original, image)}  MS-SSIM {shown}"
+
+
+def _psnr(original: np.ndarray, image: np.ndarray) -> str:
+    return f"{metrics.psnr(original, image):.2f} dB"
+
+
+def _bpp(data: bytes, image: np.ndarray) -> float:
+    return metrics.bits_per_pixel(len(data), image.shape[1], image.shape[0])
+
+
+def _rgb(image: np.ndarray) -> np.ndarray:
+    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+if __name__ == "__main__":
+    app.run(main)
