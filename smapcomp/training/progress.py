@@ -1,0 +1,76 @@
+"""A run's progress on the console."""
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import TextIO
+
+BAR = 24
+"""Characters of the bar."""
+
+REDRAW_SECONDS = 0.5
+
+
+class Progress:
+    """A bar that is redrawn on a terminal; elsewhere a line whenever `line` is called.
+
+    Args:
+        name: Of the run.
+        first: The step before the first one.
+        last: The last step.
+        stream: Where to write; standard error by default.
+    """
+
+    def __init__(self, name: str, first: int, last: int, stream: TextIO | None = None):
+        self._name, self._last = name, last
+        self._stream = stream or sys.stderr
+        self._terminal = self._stream.isatty()
+        self._seconds: float | None = None
+        self._started = False
+        self._drawn = 0.0
+        self._step = first
+        self._time = time.monotonic()
+
+    def update(self, step: int, values: Mapping[str, float]) -> None:
+        """Counts a step that has just ended."""
+        now = time.monotonic()
+        # The first step includes the compilation and would spoil the estimate.
+        if self._started:
+            seconds = (now - self._time) / max(step - self._step, 1)
+            # A mean over about the last twenty steps.
+            old = seconds if self._seconds is None else self._seconds
+            self._seconds = old + (seconds - old) / 20
+        self._started, self._step, self._time = True, step, now
+        if self._terminal and now - self._drawn > REDRAW_SECONDS:
+            self._drawn = now
+            self._stream.write("\r" + self.text(values) + "\x1b[K")
+            self._stream.flush()
+
+    def skip(self) -> None:
+        """Leaves the time since the last step, spent on something else, out of the step time."""
+        self._time = time.monotonic()
+
+    def line(self, values: Mapping[str, float], note: str = "") -> None:
+        """Writes a line that stays."""
+        start, end = ("\r", "\x1b[K\n") if self._terminal else ("", "\n")
+        self._stream.write(start + self.text(values) + (f"  {note}" if note else "") + end)
+        self._stream.flush()
+
+    def text(self, values: Mapping[str, float]) -> str:
+        """Name, steps, bar, time of a step, time left, values."""
+        full = BAR * self._step // max(self._last, 1)
+        bar = "=" * full + ">" * (full < BAR) + "." * (BAR - full - 1)
+        parts = [f"{self._name} {self._step}/{self._last} [{bar}]"]
+        if self._seconds is not None:
+            left = _duration(self._seconds * (self._last - self._step))
+            parts.append(f"{self._seconds:.3g} s/step, {left} left")
+        parts += [f"{name} {value:.4g}" for name, value in values.items()]
+        return "  ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"

@@ -1,0 +1,321 @@
+"""The training loop on a network of a few weights: learning, continuing, stopping, reporting."""
+
+import io
+import os
+import signal
+import threading
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from smapcomp import losses
+from smapcomp.training.checkpoints import Checkpoints
+from smapcomp.training.errors import DivergedError, Interrupted, WorkdirError
+from smapcomp.training.loop import Plan, mean_metrics, run_variables, train, train_step
+from smapcomp.training.progress import Progress
+from smapcomp.training.stages import Stage
+
+STEPS = 12
+
+
+def _network(seed, name):
+    """Convolutions with what has a state of its own: batch normalisation and dropout."""
+    layers = keras.layers
+    initializer = keras.initializers.GlorotUniform(seed)
+    image = keras.Input((None, None, 3), name="image")
+    x = layers.Conv2D(8, 3, padding="same", name="conv0", kernel_initializer=initializer)(image)
+    x = layers.BatchNormalization(momentum=0.5, name="norm")(x)
+    x = layers.Dropout(0.2, seed=seed, name="dropout")(layers.ReLU(name="relu")(x))
+    x = layers.Conv2D(3, 3, padding="same", name="conv1", kernel_initializer=initializer)(x)
+    return keras.Model(image, x, name=name)
+
+
+def _stage():
+    """A network that restores, one that finds the restored, and a frozen one in between."""
+    models = {
+        "restorer": _network(1, "restorer"),
+        "critic": _network(2, "critic"),
+        "fixed": _network(3, "fixed"),
+    }
+
+    def stage_losses(batch, training=True):
+        image = batch["image"]
+        restored = models["fixed"](models["restorer"](0.5 * image, training=training))
+        score = models["critic"](restored, training=training)
+        terms = {"l1": losses.l1(image, restored), "score": losses.mse(score, 1.0)}
+        real = models["critic"](image, training=training)
+        critic = losses.mse(real, 1.0) + losses.mse(score, 0.0)
+        return {"restorer": terms["l1"] + 0.1 * terms["score"], "critic": critic}, terms
+
+    groups = {"restorer": ("restorer",), "critic": ("critic",)}
+    return Stage("tiny", models, groups, stage_losses)
+
+
+def _optimizers():
+    decay = keras.optimizers.schedules.PolynomialDecay(0.01, 100)
+    return {
+        "restorer": keras.optimizers.Adam(decay),
+        "critic": keras.optimizers.SGD(0.01, momentum=0.9),
+    }
+
+
+def _batch(number):
+    image = np.random.default_rng(number % 4).uniform(-1, 1, (2, 8, 8, 3)).astype(np.float32)
+    return {"image": tf.constant(image)}
+
+
+def _batches(first, at=None, action=None):
+    number = first
+    while True:
+        if number == at:
+            action()
+        yield _batch(number)
+        number += 1
+
+
+def _train(workdir, stage=None, batches=_batches, optimizers=None, validate=None, **plan):
+    stage = stage or _stage()
+    optimizers = optimizers or _optimizers()
+    plan = Plan(**({"steps": STEPS, "checkpoint_every": 5, "log_every": 4} | plan))
+    train(stage, optimizers, batches, str(workdir), plan, validate)
+    return {k: v.numpy() for k, v in run_variables(stage, optimizers).items()}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """Everything that a run of 12 steps leaves in its networks and optimizers."""
+    return _train(tmp_path_factory.mktemp("whole"))
+
+
+def _require_identical(got, expected):
+    assert got.keys() == expected.keys()
+    for key in expected:
+        np.testing.assert_array_equal(got[key], expected[key], err_msg=key)
+
+
+def test_training_lowers_the_loss(tmp_path):
+    stage = _stage()
+    evaluate = mean_metrics(stage, [_batch(n) for n in range(4)])
+    before = evaluate()["l1"]
+    _train(tmp_path, stage, steps=60)
+    assert evaluate()["l1"] < 0.85 * before
+
+
+def test_a_step_updates_each_group_by_its_own_loss_from_the_weights_before_the_step():
+    stage, twin = _stage(), _stage()
+    optimizers = {group: keras.optimizers.SGD(0.1) for group in stage.groups}
+    for group, optimizer in optimizers.items():
+        optimizer.build(stage.variables(group))
+    values = train_step(stage, optimizers)(_batch(0))
+    with tf.GradientTape(persistent=True) as tape:
+        totals, _ = twin.losses(_batch(0), training=True)
+    for group in stage.groups:
+        variables = twin.variables(group)
+        gradients = tape.gradient(totals[group], variables)
+        for got, old, gradient in zip(stage.variables(group), variables, gradients, strict=True):
+            np.testing.assert_allclose(got.numpy(), old.numpy() - 0.1 * gradient, atol=1e-6)
+        norm = np.sqrt(sum(float(tf.reduce_sum(g**2)) for g in gradients))
+        assert float(values[f"gradient_norm/{group}"]) == pytest.approx(norm, rel=1e-4)
+    for got, old in zip(stage.models["fixed"].weights, twin.models["fixed"].weights, strict=True):
+        np.testing.assert_array_equal(got.numpy(), old.numpy())
+
+
+def test_a_run_killed_between_checkpoints_ends_as_if_it_had_never_stopped(tmp_path, uninterrupted):
+    def crash():
+        raise KeyError("killed")
+
+    with pytest.raises(KeyError):
+        _train(tmp_path, batches=lambda first: _batches(first, at=7, action=crash))
+    assert Checkpoints(str(tmp_path / "checkpoints")).steps() == [5]
+    seen = []
+
+    def rest(first):
+        seen.append(first)
+        return _batches(first)
+
+    _require_identical(_train(tmp_path, batches=rest), uninterrupted)
+    assert seen == [5]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_the_run_goes_on_as_if_nothing_had_been(tmp_path, uninterrupted, number):
+    before = signal.getsignal(number)
+
+    def interrupt():
+        os.kill(os.getpid(), number)
+
+    with pytest.raises(Interrupted) as caught:
+        _train(tmp_path, batches=lambda first: _batches(first, at=7, action=interrupt))
+    # The signal came while batch 7 was made: that step, number 8, was finished.
+    assert caught.value.step == 8
+    assert Checkpoints(str(tmp_path / "checkpoints")).steps() == [5, 8]
+    assert signal.getsignal(number) == before
+    _require_identical(_train(tmp_path), uninterrupted)
+
+
+def test_a_finished_run_loads_its_weights_and_does_nothing_more(tmp_path, uninterrupted):
+    _train(tmp_path)
+
+    def no_batches(_):
+        raise AssertionError("no batch is needed")
+
+    _require_identical(_train(tmp_path, batches=no_batches), uninterrupted)
+
+
+def test_training_runs_outside_the_main_thread_where_signals_cannot_be_caught(tmp_path):
+    thread = threading.Thread(target=_train, args=(tmp_path,), kwargs={"steps": 2})
+    thread.start()
+    thread.join()
+    assert Checkpoints(str(tmp_path / "checkpoints")).steps() == [2]
+
+
+def test_only_the_newest_checkpoints_are_kept_and_leftovers_are_removed(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints/step-00000003.npz.tmp").write_bytes(b"half a file")
+    _train(tmp_path, checkpoint_every=2, keep=3)
+    names = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
+    assert names == ["step-00000008.npz", "step-00000010.npz", "step-00000012.npz"]
+
+
+def test_a_nan_stops_the_run_and_names_the_step_the_term_and_the_last_checkpoint(tmp_path):
+    stage = _stage()
+
+    def diverging(batch, training=True):
+        totals, terms = stage.losses(batch, training)
+        poison = batch["poison"]
+        terms = {**terms, "l1": terms["l1"] + poison}
+        return {**totals, "restorer": totals["restorer"] + poison}, terms
+
+    def batches(first):
+        for number, batch in enumerate(_batches(first)):
+            yield {**batch, "poison": tf.constant(np.nan if number == 6 else 0.0, tf.float32)}
+
+    poisoned = Stage("tiny", stage.models, stage.groups, diverging)
+    with pytest.raises(DivergedError) as caught:
+        _train(tmp_path, poisoned, batches)
+    checkpoint = tmp_path / "checkpoints/step-00000005.npz"
+    message = str(caught.value)
+    assert message.startswith("step 7: train/l1 is nan, loss/restorer is nan")
+    assert "score" not in message
+    assert message.endswith(f"last checkpoint: {checkpoint}")
+    assert checkpoint.exists()
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run_before_it_is_saved(tmp_path):
+    stage = _stage()
+
+    def infinite_slope(batch, training=True):
+        totals, terms = stage.losses(batch, training)
+        weight = stage.models["restorer"].get_layer("conv1").bias  # zeros at the start
+        return {**totals, "restorer": totals["restorer"] + tf.sqrt(tf.abs(weight[0]))}, terms
+
+    broken = Stage("tiny", stage.models, stage.groups, infinite_slope)
+    with pytest.raises(DivergedError, match=r"step 1: gradient_norm/restorer is nan; .*: none"):
+        _train(tmp_path, broken, checkpoint_every=1)
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+def test_a_workdir_that_cannot_be_written_is_named_before_the_first_step(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+
+    def no_batches(_):
+        raise AssertionError("no batch is needed")
+
+    with pytest.raises(WorkdirError, match=r"file/run/checkpoints: can't be written: Not a dir"):
+        _train(tmp_path / "file/run", batches=no_batches)
+    (tmp_path / "tensorboard").write_text("no folder")
+    with pytest.raises(WorkdirError, match="tensorboard: can't be written"):
+        _train(tmp_path, batches=no_batches)
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_older_ones(tmp_path, monkeypatch):
+    stage = _stage()
+    variables = run_variables(stage, {g: keras.optimizers.SGD() for g in stage.groups})
+    checkpoints = Checkpoints(str(tmp_path))
+    checkpoints.save(1, variables)
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(WorkdirError, match=r"step-00000002.npz: can't be written: No space left"):
+        checkpoints.save(2, variables)
+    assert [p.name for p in tmp_path.iterdir()] == ["step-00000001.npz"]
+
+
+def test_checkpoints_of_something_else_or_damaged_ones_are_refused(tmp_path):
+    _train(tmp_path)
+    others = _optimizers() | {"critic": keras.optimizers.Adam(0.1)}
+    with pytest.raises(WorkdirError, match="of another network or optimizer, as optimizer/critic"):
+        _train(tmp_path, optimizers=others)
+    newest = tmp_path / "checkpoints/step-00000012.npz"
+    newest.write_bytes(newest.read_bytes()[:5000])
+    with pytest.raises(WorkdirError, match=r"step-00000012.npz: not a readable checkpoint"):
+        _train(tmp_path)
+
+
+def _curves(workdir):
+    """{curve: [(step, value)]} as TensorBoard reads them."""
+    (events,) = (Path(workdir) / "tensorboard").iterdir()
+    curves = {}
+    for record in tf.data.TFRecordDataset(str(events)):
+        event = tf.compat.v1.Event.FromString(record.numpy())
+        for value in event.summary.value:
+            assert value.metadata.plugin_data.plugin_name in ("scalars", "")
+            number = float(tf.make_ndarray(value.tensor))
+            curves.setdefault(value.tag, []).append((event.step, number))
+    return curves
+
+
+def test_curves_hold_the_means_between_logs_and_the_learning_rates(tmp_path):
+    stage, twin = _stage(), _stage()
+    optimizers = _optimizers()
+    for group, optimizer in optimizers.items():
+        optimizer.build(twin.variables(group))
+    step = train_step(twin, optimizers)
+    expected = [float(step(_batch(n))["train/l1"]) for n in range(8)]
+    validate = mean_metrics(stage, [_batch(0)])
+    _train(tmp_path, stage, validate=validate, steps=8, validate_every=8)
+    curves = _curves(tmp_path)
+    assert set(curves) == {
+        *("train/l1", "train/score", "loss/restorer", "loss/critic"),
+        *("gradient_norm/restorer", "gradient_norm/critic"),
+        *("learning_rate/restorer", "learning_rate/critic"),
+        *("validation/l1", "validation/score"),
+    }
+    l1 = [(4, np.mean(expected[:4])), (8, np.mean(expected[4:]))]
+    np.testing.assert_allclose(curves["train/l1"], l1, rtol=1e-5)
+    rates = [(4, 0.01 * 0.96 + 0.0001 * 0.04), (8, 0.01 * 0.92 + 0.0001 * 0.08)]
+    np.testing.assert_allclose(curves["learning_rate/restorer"], rates, rtol=1e-5)
+    np.testing.assert_allclose(curves["validation/l1"], [(8, validate()["l1"])], rtol=1e-5)
+
+
+def test_validation_weighs_batches_by_their_sizes():
+    stage = _stage()
+    images = np.random.default_rng(5).uniform(-1, 1, (3, 8, 8, 3)).astype(np.float32)
+    parts = mean_metrics(stage, [{"image": images[:2]}, {"image": images[2:]}])()
+    whole = mean_metrics(stage, [{"image": images}])()
+    assert parts["l1"] == pytest.approx(whole["l1"], rel=1e-5)
+
+
+def test_progress_states_the_step_its_time_and_the_time_left(monkeypatch):
+    clock = iter([0.0, 30.0, 32.0, 34.0])
+    monkeypatch.setattr("smapcomp.training.progress.time.monotonic", lambda: next(clock))
+    stream = io.StringIO()
+    progress = Progress("stage1", 0, 3603, stream)
+    for step in (1, 2, 3):
+        progress.update(step, {"l1": 0.25})
+    progress.line({"l1": 0.25})
+    assert stream.getvalue().startswith("stage1 3/3603 [>")
+    # Two seconds a step; the thirty of the first one were compilation.
+    assert stream.getvalue().endswith("]  2 s/step, 2 h 00 min left  l1 0.25\n")
+
+
+def test_plans_and_optimizers_that_make_no_run_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="log_every must be at least 1, got 0"):
+        Plan(steps=1, log_every=0)
+    with pytest.raises(ValueError, match=r"optimizers for \['critic'\], groups \['critic', 're"):
+        _train(tmp_path, optimizers={"critic": keras.optimizers.SGD()})
