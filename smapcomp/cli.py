@@ -223,7 +223,7 @@ def _define_compress_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "quality",
         60,
-        "0..100: more is better and longer.",
+        "0..100: more is better and larger; 0 leaves the residual layer out.",
         lower_bound=0,
         upper_bound=100,
         flag_values=values,

@@ -1,0 +1,225 @@
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import smapcomp
+from smapcomp.cli import main
+from smapcomp.codec import container
+from smapcomp.image_io import read_image, write_image
+
+ROOT = Path(__file__).resolve().parent.parent
+PHOTO = ROOT / "docs" / "demo" / "photo.png"
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Runs the command line in an empty folder; returns exit status, output, error output."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str | Path) -> tuple[int, str, str]:
+        status = main(["smapcomp", *map(str, words)])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def small_picture(tmp_path: Path) -> Path:
+    """A 40x24 piece of the photograph."""
+    path = tmp_path / "small.png"
+    write_image(path, read_image(PHOTO)[100:124, 200:240])
+    return path
+
+
+def stream_of_one_layer(payload: bytes = b"payload") -> bytes:
+    return container.pack(
+        container.Stream(
+            width=20,
+            height=10,
+            channels=3,
+            compact_scale=8,
+            compact_step=8,
+            mode="none",
+            variant="lite",
+            model_digest=b"weights!",
+            prediction_digest=b"predict!",
+            layers=(container.Layer("compact", "jxl", payload),),
+        )
+    )
+
+
+def assert_one_line_error(result: tuple[int, str, str], status: int, *parts: str) -> None:
+    assert result[0] == status
+    assert result[1] == ""
+    assert result[2].count("\n") == 1
+    for part in parts:
+        assert part in result[2]
+
+
+def test_help_names_every_command(command):
+    for words in (["--help"], ["-h"], ["help"]):
+        status, out, err = command(*words)
+        assert (status, err) == (0, "")
+        for name in ("compress IN OUT", "decompress IN OUT", "info IN", "compare A B"):
+            assert name in out
+    assert command()[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [
+        (
+            "compress",
+            ["--quality=60", "--mode=mapped", "--variant=lite", "--overwrite", "--weights_dir"],
+        ),
+        ("decompress", ["--overwrite", "--weights_dir", f"--max_pixels={1 << 25}", ".png"]),
+        ("info", ["--json"]),
+        ("compare", ["--json"]),
+    ],
+)
+def test_help_of_a_command_names_its_flags_and_defaults(command, name, flags):
+    status, out, err = command(name, "--help")
+    assert (status, err) == (0, "")
+    assert out.startswith(f"usage: smapcomp {name}")
+    for flag in flags:
+        assert flag in out
+    assert command(name, "IN", "-h")[1] == out
+
+
+def test_version_is_printed(command):
+    assert command("--version") == (0, f"smapcomp {smapcomp.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["expand", "a", "b"], "unknown command 'expand'"),
+        (["compress"], "wants IN OUT, got nothing"),
+        (["compress", "a"], "wants IN OUT, got a"),
+        (["compare", "a", "b", "c"], "wants A B, got a b c"),
+        (["compress", "a", "b", "--quality=101"], "--quality=101"),
+        (["compress", "a", "b", "--quality=high"], "--quality=high"),
+        (["compress", "a", "b", "--mode=magic"], "--mode=magic"),
+        (["compress", "a", "b", "--max_pixels=0"], "--max_pixels=0"),
+        (["compress", "a", "b", "--speed=3"], "'speed'"),
+        (["decompress", "a", "b", "--quality=3"], "'quality'"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_status_2(command, words, message):
+    assert_one_line_error(command(*words), 2, message)
+
+
+def test_wrong_files_are_one_line_and_exit_status_1(command, tmp_path, small_picture):
+    (tmp_path / "text").write_text("no picture, no stream")
+    (tmp_path / "cut").write_bytes(stream_of_one_layer()[:-3])
+    (tmp_path / "long").write_bytes(stream_of_one_layer() + b"!")
+    for words, message in [
+        (["compress", "absent.png", "out"], "absent.png: No such file or directory"),
+        (["compress", "text", "out"], "text: not a picture"),
+        (["compress", small_picture, "absent/out"], "no directory"),
+        (["compress", small_picture, "."], "is a directory"),
+        (["compress", small_picture, small_picture, "--overwrite"], "is the input"),
+        (["compress", small_picture, "text"], "text: exists; --overwrite replaces it"),
+        (["compress", small_picture, "out", "--max_pixels=959"], "up to 959 are allowed"),
+        (["decompress", "absent", "out.png"], "absent: No such file or directory"),
+        (["decompress", "cut", "out.xyz"], "unknown extension '.xyz'"),
+        (["decompress", "cut", "small.png"], "small.png: exists"),
+        (["decompress", "cut", "cut"], "unknown extension"),
+        (["compare", small_picture, PHOTO], "different sizes: 40x24 and 512x512"),
+        (["compare", small_picture, "text"], "text: not a picture"),
+        (["info", "absent"], "absent: No such file or directory"),
+        (["info", "."], ".: Is a directory"),
+        (["info", "text"], "text: starts with"),
+        (["info", "cut"], "cut: compact layer needs 7 bytes, 4 are left"),
+        (["info", "long"], "long: 1 bytes after the last layer"),
+        (["decompress", "text", "out.png"], "text: starts with"),
+        (["decompress", "cut", "out.png"], "cut: compact layer needs"),
+    ]:
+        assert_one_line_error(command(*words), 1, message)
+    assert sorted(os.listdir()) == ["cut", "long", "small.png", "text"]
+
+
+def test_info_tells_sizes_model_and_digests_without_networks(command, tmp_path):
+    data = stream_of_one_layer(b"x" * 30)
+    (tmp_path / "stream").write_bytes(data)
+    status, out, err = command("info", "stream", "--json")
+    assert (status, err) == (0, "")
+    facts = json.loads(out)
+    assert (facts["width"], facts["height"]) == (20, 10)
+    assert facts["mode"] == "none"
+    assert facts["variant"] == "lite"
+    assert facts["bytes"] == len(data)
+    assert facts["bpp"] == pytest.approx(8 * len(data) / 200)
+    (layer,) = facts["layers"]
+    assert (layer["kind"], layer["coder"], layer["bytes"]) == ("compact", "jxl", 30)
+    assert layer["bpp"] == pytest.approx(8 * 30 / 200)
+    assert b"weights!".hex() in out
+    assert b"predict!".hex() in out
+    readable = command("info", "stream")[1]
+    for fact in ("20", "10", "none", "lite", str(len(data)), b"weights!".hex()):
+        assert re.search(rf"\b{fact}\b", readable)
+    assert re.search(r"compact +jxl +30 +1\.2000", readable)
+
+
+def test_compare_prints_psnr_and_ms_ssim(command, tmp_path):
+    image = read_image(PHOTO)[:170, :180] // 2
+    write_image(tmp_path / "a.png", image)
+    write_image(tmp_path / "b.bmp", image + np.uint8(10))
+    status, out, err = command("compare", "a.png", "b.bmp", "--json")
+    assert (status, err) == (0, "")
+    scores = json.loads(out)
+    assert scores["psnr"] == pytest.approx(20 * np.log10(25.5), abs=1e-9)
+    assert 0.9 < scores["ms_ssim"] < 1
+    assert (scores["width"], scores["height"], scores["identical"]) == (180, 170, False)
+    out = command("compare", "a.png", "b.bmp")[1]
+    assert out == f"PSNR     28.131 dB\nMS-SSIM  {scores['ms_ssim']:.5f}\n"
+
+
+def test_compare_of_small_and_equal_pictures_says_so(command, small_picture, tmp_path):
+    status, out, _ = command("compare", small_picture, small_picture)
+    assert status == 0
+    assert out == "PSNR     inf dB\nMS-SSIM  none (a side is under 161 pixels)\n"
+    scores = json.loads(command("compare", small_picture, small_picture, "--json")[1])
+    assert (scores["identical"], scores["psnr"], scores["ms_ssim"]) == (True, None, None)
+
+
+def test_compare_holds_grey_against_rgb(command, tmp_path):
+    grey = read_image(PHOTO)[:20, :20, :1]
+    write_image(tmp_path / "grey.png", grey)
+    write_image(tmp_path / "rgb.png", np.repeat(grey, 3, axis=2))
+    assert command("compare", "grey.png", "rgb.png")[1].startswith("PSNR     inf dB")
+
+
+def test_notices_are_lines_on_standard_error(command, tmp_path):
+    Image.fromarray(np.full((4, 4), 40000, np.uint16)).save(tmp_path / "deep.png")
+    status, _, err = command("compare", "deep.png", "deep.png")
+    assert status == 0
+    assert err == "smapcomp: deep.png: 16 bits a sample become 8\n" * 2
+
+
+def run_module(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name[:3] != "TF_"}
+    return subprocess.run(
+        [sys.executable, "-m", "smapcomp", *map(str, words)],
+        cwd=cwd,
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_module_passes_the_exit_status_on(tmp_path):
+    assert run_module("--help", cwd=tmp_path).returncode == 0
+    result = run_module("info", "absent", cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "smapcomp: absent: No such file or directory\n"
+    assert run_module("inform", cwd=tmp_path).returncode == 2
