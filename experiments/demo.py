@@ -16,14 +16,15 @@ from PIL import Image, ImageDraw, ImageFont
 import smapcomp
 from smapcomp import image_io, metrics
 from smapcomp.ade20k import CLASS_NAMES, PALETTE, colourise
-from smapcomp.codec import container
+from smapcomp.codec import codec, container
 from smapcomp.quiet import import_keras
+from smapcomp.zoo import VARIANTS
 
 _INPUT = flags.DEFINE_string("input", "docs/demo/photo.png", "the picture.")
 _OUT_DIR = flags.DEFINE_string("out_dir", "out/demo", "folder for the files.")
-_QUALITY = flags.DEFINE_integer("quality", 60, "quality, 0..100.", 0, 100)
-_MODE = flags.DEFINE_enum("mode", "mapped", container.MODES, "segmentation mode.")
-_VARIANT = flags.DEFINE_enum("variant", "lite", container.VARIANTS, "architecture.")
+_QUALITY = flags.DEFINE_integer("quality", codec.DEFAULT_QUALITY, "quality, 0..100.", 0, 100)
+_MODE = flags.DEFINE_enum("mode", codec.DEFAULT_MODE, container.MODES, "segmentation mode.")
+_VARIANT = flags.DEFINE_enum("variant", codec.DEFAULT_VARIANT, tuple(VARIANTS), "set of networks.")
 
 _CAPTION_HEIGHT = 40
 _GAP = 8
@@ -41,8 +42,6 @@ def main(argv: list[str]) -> None:
     stages_path = os.path.join(_OUT_DIR.value, "stages.png")
 
     import_keras()
-    from smapcomp.codec.codec import decode_stages
-
     coded = smapcomp.compress(
         original, quality=_QUALITY.value, mode=_MODE.value, variant=_VARIANT.value
     )
@@ -53,7 +52,7 @@ def main(argv: list[str]) -> None:
     reconstruction = smapcomp.decompress(data)
     image_io.write_image(reconstruction_path, reconstruction, overwrite=True)
 
-    stages = decode_stages(data)
+    stages = codec.decode_stages(data)
     print(_sizes(stream_path, data))
     print(_quality("up-sampled compact", original, stages.compact))
     print(_quality("prediction", original, stages.prediction))

@@ -21,9 +21,11 @@ from absl import flags
 
 import smapcomp
 from smapcomp import image_io, metrics
-from smapcomp.codec.container import DEFAULT_MAX_PIXELS, MODES, VARIANTS
+from smapcomp.codec.codec import DEFAULT_MODE, DEFAULT_QUALITY, DEFAULT_VARIANT
+from smapcomp.codec.container import DEFAULT_MAX_PIXELS, MODES
 from smapcomp.errors import SmapcompError, StreamError
 from smapcomp.quiet import import_keras
+from smapcomp.zoo import VARIANTS
 
 _EXIT_FAILED = 1
 _EXIT_USAGE = 2
@@ -222,7 +224,7 @@ def _define_codec_flags(values: flags.FlagValues) -> None:
 def _define_compress_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "quality",
-        60,
+        DEFAULT_QUALITY,
         "0..100: more is better and larger; 0 leaves the residual layer out.",
         lower_bound=0,
         upper_bound=100,
@@ -230,14 +232,18 @@ def _define_compress_flags(values: flags.FlagValues) -> None:
     )
     flags.DEFINE_enum(
         "mode",
-        "mapped",
+        DEFAULT_MODE,
         MODES,
         "where the decoder's label map comes from: none, no label map; sent, from the stream; "
         "matched, the decoder segments the compact picture; mapped, the same and then corrected.",
         flag_values=values,
     )
     flags.DEFINE_enum(
-        "variant", "lite", VARIANTS, "architecture of the networks.", flag_values=values
+        "variant",
+        DEFAULT_VARIANT,
+        tuple(VARIANTS),
+        "which set of networks.",
+        flag_values=values,
     )
     _define_codec_flags(values)
 
