@@ -8,6 +8,7 @@ Takes a few seconds.
 """
 
 import os
+import sys
 
 import numpy as np
 from absl import app, flags
@@ -17,34 +18,32 @@ import smapcomp
 from smapcomp import image_io, metrics
 from smapcomp.ade20k import CLASS_NAMES, PALETTE, colourise
 from smapcomp.codec import codec, container
+from smapcomp.errors import SmapcompError
 from smapcomp.quiet import import_keras
 from smapcomp.zoo import VARIANTS
-
-_INPUT = flags.DEFINE_string("input", "docs/demo/photo.png", "the picture.")
-_OUT_DIR = flags.DEFINE_string("out_dir", "out/demo", "folder for the files.")
-_QUALITY = flags.DEFINE_integer("quality", codec.DEFAULT_QUALITY, "quality, 0..100.", 0, 100)
-_MODE = flags.DEFINE_enum("mode", codec.DEFAULT_MODE, container.MODES, "segmentation mode.")
-_VARIANT = flags.DEFINE_enum("variant", codec.DEFAULT_VARIANT, tuple(VARIANTS), "set of networks.")
 
 _CAPTION_HEIGHT = 40
 _GAP = 8
 _LEGEND_ENTRIES = 10
 
 
-def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"takes no arguments, got {' '.join(argv[1:])}")
-    original = image_io.read_image(_INPUT.value)
-    os.makedirs(_OUT_DIR.value, exist_ok=True)
-    name = os.path.splitext(os.path.basename(_INPUT.value))[0]
-    stream_path = os.path.join(_OUT_DIR.value, f"{name}.smap")
-    reconstruction_path = os.path.join(_OUT_DIR.value, f"{name}.png")
-    stages_path = os.path.join(_OUT_DIR.value, "stages.png")
+def run_demo(input_path: str, out_dir: str, *, quality: int, mode: str, variant: str) -> None:
+    """Compresses a picture to a file, decompresses that file, prints figures, draws the stages.
+
+    Args:
+      input_path: the picture.
+      out_dir: folder for the three files, made if it is absent; files in it are replaced.
+      quality, mode, variant: as `smapcomp.compress` takes them.
+    """
+    original = image_io.read_image(input_path)
+    os.makedirs(out_dir, exist_ok=True)
+    name = os.path.splitext(os.path.basename(input_path))[0]
+    stream_path = os.path.join(out_dir, f"{name}.smap")
+    reconstruction_path = os.path.join(out_dir, f"{name}.png")
+    stages_path = os.path.join(out_dir, "stages.png")
 
     import_keras()
-    coded = smapcomp.compress(
-        original, quality=_QUALITY.value, mode=_MODE.value, variant=_VARIANT.value
-    )
+    coded = smapcomp.compress(original, quality=quality, mode=mode, variant=variant)
     image_io.write_file(stream_path, coded, overwrite=True)
 
     with open(stream_path, "rb") as file:
@@ -54,22 +53,28 @@ def main(argv: list[str]) -> None:
 
     stages = codec.decode_stages(data)
     print(_sizes(stream_path, data))
-    print(_quality("up-sampled compact", original, stages.compact))
-    print(_quality("prediction", original, stages.prediction))
-    print(_quality("reconstruction", original, reconstruction))
+    print(_scores("up-sampled compact", original, stages.compact))
+    print(_scores("prediction", original, stages.prediction))
+    print(_scores("reconstruction", original, reconstruction))
+    image_io.write_image(
+        stages_path, _draw_stages(original, stages, reconstruction, data), overwrite=True
+    )
+    print(f"\nsee {stages_path}; the file is {stream_path}, decompressed {reconstruction_path}")
+
+
+def _draw_stages(
+    original: np.ndarray, stages: codec.Stages, reconstruction: np.ndarray, data: bytes
+) -> np.ndarray:
+    bpp = metrics.bits_per_pixel(len(data), original.shape[1], original.shape[0])
     panels = [
         ("original", original),
         (f"compact, up-sampled: {_psnr(original, stages.compact)}", stages.compact),
         ("label map", _label_panel(stages.label_map, original.shape)),
         (f"prediction: {_psnr(original, stages.prediction)}", stages.prediction),
-        (
-            f"reconstruction: {_psnr(original, reconstruction)}, {_bpp(data, original):.3f} bpp",
-            reconstruction,
-        ),
+        (f"reconstruction: {_psnr(original, reconstruction)}, {bpp:.3f} bpp", reconstruction),
         ("labels", legend(stages.label_map, *original.shape[:2])),
     ]
-    image_io.write_image(stages_path, side_by_side(panels), overwrite=True)
-    print(f"\nsee {stages_path}; the file is {stream_path}, decompressed {reconstruction_path}")
+    return side_by_side(panels)
 
 
 def side_by_side(panels: list[tuple[str, np.ndarray]], columns: int = 3) -> np.ndarray:
@@ -144,7 +149,7 @@ def _sizes(path: str, data: bytes) -> str:
     return "\n".join(lines)
 
 
-def _quality(name: str, original: np.ndarray, image: np.ndarray) -> str:
+def _scores(name: str, original: np.ndarray, image: np.ndarray) -> str:
     ms_ssim = metrics.ms_ssim(original, image)
     shown = "none" if ms_ssim is None else f"{ms_ssim:.4f}"
     return f"{name:<20} PSNR {_psnr(original, image)}  MS-SSIM {shown}"
@@ -152,10 +157,6 @@ def _quality(name: str, original: np.ndarray, image: np.ndarray) -> str:
 
 def _psnr(original: np.ndarray, image: np.ndarray) -> str:
     return f"{metrics.psnr(original, image):.2f} dB"
-
-
-def _bpp(data: bytes, image: np.ndarray) -> float:
-    return metrics.bits_per_pixel(len(data), image.shape[1], image.shape[0])
 
 
 def _rgb(image: np.ndarray) -> np.ndarray:
@@ -166,5 +167,27 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
+def main(argv: list[str]) -> None:
+    """Runs the demo with the values of the flags."""
+    if len(argv) > 1:
+        raise app.UsageError(f"takes no arguments, got {' '.join(argv[1:])}")
+    values = flags.FLAGS
+    try:
+        run_demo(
+            values.input,
+            values.out_dir,
+            quality=values.quality,
+            mode=values.mode,
+            variant=values.variant,
+        )
+    except SmapcompError as error:
+        sys.exit(f"demo: {error}")
+
+
 if __name__ == "__main__":
+    flags.DEFINE_string("input", "docs/demo/photo.png", "the picture.")
+    flags.DEFINE_string("out_dir", "out/demo", "folder for the files.")
+    flags.DEFINE_integer("quality", codec.DEFAULT_QUALITY, "quality, 0..100.", 0, 100)
+    flags.DEFINE_enum("mode", codec.DEFAULT_MODE, container.MODES, "segmentation mode.")
+    flags.DEFINE_enum("variant", codec.DEFAULT_VARIANT, tuple(VARIANTS), "set of networks.")
     app.run(main)

@@ -223,3 +223,60 @@ def test_module_passes_the_exit_status_on(tmp_path):
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == "smapcomp: absent: No such file or directory\n"
     assert run_module("inform", cwd=tmp_path).returncode == 2
+
+
+def test_a_picture_goes_through_a_file_and_back(command, small_picture, tmp_path):
+    image = read_image(small_picture)
+    status, out, err = command("compress", small_picture, "photo.smap")
+    data = (tmp_path / "photo.smap").read_bytes()
+    bpp = 8 * len(data) / (40 * 24)
+    assert (status, err) == (0, "")
+    assert out == f"photo.smap: 40x24, {len(data)} bytes, {bpp:.3f} bpp\n"
+    assert data == smapcomp.compress(image)
+
+    status, out, err = command("decompress", "photo.smap", "back.png")
+    assert (status, out, err) == (0, "back.png: 40x24\n", "")
+    back = read_image(tmp_path / "back.png")
+    np.testing.assert_array_equal(back, smapcomp.decompress(data))
+
+    scores = json.loads(command("compare", small_picture, "back.png", "--json")[1])
+    assert scores["psnr"] > 25
+    facts = json.loads(command("info", "photo.smap", "--json")[1])
+    assert (facts["bytes"], facts["mode"]) == (len(data), "mapped")
+
+
+def test_flags_reach_the_codec(command, small_picture, tmp_path):
+    assert command("compress", small_picture, "best", "--quality=90", "--mode=sent")[0] == 0
+    assert command("compress", small_picture, "least", "--quality", "0", "--mode=none")[0] == 0
+    assert container.unpack((tmp_path / "best").read_bytes()).mode == "sent"
+    least = container.unpack((tmp_path / "least").read_bytes())
+    assert least.mode == "none"
+    assert least.layer("residual") is None or not least.layer("residual").payload
+    assert_one_line_error(
+        command("decompress", "least", "out.png", "--max_pixels=959"), 1, "least: ", "959"
+    )
+    assert_one_line_error(
+        command("compress", small_picture, "out", "--weights_dir=absent"), 1, "absent"
+    )
+    assert sorted(os.listdir()) == ["best", "least", "small.png"]
+
+
+def test_a_damaged_stream_leaves_no_picture(command, small_picture, tmp_path):
+    assert command("compress", small_picture, "stream", "--mode=none")[0] == 0
+    data = bytearray((tmp_path / "stream").read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "stream").write_bytes(data)
+    (tmp_path / "old.png").write_bytes(b"mine")
+    for target in ("old.png", "new.png"):
+        result = command("decompress", "stream", target, "--overwrite")
+        assert_one_line_error(result, 1, "stream: ", "CRC-32")
+    assert (tmp_path / "old.png").read_bytes() == b"mine"
+    assert sorted(os.listdir()) == ["old.png", "small.png", "stream"]
+
+
+def test_networks_load_without_a_word_on_standard_error(small_picture, tmp_path):
+    result = run_module("compress", small_picture, "stream", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    result = run_module("decompress", "stream", "back.png", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert read_image(tmp_path / "back.png").shape == (24, 40, 3)
