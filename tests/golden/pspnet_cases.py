@@ -1,0 +1,34 @@
+"""What the segmenters' golden files hold, and how their random weights are scaled."""
+
+import math
+
+SIZES = {
+    "resnet50": ((1, 65, 97), (2, 40, 35)),
+    "resnet101": ((1, 65, 97), (1, 40, 35)),
+    "efficientnet_lite0": ((1, 131, 97), (2, 40, 24)),
+}
+"""Backbone -> batch, height and width of the inputs.
+
+On the pyramid's grids no side is a multiple of 6 and few are of 2 or 3, so that bins overlap; the
+smaller input has fewer cells than bins.
+"""
+
+STEPS = (5, 7)
+"""A golden file keeps every fifth row and seventh column of full-size logits: small, and all phases
+of the up-sampling by 8 occur."""
+
+
+def kept(backbone: str, logits):
+    """The part of logits [B, H, W, 150] that the golden file holds."""
+    return logits if backbone == "efficientnet_lite0" else logits[:, :: STEPS[0], :: STEPS[1]]
+
+
+def gain(layer: str, shape: tuple[int, ...]) -> float:
+    """Gain of a kernel of Keras's shape: keeps activations of the order of one.
+
+    A residual branch ends in a small gain, since sums of dozens of them would grow. A depthwise
+    kernel [h, w, channels, 1] sees h*w inputs, not h*w*channels.
+    """
+    if layer.endswith("_depthwise"):
+        return math.sqrt(2.0 * shape[2])
+    return 0.3 if layer.endswith(("_conv3", "_project")) else math.sqrt(2.0)
