@@ -1,0 +1,64 @@
+"""Learning rates against the closed forms of SPEC section 3."""
+
+import math
+
+import keras
+import pytest
+
+from smapcomp.training.optimizers import ConstantThenLinear, build_optimizers
+from smapcomp.training.stages import Stage
+
+
+def _rates(stage, variant, steps, at, groups=("group",), **options):
+    stage = Stage(stage, {}, dict.fromkeys(groups, ()), None)
+    optimizers = build_optimizers(stage, variant, steps, **options)
+    assert set(optimizers) == set(groups)
+    rates = []
+    for step in at:
+        for optimizer in optimizers.values():
+            optimizer.iterations.assign(step)
+        rates.append(float(keras.ops.convert_to_numpy(optimizers[groups[0]].learning_rate)))
+    return rates, optimizers[groups[0]]
+
+
+def test_papers_stage1_is_adam_at_a_constant_rate_then_a_straight_line_to_zero():
+    rates, adam = _rates("stage1", "paper", 150, (0, 99, 100, 125, 150, 200))
+    assert rates == pytest.approx([2e-4, 2e-4, 2e-4, 1e-4, 0, 0], abs=1e-10)
+    assert isinstance(adam, keras.optimizers.Adam)
+    assert (adam.beta_1, adam.beta_2) == (0.5, 0.999)
+
+
+def test_papers_segmenter_is_momentum_at_a_polynomial_rate():
+    rates, sgd = _rates("segmentation", "paper", 1000, (0, 500, 1000))
+    assert rates == pytest.approx([0.01, 0.01 * 0.5**0.9, 0], abs=1e-8)
+    assert isinstance(sgd, keras.optimizers.SGD)
+    assert sgd.momentum == 0.9
+
+
+def test_papers_stage2_is_adam_at_one_rate():
+    rates, adam = _rates("stage2", "paper", 10, (0, 9))
+    assert rates == pytest.approx([5e-4, 5e-4])
+    assert isinstance(adam, keras.optimizers.Adam)
+
+
+def test_lite_warms_up_and_follows_a_cosine_to_zero():
+    at = (0, 10, 20, 20 + 245, 20 + 490, 1000)
+    rates, adam = _rates("stage1", "lite", 1000, at, ("generator", "discriminator"), rate=1e-3)
+    cosine = [0.5e-3 * (1 + math.cos(math.pi * share)) for share in (0, 0.25, 0.5, 1)]
+    assert rates == pytest.approx([0, 0.5e-3, *cosine], abs=1e-8)
+    assert adam.beta_1 == 0.5  # adversarial
+
+
+def test_lite_without_a_discriminator_keeps_adams_momentum():
+    assert _rates("stage3", "lite", 10, ())[1].beta_1 == 0.9
+
+
+def test_schedule_survives_serialisation():
+    schedule = ConstantThenLinear(0.1, 5, 10)
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(schedule))
+    assert float(copy(7)) == pytest.approx(0.06)
+
+
+def test_unknown_stages_have_no_optimizer():
+    with pytest.raises(ValueError, match="no optimizer for stage 'stage9' of variant 'lite'"):
+        _rates("stage9", "lite", 10, ())
