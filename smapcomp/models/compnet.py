@@ -53,9 +53,10 @@ def _lite(image, label_map):
     """Mean of each block plus a learned correction; no normalisation (decided here).
 
     The mean alone is a good compact image, so the network starts from it (its last layer is zero
-    at the start) and only learns what makes it cheaper to code or easier to predict from.
+    at the start) and only learns what makes it cheaper to code or easier to predict from. Both
+    are float32 under any dtype policy: bfloat16 has fewer steps than the compact image.
     """
-    mean = keras.layers.AveragePooling2D(SCALE, name="mean")(image)
+    mean = keras.layers.AveragePooling2D(SCALE, dtype="float32", name="mean")(image)
     x = SpaceToDepth(2, name="blocks")(image)
     for i, filters in enumerate((32, 64), 1):
         x = conv(x, filters, 3, strides=2, name=f"conv{i}")
@@ -69,7 +70,7 @@ def _lite(image, label_map):
         y = keras.layers.ReLU(name=f"block{i}_relu")(y)
         x = x + conv(y, 64, 3, name=f"block{i}_conv2")
     correction = keras.layers.Conv2D(
-        3, 3, padding="same", kernel_initializer="zeros", name="correction"
+        3, 3, padding="same", kernel_initializer="zeros", dtype="float32", name="correction"
     )(x)
     return ops.clip(mean + correction, -1.0, 1.0)
 

@@ -26,9 +26,9 @@ class LiteSize:
         tail: (channels, residual blocks) on the 1/4 and on the 1/2 grid.
     """
 
-    filters: int = 128
-    blocks: int = 10
-    tail: tuple[tuple[int, int], ...] = ((64, 4), (32, 2))
+    filters: int = 64
+    blocks: int = 8
+    tail: tuple[tuple[int, int], ...] = ((32, 2), (16, 1))
 
 
 def build_finenet(variant: str, size: LiteSize | None = None) -> keras.Model:

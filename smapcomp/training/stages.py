@@ -1,0 +1,313 @@
+"""What each training stage trains, what it holds fixed, its losses and its metrics.
+
+A stage knows nothing of the loop, the data or the device. Its losses are written with
+`keras.ops`, so the same stage runs in the TensorFlow loop and in the JAX job.
+
+A batch is a dict of `image`, float `[batch, height, width, 3]` in [-1, 1], and `label_map`, int
+`[batch, height, width]` of 0..150. Height and width are multiples of 8.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import keras
+from keras import ops
+
+from smapcomp import losses
+from smapcomp.models.compnet import SCALE
+from smapcomp.models.layers import quantize, upsample
+
+MSE_FLOOR = 4.0
+"""Added to a crop's squared error (of 255) before its logarithm, so that flat crops, which any
+network predicts well, don't rule the gradient. Decided here: 42 dB."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A training stage.
+
+    Attributes:
+        name: "stage1", "segmentation", "stage2" or "stage3".
+        models: Every network that takes part, by role.
+        groups: Optimizer group to the roles that it trains; a role in no group is frozen.
+        losses: `losses(batch, training) -> ({group: loss}, {metric: value})`; scalars. A group's
+            loss is differentiated for that group's variables only.
+    """
+
+    name: str
+    models: Mapping[str, keras.Model]
+    groups: Mapping[str, tuple[str, ...]]
+    losses: callable = field(repr=False)
+
+    def variables(self, group: str) -> list:
+        """The variables that a group trains."""
+        return [v for role in self.groups[group] for v in self.models[role].trainable_variables]
+
+    def state(self) -> list:
+        """Variables of the trained networks that change without a gradient (moving statistics)."""
+        roles = [role for group in self.groups.values() for role in group]
+        return [v for role in roles for v in self.models[role].non_trainable_variables]
+
+
+@dataclass(frozen=True)
+class Stage1Weights:
+    """Weights of the terms of stage 1 (SPEC section 3); a term of weight 0 is not computed.
+
+    Attributes:
+        gan: Least-squares adversarial loss.
+        feature_matching: Of the discriminator's hidden layers.
+        perceptual: Of VGG's features.
+        l1: Mean absolute error of values in [-1, 1].
+        ssim: Subtracted structural similarity.
+        log_mse: 10·log10 of a crop's squared error: minus its PSNR, in dB.
+        rate: dB that one bit per pixel of the compact layer is worth.
+    """
+
+    gan: float = 1.0
+    feature_matching: float = 10.0
+    perceptual: float = 10.0
+    l1: float = 20.0
+    ssim: float = 1.0
+    log_mse: float = 0.0
+    rate: float = 0.0
+
+
+LITE_WEIGHTS = Stage1Weights(
+    gan=0.0, feature_matching=0.0, perceptual=0.0, l1=0.0, ssim=0.0, log_mse=1.0, rate=25.0
+)
+"""What the box's weights are trained with. Decided here: PSNR and the bits of the compact layer
+against each other. 25 dB/bpp is about what a dB of the prediction saves in the residual layer
+(0.04 to 0.05 bpp, measured with plain down-sampling at several steps)."""
+
+
+def psnr(a, b):
+    """Mean over the batch of the PSNR in dB of images in [-1, 1]; 20·log10(2) - 10·log10(MSE)."""
+    error = ops.mean(ops.square(a - b), axis=(1, 2, 3))
+    return ops.mean(-10.0 * ops.log10(ops.maximum(error, 1e-10) / 4.0))
+
+
+def predict(finenet, upsampled, label_map, training: bool = False):
+    """The decoder's prediction `clip(u + FineNet(s, u))`, float in [-1, 1]."""
+    detail = finenet([upsampled, label_map], training=training)
+    return ops.clip(upsampled + ops.cast(detail, "float32"), -1.0, 1.0)
+
+
+def without_labels(label_map, share: float):
+    """Sets the label maps of the batch's first `share` to void: what mode `none` gives FineNet."""
+    batch = ops.shape(label_map)[0]
+    index = ops.reshape(ops.arange(batch), (-1, 1, 1))
+    return ops.where(index < int(batch * share), 0, label_map)
+
+
+def stage1(
+    models: Mapping[str, keras.Model],
+    weights: Stage1Weights,
+    step: int = 1,
+    void_share: float = 0.0,
+) -> Stage:
+    """CompNet and FineNet with the original labels, and the discriminator.
+
+    Args:
+        models: `compnet`, `finenet`; `discriminator` if an adversarial term has weight,
+            `vgg` if the perceptual one has, `rate` if the rate has.
+        weights: Of the loss terms.
+        step: Of the compact image's levels.
+        void_share: Share of the batch that FineNet sees without labels.
+    """
+    return Stage(
+        "stage1",
+        models,
+        _stage1_groups(weights),
+        _CodecLosses(models, weights, step, lambda _, batch: without_labels(batch, void_share)),
+    )
+
+
+def stage3(
+    models: Mapping[str, keras.Model],
+    weights: Stage1Weights,
+    step: int = 1,
+    void_share: float = 0.25,
+    sent_share: float = 0.25,
+) -> Stage:
+    """CompNet's and FineNet's fine-tuning on the labels that the decoder will see.
+
+    The first `void_share` of each batch has no labels, the next `sent_share` the original ones,
+    the rest those of `segmenter` and `smapnet` from the up-sampled compact image, so that one
+    FineNet serves every mode.
+    """
+
+    def labels(upsampled, label_map):
+        mapped = decoder_label_map(models, upsampled)
+        batch = ops.shape(label_map)[0]
+        index = ops.reshape(ops.arange(batch), (-1, 1, 1))
+        sent = int(batch * (void_share + sent_share))
+        chosen = ops.where(index < sent, label_map, mapped)
+        return without_labels(chosen, void_share)
+
+    groups = _stage1_groups(weights)
+    return Stage("stage3", models, groups, _CodecLosses(models, weights, step, labels))
+
+
+def decoder_label_map(models: Mapping[str, keras.Model], upsampled):
+    """ŝ: the segmenter's label map of `u`, repaired by SMapNet (`classes`); no gradient.
+
+    Returns:
+        int32 `[batch, height, width]`.
+    """
+    logits = models["smapnet"](models["segmenter"](upsampled, training=False), training=False)
+    return ops.stop_gradient(_full_size_labels(logits, ops.shape(upsampled)[1]))
+
+
+def _full_size_labels(logits, height: int):
+    ids = ops.cast(ops.argmax(logits, axis=-1), "int32") + 1
+    stride = height // ops.shape(logits)[1]
+    return ops.repeat(ops.repeat(ids, stride, axis=1), stride, axis=2)
+
+
+def _stage1_groups(weights: Stage1Weights) -> dict[str, tuple[str, ...]]:
+    generator = ("compnet", "finenet") + (("rate",) if weights.rate else ())
+    groups = {"generator": generator}
+    if weights.gan or weights.feature_matching:
+        groups["discriminator"] = ("discriminator",)
+    return groups
+
+
+class _CodecLosses:
+    """Losses of stages 1 and 3: they differ only in the labels that FineNet sees."""
+
+    def __init__(self, models, weights: Stage1Weights, step: int, finenet_labels):
+        self.models = models
+        self.weights = weights
+        self.step = step
+        self.finenet_labels = finenet_labels
+
+    def __call__(self, batch, training: bool = True):
+        image, label_map = batch["image"], batch["label_map"]
+        compact = self.models["compnet"]([image, label_map], training=training)
+        compact, levels = quantize(compact, self.step)
+        upsampled = upsample(compact, SCALE)
+        seen = self.finenet_labels(upsampled, label_map)
+        prediction = predict(self.models["finenet"], upsampled, seen, training)
+        terms = self._terms(image, prediction, levels)
+        result = {}
+        if self.weights.gan or self.weights.feature_matching:
+            adversarial, result["discriminator"] = self._adversarial(seen, image, prediction)
+            terms.update(adversarial)
+        total = 0.0
+        for name, value in terms.items():
+            total = total + getattr(self.weights, name) * value
+        result["generator"] = total
+        metrics = {
+            **terms,
+            "psnr": psnr(image, prediction),
+            "psnr_upsampled": psnr(image, upsampled),
+        }
+        return result, metrics
+
+    def _terms(self, image, prediction, levels) -> dict:
+        weights, terms = self.weights, {}
+        if weights.l1:
+            terms["l1"] = losses.l1(image, prediction)
+        if weights.ssim:
+            terms["ssim"] = -losses.ssim(image, prediction)
+        if weights.log_mse:
+            error = ops.mean(ops.square(image - prediction), axis=(1, 2, 3)) * 127.5**2
+            terms["log_mse"] = ops.mean(10.0 * ops.log10(error + MSE_FLOOR))
+        if weights.perceptual:
+            vgg = self.models["vgg"]
+            terms["perceptual"] = losses.perceptual(vgg(image), vgg(prediction))
+        if weights.rate:
+            bits = self.models["rate"](levels)
+            terms["rate"] = ops.mean(ops.sum(bits, axis=-1)) / SCALE**2
+        return terms
+
+    def _adversarial(self, label_map, image, prediction):
+        discriminator = self.models["discriminator"]
+        real = discriminator([image, label_map])
+        fake = discriminator([prediction, label_map])
+        terms = {}
+        if self.weights.gan:
+            terms["gan"] = losses.lsgan_generator(fake)
+        if self.weights.feature_matching:
+            terms["feature_matching"] = losses.feature_matching(real, fake)
+        detached = discriminator([ops.stop_gradient(prediction), label_map])
+        return terms, losses.lsgan_discriminator(real, detached)
+
+
+def segmentation(models: Mapping[str, keras.Model], step: int = 1, auxiliary: float = 0.4) -> Stage:
+    """The segmenter, on sharp pictures and on up-sampled compact ones, half of the batch each.
+
+    Args:
+        models: `segmenter` with its auxiliary head: image to `[logits, auxiliary logits]`;
+            `compnet`, frozen, makes the compact images.
+        step: Of the compact image's levels.
+        auxiliary: Weight of the auxiliary head's loss (SPEC section 2).
+    """
+
+    def stage_losses(batch, training: bool = True):
+        image, label_map = batch["image"], batch["label_map"]
+        half = ops.shape(image)[0] // 2
+        upsampled = _decoder_view(models["compnet"], image[:half], label_map[:half], step)
+        mixed = ops.concatenate([upsampled, image[half:]], axis=0)
+        logits, auxiliary_logits = models["segmenter"](mixed, training=training)
+        target = _grid_labels(label_map, logits)
+        main = losses.softmax_cross_entropy(logits, target)
+        side = losses.softmax_cross_entropy(
+            auxiliary_logits, _grid_labels(label_map, auxiliary_logits)
+        )
+        metrics = {
+            "cross_entropy": main,
+            "pixel_accuracy_upsampled": pixel_accuracy(logits[:half], target[:half]),
+            "pixel_accuracy": pixel_accuracy(logits[half:], target[half:]),
+        }
+        return {"segmenter": main + auxiliary * side}, metrics
+
+    return Stage("segmentation", models, {"segmenter": ("segmenter",)}, stage_losses)
+
+
+def stage2(models: Mapping[str, keras.Model], step: int = 1) -> Stage:
+    """SMapNet (`classes`): from the segmenter's logits of `u` to its labels of the sharp picture.
+
+    Args:
+        models: `smapnet`; `compnet` and `segmenter` (without auxiliary head), frozen.
+        step: Of the compact image's levels.
+    """
+
+    def stage_losses(batch, training: bool = True):
+        image, label_map = batch["image"], batch["label_map"]
+        upsampled = _decoder_view(models["compnet"], image, label_map, step)
+        blurred = ops.stop_gradient(models["segmenter"](upsampled, training=False))
+        sharp = ops.argmax(models["segmenter"](image, training=False), axis=-1) + 1
+        logits = models["smapnet"](blurred, training=training)
+        loss = losses.softmax_cross_entropy(logits, sharp)
+        metrics = {
+            "cross_entropy": loss,
+            "agreement_before": pixel_accuracy(blurred, sharp),
+            "agreement": pixel_accuracy(logits, sharp),
+            "pixel_accuracy_before": pixel_accuracy(blurred, _grid_labels(label_map, logits)),
+            "pixel_accuracy": pixel_accuracy(logits, _grid_labels(label_map, logits)),
+        }
+        return {"smapnet": loss}, metrics
+
+    return Stage("stage2", models, {"smapnet": ("smapnet",)}, stage_losses)
+
+
+def pixel_accuracy(logits, label_map):
+    """Share of pixels that are not void whose arg max + 1 is their label; float scalar."""
+    known = label_map > 0
+    predicted = ops.cast(ops.argmax(logits, axis=-1), "int32") + 1
+    right = ops.logical_and(known, predicted == ops.cast(label_map, "int32"))
+    return ops.sum(ops.cast(right, "float32")) / (ops.sum(ops.cast(known, "float32")) + 1e-6)
+
+
+def _decoder_view(compnet, image, label_map, step: int):
+    compact, _ = quantize(compnet([image, label_map], training=False), step)
+    return ops.stop_gradient(upsample(compact, SCALE))
+
+
+def _grid_labels(label_map, logits):
+    """One label for each of the logits' grid cells: the one right of and below its centre."""
+    stride = ops.shape(label_map)[1] // ops.shape(logits)[1]
+    return label_map[:, stride // 2 :: stride, stride // 2 :: stride]
+
+
