@@ -172,28 +172,19 @@ def _as_rgb(image: np.ndarray) -> np.ndarray:
     return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
 
 
-def _format_facts(facts: dict[str, Any], indent: str = "") -> str:
-    """Lays a stream's facts out for reading: a line each, a list of dictionaries as a table."""
-    lines = []
-    width = max(map(len, facts), default=0)
-    for key, value in facts.items():
-        if isinstance(value, dict):
-            lines += [f"{indent}{key}:", _format_facts(value, indent + "  ")]
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
-            lines += [f"{indent}{key}:", _format_table(value, indent + "  ")]
-        else:
-            lines.append(f"{indent}{key:<{width}}  {_format_value(value)}")
+def _format_facts(facts: dict[str, Any]) -> str:
+    """Lays the result of `smapcomp.info` out for reading: a line a fact, then a table of layers."""
+    width = max(map(len, facts))
+    lines = [
+        f"{name:<{width}}  {_format_value(value)}"
+        for name, value in facts.items()
+        if name != "layers"
+    ]
+    rows = [("layer", "coder", "bytes", "bpp")]
+    for layer in facts["layers"]:
+        rows.append(tuple(_format_value(layer[key]) for key in ("kind", "coder", "bytes", "bpp")))
+    lines += ["", *(f"{a:<9} {b:<8} {c:>9} {d:>8}" for a, b, c, d in rows)]
     return "\n".join(lines)
-
-
-def _format_table(rows: list[dict[str, Any]], indent: str) -> str:
-    header = list(rows[0])
-    cells = [header, *([_format_value(row[key]) for key in header] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join(
-        indent + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
-        for row in cells
-    )
 
 
 def _format_value(value: Any) -> str:

@@ -158,15 +158,16 @@ def test_info_tells_sizes_model_and_digests_without_networks(command, tmp_path):
     assert facts["variant"] == "lite"
     assert facts["bytes"] == len(data)
     assert facts["bpp"] == pytest.approx(8 * len(data) / 200)
-    (layer,) = facts["layers"]
-    assert (layer["kind"], layer["coder"], layer["bytes"]) == ("compact", "jxl", 30)
-    assert layer["bpp"] == pytest.approx(8 * 30 / 200)
+    assert facts["layers"] == [
+        {"kind": "compact", "coder": "jxl", "bytes": 30, "bpp": pytest.approx(8 * 30 / 200)}
+    ]
+    assert facts["header_bytes"] == len(data) - 30
     assert b"weights!".hex() in out
     assert b"predict!".hex() in out
     readable = command("info", "stream")[1]
     for fact in ("20", "10", "none", "lite", str(len(data)), b"weights!".hex()):
         assert re.search(rf"\b{fact}\b", readable)
-    assert re.search(r"compact +jxl +30 +1\.2000", readable)
+    assert re.search(r"compact +jxl +30 +1\.2000\n", readable)
 
 
 def test_compare_prints_psnr_and_ms_ssim(command, tmp_path):
