@@ -21,24 +21,34 @@ from smapcomp.training.stages import Stage
 STEPS = 12
 
 
-def _network(seed, name):
-    """Convolutions with what has a state of its own: batch normalisation and dropout."""
-    layers = keras.layers
+def _conv(seed, filters, **options):
     initializer = keras.initializers.GlorotUniform(seed)
+    return keras.layers.Conv2D(
+        filters, 3, padding="same", kernel_initializer=initializer, **options
+    )
+
+
+def _restorer():
+    """With what has a state of its own: batch normalisation and dropout."""
+    layers = keras.layers
     image = keras.Input((None, None, 3), name="image")
-    x = layers.Conv2D(8, 3, padding="same", name="conv0", kernel_initializer=initializer)(image)
-    x = layers.BatchNormalization(momentum=0.5, name="norm")(x)
-    x = layers.Dropout(0.2, seed=seed, name="dropout")(layers.ReLU(name="relu")(x))
-    x = layers.Conv2D(3, 3, padding="same", name="conv1", kernel_initializer=initializer)(x)
-    return keras.Model(image, x, name=name)
+    x = _conv(1, 8, use_bias=False, name="conv0")(image)
+    x = layers.BatchNormalization(momentum=0.5, scale=False, name="norm")(x)
+    x = layers.Dropout(0.2, seed=1, name="dropout")(layers.ReLU(name="relu")(x))
+    return keras.Model(image, _conv(2, 3, name="conv1")(x), name="restorer")
+
+
+def _one_layer(seed, name):
+    image = keras.Input((None, None, 3), name="image")
+    return keras.Model(image, _conv(seed, 3, use_bias=False, name="conv0")(image), name=name)
 
 
 def _stage():
     """A network that restores, one that finds the restored, and a frozen one in between."""
     models = {
-        "restorer": _network(1, "restorer"),
-        "critic": _network(2, "critic"),
-        "fixed": _network(3, "fixed"),
+        "restorer": _restorer(),
+        "critic": _one_layer(3, "critic"),
+        "fixed": _one_layer(4, "fixed"),
     }
 
     def stage_losses(batch, training=True):
