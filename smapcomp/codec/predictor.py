@@ -1,10 +1,14 @@
 """What the networks do for the codec: the compact image, the label map, the prediction.
 
 Encoder and decoder call the same functions on the same 8-bit compact image, which is all that
-"matched" means. Networks run eagerly: a compiled graph is rebuilt when picture sizes vary, and
-may then round differently from the graph that made the stream.
+"matched" means. Under TensorFlow each network is compiled once, for any picture size: a graph made
+for one size may round differently from a graph made for another, and a stream would then decode
+only in a process with the same history.
 """
 
+from collections.abc import Callable
+
+import keras
 import numpy as np
 from keras import ops
 
@@ -24,6 +28,7 @@ class Predictor:
     def __init__(self, networks: Networks):
         self.networks = networks
         self.variant = networks.variant
+        self._compiled: dict[str, Callable] = {}
 
     def compact_levels(self, image: np.ndarray, grey: bool) -> np.ndarray:
         """The encoder's compact image.
@@ -37,8 +42,8 @@ class Predictor:
         """
         signal = _to_signal(image)
         labels = self._full_size(self._segment(signal))
-        compact = self.networks.compnet([signal, labels], training=False)
-        values = (_to_numpy(compact) + 1.0) * 127.5
+        compact = self._run("compnet", signal, labels)
+        values = (_to_numpy(compact)[0] + 1.0) * 127.5
         if grey:
             values = values.mean(axis=-1, keepdims=True)
         return quantise_compact(values, self.variant.step)
@@ -71,20 +76,25 @@ class Predictor:
         upsampled = _upsampled(compact)
         _, height, width, _ = upsampled.shape
         if labels is None:
-            full = np.zeros((1, height, width), np.int32)
+            full = ops.zeros((1, height, width), "int32")
         else:
             full = self._full_size(labels)
-        detail = self.networks.finenet([upsampled, full], training=False)
+        detail = self._run("finenet", upsampled, full)
         return _to_pixels(_to_numpy(upsampled) + _to_numpy(detail))
 
     def upsampled(self, compact: np.ndarray) -> np.ndarray:
         """The up-sampled compact image as a picture, uint8 `[8·h, 8·w, 3]`."""
         return _to_pixels(_to_numpy(_upsampled(compact)))
 
+    def _run(self, role: str, *inputs):
+        if role not in self._compiled:
+            self._compiled[role] = _compile(getattr(self.networks, role))
+        return self._compiled[role](*inputs)
+
     def _segment(self, signal, repair: bool = False) -> np.ndarray:
-        logits = self.networks.segmenter(signal, training=False)
+        logits = self._run("segmenter", signal)
         if repair and self.variant.representation == "classes":
-            logits = self.networks.smapnet(logits, training=False)
+            logits = self._run("smapnet", logits)
         labels = _to_numpy(ops.argmax(logits, axis=-1)) + 1
         if repair and self.variant.representation == "index":
             labels = self._repair_index(labels)
@@ -94,20 +104,36 @@ class Predictor:
         """SMapNet on the label index as a picture in [0, 1] (SPEC section 2)."""
         channels = self.networks.smapnet.input_shape[-1]
         index = np.repeat(labels[..., None], channels, axis=-1).astype(np.float32) / 255
-        mapped = _to_numpy(self.networks.smapnet(index, training=False)).mean(axis=-1)
+        index = ops.convert_to_tensor(index)
+        mapped = _to_numpy(self._run("smapnet", index)).mean(axis=-1)
         return np.clip(np.round(mapped * 255), 0, 150)
 
     def _full_size(self, labels: np.ndarray) -> np.ndarray:
         stride = self.variant.label_stride
-        return labels.astype(np.int32).repeat(stride, 0).repeat(stride, 1)[None]
+        full = labels.astype(np.int32).repeat(stride, 0).repeat(stride, 1)
+        return ops.convert_to_tensor(full[None])
+
+
+def _compile(model: keras.Model) -> Callable:
+    """The model as a function of its inputs, for batches of one picture of any size."""
+
+    def run(*inputs):
+        return model(list(inputs) if len(inputs) > 1 else inputs[0], training=False)
+
+    if keras.backend.backend() != "tensorflow":
+        return run
+    import tensorflow as tf
+
+    signature = [tf.TensorSpec((1, *x.shape[1:]), x.dtype) for x in model.inputs]
+    return tf.function(run, input_signature=signature)
 
 
 def _upsampled(compact: np.ndarray):
-    return upsample(ops.convert_to_tensor(_to_signal(compact)), SCALE)
+    return upsample(_to_signal(compact), SCALE)
 
 
-def _to_signal(image: np.ndarray) -> np.ndarray:
-    return image[None].astype(np.float32) / 127.5 - 1.0
+def _to_signal(image: np.ndarray):
+    return ops.convert_to_tensor(image[None].astype(np.float32) / 127.5 - 1.0)
 
 
 def _to_numpy(tensor) -> np.ndarray:
