@@ -21,8 +21,8 @@ from absl import flags
 
 import smapcomp
 from smapcomp import image_io, metrics
+from smapcomp.codec import container
 from smapcomp.codec.codec import DEFAULT_MODE, DEFAULT_QUALITY, DEFAULT_VARIANT
-from smapcomp.codec.container import DEFAULT_MAX_PIXELS, MODES
 from smapcomp.errors import SmapcompError, StreamError
 from smapcomp.quiet import import_keras
 from smapcomp.zoo import VARIANTS
@@ -123,6 +123,8 @@ def _decompress(values: flags.FlagValues, arguments: Sequence[str]) -> None:
     source, target = arguments
     _check_target(source, target, values.overwrite, image=True)
     data = _read_stream(source, values.max_pixels)
+    # A bad stream is found out before the seconds that loading networks takes.
+    container.unpack(data, values.max_pixels)
     import_keras()
     image = smapcomp.decompress(data, weights_dir=values.weights_dir, max_pixels=values.max_pixels)
     image_io.write_image(target, image, overwrite=values.overwrite)
@@ -130,7 +132,7 @@ def _decompress(values: flags.FlagValues, arguments: Sequence[str]) -> None:
 
 
 def _info(values: flags.FlagValues, arguments: Sequence[str]) -> None:
-    facts = smapcomp.info(_read_stream(arguments[0], DEFAULT_MAX_PIXELS))
+    facts = smapcomp.info(_read_stream(arguments[0], container.DEFAULT_MAX_PIXELS))
     print(json.dumps(facts, indent=2) if values.json else _format_facts(facts))
 
 
@@ -205,7 +207,7 @@ def _define_codec_flags(values: flags.FlagValues) -> None:
     )
     flags.DEFINE_integer(
         "max_pixels",
-        DEFAULT_MAX_PIXELS,
+        container.DEFAULT_MAX_PIXELS,
         "largest picture to accept, width times height.",
         lower_bound=1,
         flag_values=values,
@@ -224,7 +226,7 @@ def _define_compress_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_enum(
         "mode",
         DEFAULT_MODE,
-        MODES,
+        container.MODES,
         "where the decoder's label map comes from: none, no label map; sent, from the stream; "
         "matched, the decoder segments the compact picture; mapped, the same and then corrected.",
         flag_values=values,
