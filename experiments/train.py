@@ -7,7 +7,8 @@
 `--data` is a folder in ADEChallengeData2016's layout. A run that was stopped continues from its
 last checkpoint when the same command is given again. At the end the trained networks lie in
 `WORKDIR/weights`, one file a network, which later stages read by `--init` and the command
-`smapcomp` by `--weights_dir`. `tensorboard --logdir=WORKDIR` shows the curves.
+`smapcomp` by `--weights_dir`. `tensorboard --logdir=WORKDIR` shows the curves; the
+package tensorboard is not among the requirements.
 
 Exit status: 0 done; 1 the data, the folder or the training failed, said in one line; 75 stopped
 by SIGTERM or SIGINT after saving a checkpoint.
