@@ -1,5 +1,6 @@
 """Features of VGG-16 and VGG-19 for the perceptual loss."""
 
+import os
 import zipfile
 
 import keras
@@ -17,7 +18,7 @@ _PIXEL_STD = 0.225 * 255
 """Of ImageNet's pixels."""
 
 
-def build_vgg19_features(weights_path: str | None = None) -> keras.Model:
+def build_vgg19_features(weights_path: str | os.PathLike | None = None) -> keras.Model:
     """Builds VGG-19 up to relu5_1, the network of the papers' perceptual loss.
 
     The published Keras weights take pixels of 0..255, whereas the papers' loss weights (SPEC
@@ -42,12 +43,12 @@ def build_vgg19_features(weights_path: str | None = None) -> keras.Model:
     return _build("vgg19_features", _VGG19_CONVS, keras.applications.VGG19, weights_path)
 
 
-def build_vgg16_features(weights_path: str | None = None) -> keras.Model:
+def build_vgg16_features(weights_path: str | os.PathLike | None = None) -> keras.Model:
     """Builds VGG-16 up to relu5_1; all else as `build_vgg19_features` says."""
     return _build("vgg16_features", _VGG16_CONVS, keras.applications.VGG16, weights_path)
 
 
-def _build(name: str, convs: tuple[int, ...], application, weights_path: str | None):
+def _build(name: str, convs: tuple[int, ...], application, weights_path: str | os.PathLike | None):
     image = keras.Input((None, None, 3), name="image")
     x = ops.flip(image, axis=-1)
     x = layers.Rescaling(127.5, [127.5 - mean for mean in _MEAN_BGR], name="pixels")(x)
@@ -68,16 +69,22 @@ def _build(name: str, convs: tuple[int, ...], application, weights_path: str | N
 
 
 def _load(model: keras.Model, application, path: str) -> None:
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"{path}: no such weights file")
     convs = [layer for layer in model.layers if isinstance(layer, layers.Conv2D)]
-    if not path.endswith(".npz"):
-        source = application(include_top=False, weights=path)
-        for conv in convs:
-            conv.set_weights(source.get_layer(conv.name).get_weights())
-        return
     try:
-        with np.load(path) as arrays:
+        if path.endswith(".npz"):
+            _load_arrays(convs, path)
+        else:
+            source = application(include_top=False, weights=path)
             for conv in convs:
-                names = (f"{conv.name}_kernel", f"{conv.name}_bias")
-                conv.set_weights([arrays[name].astype(np.float32) for name in names])
-    except (KeyError, ValueError, zipfile.BadZipFile) as error:
+                conv.set_weights(source.get_layer(conv.name).get_weights())
+    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: not the weights of {model.name}: {error}") from error
+
+
+def _load_arrays(convs: list[layers.Conv2D], path: str) -> None:
+    with open(path, "rb") as file, np.load(file) as arrays:
+        for conv in convs:
+            names = (f"{conv.name}_kernel", f"{conv.name}_bias")
+            conv.set_weights([arrays[name].astype(np.float32) for name in names])
