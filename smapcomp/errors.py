@@ -1,7 +1,8 @@
 """The exceptions of the package.
 
-Everything that a caller can cause or meet is a `SmapcompError`, which is a `ValueError`. What is wrong with a stream is a
-`StreamError`, with one subclass for each cause. Messages are one line: the value met, then what is allowed.
+Everything that a caller can cause or meet is a `SmapcompError`, which is a `ValueError`. What is
+wrong with a stream is a `StreamError`, with one subclass for each cause. Messages are one line: the
+value met, then what is allowed.
 """
 
 
@@ -34,7 +35,7 @@ class ChecksumError(StreamError):
 
 
 class MalformedHeaderError(StreamError):
-    """A field of the header has a value, or a combination of values, that the format does not allow."""
+    """A field of the header has a value, or fields a combination, that is not allowed."""
 
 
 class LimitError(StreamError):

@@ -8,7 +8,7 @@ from smapcomp.errors import PayloadError
 
 
 def quantise_compact(values: np.ndarray, step: int) -> np.ndarray:
-    """Rounds values in 0..255 (any shape, float or integer) to uint8 levels: floor(value / step + 1/2)."""
+    """Rounds values in 0..255 (any shape) to uint8 levels: floor(value / step + 1/2)."""
     return np.floor(np.clip(values, 0, 255) / step + 0.5).astype(np.uint8)
 
 

@@ -1,7 +1,8 @@
 """The container, format version 1: a header, then the payloads of one to three layers.
 
-`docs/format.md` describes it byte by byte. `pack` writes, `unpack` reads; both hold a `Stream` to the same rules, and
-`unpack` checks all of them, the checksums included, before anything of the picture's size is allocated.
+`docs/format.md` describes it byte by byte. `pack` writes, `unpack` reads; both hold a `Stream` to
+the same rules, and `unpack` checks all of them, the checksums included, before anything of the
+picture's size is allocated.
 """
 
 import hashlib
@@ -22,7 +23,8 @@ from smapcomp.errors import (
     UnsupportedVersionError,
 )
 
-# The first byte is no ASCII and the last is a line feed, so that a transfer in text mode is noticed (as in PNG).
+# As in PNG, the first byte is no ASCII and the last is a line feed, so that a transfer in text mode
+# is noticed.
 MAGIC = b"\xd3SM\n"
 VERSION = 1
 
@@ -32,8 +34,8 @@ VARIANTS = ("paper", "lite", "tiny")
 KINDS = ("compact", "labels", "residual")
 CODERS = {
     "compact": ("jxl", "flif"),
-    "labels": ("jxl", "context"),
-    "residual": ("avif", "av1"),
+    "labels": ("contexts", "jxl"),
+    "residual": ("av1",),
 }
 
 DIGEST_BYTES = 8
@@ -60,15 +62,18 @@ class Stream:
     Attributes:
       width, height: size of the picture in pixels, before padding.
       channels: 3 (RGB) or 1 (grey), of the picture, the compact image and the residual.
-      compact_scale: how many pixels of the padded picture one pixel of the compact image covers along a side: 1, 2, 4, 8.
+      compact_scale: pixels of the padded picture along a side of one pixel of the compact image: 1,
+        2, 4 or 8.
       compact_step: quantiser step of the compact image, 1..128; value = min(255, level * step).
       mode: one of `MODES`.
       variant: one of `VARIANTS`, the networks' architecture.
       model_digest: `weights_digest` of the networks, 8 bytes.
       prediction_digest: `array_digest` of the 8-bit prediction, 8 bytes.
       layers: one compact layer, one label layer in mode "sent" only, at most one residual layer.
-      label_digest: `array_digest` of the decoder's label map; in the modes "matched" and "mapped" only, else None.
-      residual_low, residual_high: residuals that the samples 0 and 255 stand for; both 0 without a residual layer.
+      label_digest: `array_digest` of the decoder's label grid in the modes "matched" and "mapped",
+        else None.
+      residual_low, residual_high: residuals that the samples 0 and 255 stand for; both 0 without a
+        residual.
     """
 
     width: int
@@ -120,8 +125,8 @@ def array_digest(array: np.ndarray) -> bytes:
 def weights_digest(weights: Mapping[str, np.ndarray]) -> bytes:
     """First 8 bytes of the SHA-256 of named arrays, whatever the order or the file they come from.
 
-    Hashed for each name in code-point order: the name in UTF-8, a zero byte, the dtype and the shape as in
-    "<f4 3,3,64,64", a zero byte, and the little-endian values in row-major order.
+    Hashed for each name in code-point order: the name in UTF-8, a zero byte, the dtype and the
+    shape as in "<f4 3,3,64,64", a zero byte, and the little-endian values in row-major order.
     """
     sha = hashlib.sha256()
     for name in sorted(weights):
@@ -161,19 +166,19 @@ def pack(stream: Stream) -> bytes:
     return b"".join([bytes(header), *(layer.payload for layer in stream.layers)])
 
 
-def unpack(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Stream:
+def unpack(data: bytes, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> Stream:
     """Reads a stream.
 
     Args:
       data: the bytes of one stream, all of them.
-      max_pixels: the largest padded picture to accept, in pixels.
+      max_pixels: the largest padded picture to accept, in pixels; None for no limit.
 
     Returns:
       The stream. Its payloads' checksums are verified; the payloads are not decoded.
 
     Raises:
-      NotAStreamError, UnsupportedVersionError, TruncatedError, ChecksumError, MalformedHeaderError, LimitError,
-      TrailingBytesError: see `smapcomp.errors`.
+      NotAStreamError, UnsupportedVersionError, TruncatedError, ChecksumError, MalformedHeaderError,
+      LimitError, TrailingBytesError: see `smapcomp.errors`.
     """
     data = bytes(data)
     reader = _Reader(data)
@@ -364,7 +369,8 @@ def _check_layers(stream: Stream) -> None:
     required = ["compact", "labels"] if stream.mode == "sent" else ["compact"]
     if kinds not in (required, [*required, "residual"]):
         raise MalformedHeaderError(
-            f"layers {kinds} in mode {stream.mode!r}; allowed are {required}, with or without 'residual' at the end"
+            f"layers {kinds} in mode {stream.mode!r}; "
+            f"allowed are {required}, with or without 'residual' at the end"
         )
     for layer in stream.layers:
         _check_choice(f"coder of the {layer.kind} layer", layer.coder, CODERS[layer.kind])
@@ -381,5 +387,6 @@ def _check_layers(stream: Stream) -> None:
             )
     elif not -MAX_RESIDUAL <= low < high <= MAX_RESIDUAL:
         raise MalformedHeaderError(
-            f"residual range {low}..{high}; low < high within -{MAX_RESIDUAL}..{MAX_RESIDUAL} is allowed"
+            f"residual range {low}..{high}; "
+            f"low < high within -{MAX_RESIDUAL}..{MAX_RESIDUAL} is allowed"
         )
