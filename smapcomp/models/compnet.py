@@ -24,7 +24,8 @@ def build_compnet(variant: str) -> keras.Model:
     Returns:
         Model of `[image, label_map]`, float `[batch, height, width, 3]` in [-1, 1] and int
         `[batch, height, width]` of 0..150, to float `[batch, height/8, width/8, 3]` in [-1, 1],
-        not yet quantised. Height and width are multiples of 8, at least 16.
+        not yet quantised. Height and width are multiples of 8, at least 16; "paper" needs 32,
+        since its last layer reflects three rows of the 1/8 grid.
 
     Raises:
         ValueError: The variant is unknown.
