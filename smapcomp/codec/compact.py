@@ -3,6 +3,7 @@
 import numpy as np
 
 from smapcomp.codec.container import Layer
+from smapcomp.codec.flif import decode_flif, encode_flif
 from smapcomp.codec.jxl import decode_jxl, encode_jxl
 from smapcomp.errors import PayloadError
 
@@ -22,9 +23,13 @@ def max_level(step: int) -> int:
     return (2 * 255 + step) // (2 * step)
 
 
-def encode_compact(levels: np.ndarray) -> Layer:
-    """Codes levels, uint8 [h, w, 1 or 3], losslessly."""
-    return Layer("compact", "jxl", encode_jxl(levels))
+def encode_compact(levels: np.ndarray, coder: str = "jxl") -> Layer:
+    """Codes levels, uint8 [h, w, 1 or 3], losslessly.
+
+    The coder "flif" is the papers'; it is never chosen by itself, since few decoders have it.
+    """
+    encode = {"jxl": encode_jxl, "flif": encode_flif}[coder]
+    return Layer("compact", coder, encode(levels))
 
 
 def decode_compact(layer: Layer, shape: tuple[int, int, int], step: int) -> np.ndarray:
@@ -40,8 +45,10 @@ def decode_compact(layer: Layer, shape: tuple[int, int, int], step: int) -> np.n
 
     Raises:
       PayloadError: if the payload is anything else.
+      MissingCoderError: if it takes a program that is not installed.
     """
-    levels = decode_jxl(layer.payload, shape)
+    decode = {"jxl": decode_jxl, "flif": decode_flif}[layer.coder]
+    levels = decode(layer.payload, shape)
     if levels.max() > max_level(step):
         raise PayloadError(
             f"compact level {levels.max()}; at step {step} 0..{max_level(step)} are allowed"

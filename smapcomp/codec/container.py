@@ -30,7 +30,7 @@ VERSION = 1
 
 # Names in the order of their numbers in the header. Numbers are never reused.
 MODES = ("none", "sent", "matched", "mapped")
-VARIANTS = ("paper", "lite", "tiny")
+VARIANTS = ("paper", "lite")
 KINDS = ("compact", "labels", "residual")
 CODERS = {
     "compact": ("jxl", "flif"),
@@ -194,15 +194,11 @@ def unpack(data: bytes, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> Stream:
     model_digest = reader.take(DIGEST_BYTES, "model digest")
     prediction_digest = reader.take(DIGEST_BYTES, "prediction digest")
     label_digest = reader.take(DIGEST_BYTES, "label digest") if _has_label_digest(mode) else None
-    entries = _read_entries(reader)
-    has_residual = any(entry[0] == "residual" for entry in entries)
+    entries = [_read_entry(reader) for _ in range(reader.byte("layer count"))]
+    has_residual = any(tag >> 4 == KINDS.index("residual") for tag, _, _ in entries)
     low, high = struct.unpack("<hh", reader.take(4, "residual range")) if has_residual else (0, 0)
-    header_end = reader.position
-    _check_crc("header", data[:header_end], reader.crc("header checksum"))
+    _check_crc("header", data[: reader.position], reader.crc("header checksum"))
 
-    variant_id = flags >> 5
-    if variant_id >= len(VARIANTS):
-        raise MalformedHeaderError(f"variant id {variant_id}; known are 0..{len(VARIANTS) - 1}")
     # The sizes are held against the limit before the layers are read.
     _check_size(width, height, max_pixels)
     layers = _read_layers(reader, entries)
@@ -215,7 +211,7 @@ def unpack(data: bytes, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> Stream:
         compact_scale=1 << (flags >> 3 & 3),
         compact_step=step,
         mode=mode,
-        variant=VARIANTS[variant_id],
+        variant=_name("variant", flags >> 5, VARIANTS),
         model_digest=model_digest,
         prediction_digest=prediction_digest,
         layers=layers,
@@ -294,34 +290,26 @@ def _check_crc(what: str, data: bytes, expected: int) -> None:
         raise ChecksumError(f"{what} has CRC-32 {actual:08x}, the stream says {expected:08x}")
 
 
-def _read_entries(reader: _Reader) -> list[tuple[str, str, int, int]]:
-    """Reads the layer table: kind, coder, length, CRC-32."""
-    count = reader.byte("layer count")
-    if not 1 <= count <= len(KINDS):
-        raise MalformedHeaderError(f"{count} layers; 1..{len(KINDS)} are allowed")
-    entries = []
-    for _ in range(count):
-        tag = reader.byte("layer tag")
-        kind_id, coder_id = tag >> 4, tag & 15
-        if kind_id >= len(KINDS):
-            raise MalformedHeaderError(f"layer kind {kind_id}; known are 0..{len(KINDS) - 1}")
-        kind = KINDS[kind_id]
-        if coder_id >= len(CODERS[kind]):
-            raise MalformedHeaderError(
-                f"coder {coder_id} of the {kind} layer; known are 0..{len(CODERS[kind]) - 1}"
-            )
-        length = reader.varint("layer length")
-        entries.append((kind, CODERS[kind][coder_id], length, reader.crc("layer checksum")))
-    return entries
+def _read_entry(reader: _Reader) -> tuple[int, int, int]:
+    """Reads an entry of the layer table: tag, length, CRC-32."""
+    return reader.byte("layer tag"), reader.varint("layer length"), reader.crc("layer checksum")
 
 
-def _read_layers(reader: _Reader, entries: list[tuple[str, str, int, int]]) -> tuple[Layer, ...]:
+def _read_layers(reader: _Reader, entries: list[tuple[int, int, int]]) -> tuple[Layer, ...]:
     layers = []
-    for kind, coder, length, crc in entries:
+    for tag, length, crc in entries:
+        kind = _name("layer kind", tag >> 4, KINDS)
+        coder = _name(f"coder of the {kind} layer", tag & 15, CODERS[kind])
         payload = reader.take(length, f"{kind} layer")
         _check_crc(f"{kind} layer", payload, crc)
         layers.append(Layer(kind, coder, payload))
     return tuple(layers)
+
+
+def _name(what: str, number: int, names: tuple[str, ...]) -> str:
+    if number >= len(names):
+        raise MalformedHeaderError(f"{what} {number}; known are 0..{len(names) - 1}")
+    return names[number]
 
 
 def _check_size(width: int, height: int, max_pixels: int | None) -> None:
