@@ -46,8 +46,9 @@ def _paper(image, label_map):
     for i, filters in enumerate((128, 256, 512), 1):
         x = conv(x, filters, 3, strides=2, name=f"conv{i}")
         x = norm_relu(x, name=f"conv{i}")
-    x = conv(x, 3, 7, pad="reflect", name="conv4")
-    return keras.layers.Activation("tanh", name="tanh")(x)
+    # The compact image is float32 under any dtype policy: bfloat16 has steps of half a level.
+    x = conv(x, 3, 7, pad="reflect", name="conv4", dtype="float32")
+    return keras.layers.Activation("tanh", dtype="float32", name="tanh")(x)
 
 
 def _lite(image, label_map):

@@ -176,7 +176,16 @@ class CropTopLeft(keras.layers.Layer):
         )
 
 
-def conv(x, filters: int, kernel_size: int, *, name: str, strides: int = 1, pad: str = "zero"):
+def conv(
+    x,
+    filters: int,
+    kernel_size: int,
+    *,
+    name: str,
+    strides: int = 1,
+    pad: str = "zero",
+    dtype: str | None = None,
+):
     """Convolution with bias as the papers have it: padded on every side, then valid.
 
     Args:
@@ -186,6 +195,7 @@ def conv(x, filters: int, kernel_size: int, *, name: str, strides: int = 1, pad:
         name: Layer name, the key of its weights.
         strides: Step in both directions.
         pad: "zero" or "reflect"; `kernel_size // 2` on every side.
+        dtype: That it computes in; None for the dtype policy's.
 
     Returns:
         float `[batch, ceil(height/strides), ceil(width/strides), filters]`.
@@ -193,13 +203,14 @@ def conv(x, filters: int, kernel_size: int, *, name: str, strides: int = 1, pad:
     half = kernel_size // 2
     if half:
         layer = {"zero": keras.layers.ZeroPadding2D, "reflect": ReflectionPad2D}[pad]
-        x = layer(half, name=f"{name}_pad")(x)
+        x = layer(half, name=f"{name}_pad", dtype=dtype)(x)
     return keras.layers.Conv2D(
         filters,
         kernel_size,
         strides=strides,
         padding="valid",
         kernel_initializer=keras.initializers.RandomNormal(stddev=0.02),
+        dtype=dtype,
         name=name,
     )(x)
 

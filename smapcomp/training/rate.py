@@ -88,7 +88,5 @@ def _bits(level, parameters, max_level: int):
     lower = ops.sigmoid((level - 0.5 - mean) * inverse_scale)
     upper = ops.where(level > max_level - 0.5, 1.0, upper)
     lower = ops.where(level < 0.5, 0.0, lower)
-    probability = ops.sum(
-        ops.softmax(weight, axis=-1) * (upper - lower), axis=-1, keepdims=True
-    )
+    probability = ops.sum(ops.softmax(weight, axis=-1) * (upper - lower), axis=-1, keepdims=True)
     return -ops.log(ops.maximum(probability, 1e-6)) / float(np.log(2.0))

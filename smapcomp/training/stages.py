@@ -15,7 +15,7 @@ from keras import ops
 
 from smapcomp import losses
 from smapcomp.models.compnet import SCALE
-from smapcomp.models.layers import quantize, upsample
+from smapcomp.models.layers import NUM_CLASSES, quantize, upsample
 
 MSE_FLOOR = 4.0
 """Added to a crop's squared error (of 255) before its logarithm, so that flat crops, which any
@@ -73,11 +73,17 @@ class Stage1Weights:
 
 
 LITE_WEIGHTS = Stage1Weights(
-    gan=0.0, feature_matching=0.0, perceptual=0.0, l1=0.0, ssim=0.0, log_mse=1.0, rate=25.0
+    gan=0.0, feature_matching=0.0, perceptual=0.0, l1=0.0, ssim=0.0, log_mse=1.0, rate=4.0
 )
-"""What the box's weights are trained with. Decided here: PSNR and the bits of the compact layer
-against each other. 25 dB/bpp is about what a dB of the prediction saves in the residual layer
-(0.04 to 0.05 bpp, measured with plain down-sampling at several steps)."""
+"""What the box's weights are trained with: PSNR and the bits of the compact layer against each
+other. Decided here: 4 dB/bpp, which lets CompNet spend bits on a better prediction. At 25, what a
+dB of the prediction saves in the residual layer (0.04 to 0.05 bpp, measured with plain
+down-sampling at several steps), the compact layer shrinks, but the prediction gains little over
+bicubic up-sampling."""
+
+LITE_SIZES = {"stage1": 128, "segmentation": 256, "stage2": 256, "stage3": 128}
+"""Side of the crops that the box's weights are trained on, in pixels. Decided here: the segmenter
+needs to see whole things; smaller crops show the codec's networks more pictures in the same time."""
 
 
 def psnr(a, b):
@@ -128,16 +134,17 @@ def stage3(
     step: int = 1,
     void_share: float = 0.25,
     sent_share: float = 0.25,
+    representation: str = "classes",
 ) -> Stage:
     """CompNet's and FineNet's fine-tuning on the labels that the decoder will see.
 
     The first `void_share` of each batch has no labels, the next `sent_share` the original ones,
     the rest those of `segmenter` and `smapnet` from the up-sampled compact image, so that one
-    FineNet serves every mode.
+    FineNet serves every mode. `representation` is SMapNet's, as in `stage2`.
     """
 
     def labels(upsampled, label_map):
-        mapped = decoder_label_map(models, upsampled)
+        mapped = decoder_label_map(models, upsampled, representation)
         batch = ops.shape(label_map)[0]
         index = ops.reshape(ops.arange(batch), (-1, 1, 1))
         sent = int(batch * (void_share + sent_share))
@@ -148,20 +155,37 @@ def stage3(
     return Stage("stage3", models, groups, _CodecLosses(models, weights, step, labels))
 
 
-def decoder_label_map(models: Mapping[str, keras.Model], upsampled):
-    """ŝ: the segmenter's label map of `u`, repaired by SMapNet (`classes`); no gradient.
+def decoder_label_map(
+    models: Mapping[str, keras.Model], upsampled, representation: str = "classes"
+):
+    """ŝ: the segmenter's label map of `u`, repaired by SMapNet; no gradient.
 
     Returns:
         int32 `[batch, height, width]`.
     """
-    logits = models["smapnet"](models["segmenter"](upsampled, training=False), training=False)
-    return ops.stop_gradient(_full_size_labels(logits, ops.shape(upsampled)[1]))
+    logits = models["segmenter"](upsampled, training=False)
+    if representation == "index":
+        image = _index_image(_label_ids(logits), models["smapnet"].input_shape[-1])
+        ids = _index_ids(models["smapnet"](image, training=False))
+    else:
+        ids = _label_ids(models["smapnet"](logits, training=False))
+    stride = ops.shape(upsampled)[1] // ops.shape(ids)[1]
+    return ops.stop_gradient(ops.repeat(ops.repeat(ids, stride, axis=1), stride, axis=2))
 
 
-def _full_size_labels(logits, height: int):
-    ids = ops.cast(ops.argmax(logits, axis=-1), "int32") + 1
-    stride = height // ops.shape(logits)[1]
-    return ops.repeat(ops.repeat(ids, stride, axis=1), stride, axis=2)
+def _label_ids(logits):
+    return ops.cast(ops.argmax(logits, axis=-1), "int32") + 1
+
+
+def _index_image(ids, channels: int):
+    """SMapNet's `index` input (SPEC section 2): id / 255 in every channel, float32."""
+    return ops.repeat(ops.cast(ids, "float32")[..., None] / 255.0, channels, axis=-1)
+
+
+def _index_ids(image):
+    """The labels that SMapNet's `index` output means, as the decoder reads it; int32 0..150."""
+    ids = ops.round(ops.mean(image, axis=-1) * 255.0)
+    return ops.cast(ops.clip(ids, 0.0, float(NUM_CLASSES)), "int32")
 
 
 def _stage1_groups(weights: Stage1Weights) -> dict[str, tuple[str, ...]]:
@@ -235,7 +259,10 @@ class _CodecLosses:
 
 
 def segmentation(models: Mapping[str, keras.Model], step: int = 1, auxiliary: float = 0.4) -> Stage:
-    """The segmenter, on sharp pictures and on up-sampled compact ones, half of the batch each.
+    """The segmenter, on sharp pictures and on up-sampled compact ones.
+
+    In training one half of the batch is up-sampled and the other sharp; the middle picture of an
+    odd batch is both. Validation looks at every picture both ways.
 
     Args:
         models: `segmenter` with its auxiliary head: image to `[logits, auxiliary logits]`;
@@ -246,56 +273,86 @@ def segmentation(models: Mapping[str, keras.Model], step: int = 1, auxiliary: fl
 
     def stage_losses(batch, training: bool = True):
         image, label_map = batch["image"], batch["label_map"]
-        half = ops.shape(image)[0] // 2
-        upsampled = _decoder_view(models["compnet"], image[:half], label_map[:half], step)
-        mixed = ops.concatenate([upsampled, image[half:]], axis=0)
-        logits, auxiliary_logits = models["segmenter"](mixed, training=training)
+        count = ops.shape(image)[0]
+        part = (count + 1) // 2 if training else count
+        first, last = slice(None, part), slice(count - part, None)
+        upsampled = _decoder_view(models["compnet"], image[first], label_map[first], step)
+        views = ops.concatenate([upsampled, image[last]], axis=0)
+        label_map = ops.concatenate([label_map[first], label_map[last]], axis=0)
+        logits, auxiliary_logits = models["segmenter"](views, training=training)
         target = _grid_labels(label_map, logits)
         main = losses.softmax_cross_entropy(logits, target)
         side = losses.softmax_cross_entropy(
             auxiliary_logits, _grid_labels(label_map, auxiliary_logits)
         )
+        ids = _label_ids(logits)
         metrics = {
             "cross_entropy": main,
-            "pixel_accuracy_upsampled": pixel_accuracy(logits[:half], target[:half]),
-            "pixel_accuracy": pixel_accuracy(logits[half:], target[half:]),
+            "pixel_accuracy_upsampled": pixel_accuracy(ids[:part], target[:part]),
+            "pixel_accuracy": pixel_accuracy(ids[part:], target[part:]),
         }
         return {"segmenter": main + auxiliary * side}, metrics
 
     return Stage("segmentation", models, {"segmenter": ("segmenter",)}, stage_losses)
 
 
-def stage2(models: Mapping[str, keras.Model], step: int = 1) -> Stage:
-    """SMapNet (`classes`): from the segmenter's logits of `u` to its labels of the sharp picture.
+def stage2(
+    models: Mapping[str, keras.Model], step: int = 1, representation: str = "classes"
+) -> Stage:
+    """SMapNet: from what the segmenter finds in `u` to its labels of the sharp picture.
 
     Args:
         models: `smapnet`; `compnet` and `segmenter` (without auxiliary head), frozen.
         step: Of the compact image's levels.
+        representation: That `smapnet` was built with. "classes" takes the segmenter's logits and
+            minimises the cross-entropy of its own; "index" takes label ids as an image in [0, 1]
+            of one or three channels and minimises the squared error to the wanted ids' image.
+
+    Raises:
+        ValueError: The representation is unknown.
     """
+    repairs = {"classes": _repair_classes, "index": _repair_index}
+    if representation not in repairs:
+        allowed = ", ".join(repairs)
+        raise ValueError(f"representation {representation!r} is unknown; allowed: {allowed}")
+    repair = repairs[representation]
 
     def stage_losses(batch, training: bool = True):
         image, label_map = batch["image"], batch["label_map"]
         upsampled = _decoder_view(models["compnet"], image, label_map, step)
         blurred = ops.stop_gradient(models["segmenter"](upsampled, training=False))
-        sharp = ops.argmax(models["segmenter"](image, training=False), axis=-1) + 1
-        logits = models["smapnet"](blurred, training=training)
-        loss = losses.softmax_cross_entropy(logits, sharp)
+        sharp = _label_ids(models["segmenter"](image, training=False))
+        terms, mapped = repair(models["smapnet"], blurred, sharp, training)
+        matched, truth = _label_ids(blurred), _grid_labels(label_map, blurred)
         metrics = {
-            "cross_entropy": loss,
-            "agreement_before": pixel_accuracy(blurred, sharp),
-            "agreement": pixel_accuracy(logits, sharp),
-            "pixel_accuracy_before": pixel_accuracy(blurred, _grid_labels(label_map, logits)),
-            "pixel_accuracy": pixel_accuracy(logits, _grid_labels(label_map, logits)),
+            **terms,
+            "agreement_before": pixel_accuracy(matched, sharp),
+            "agreement": pixel_accuracy(mapped, sharp),
+            "pixel_accuracy_before": pixel_accuracy(matched, truth),
+            "pixel_accuracy": pixel_accuracy(mapped, truth),
         }
+        (loss,) = terms.values()
         return {"smapnet": loss}, metrics
 
     return Stage("stage2", models, {"smapnet": ("smapnet",)}, stage_losses)
 
 
-def pixel_accuracy(logits, label_map):
-    """Share of pixels that are not void whose arg max + 1 is their label; float scalar."""
+def _repair_classes(smapnet, blurred, sharp, training: bool):
+    """The loss by its name, and the repaired label ids."""
+    logits = smapnet(blurred, training=training)
+    return {"cross_entropy": losses.softmax_cross_entropy(logits, sharp)}, _label_ids(logits)
+
+
+def _repair_index(smapnet, blurred, sharp, training: bool):
+    """As `_repair_classes`."""
+    channels = smapnet.input_shape[-1]
+    mapped = smapnet(_index_image(_label_ids(blurred), channels), training=training)
+    return {"mse": losses.mse(mapped, _index_image(sharp, channels))}, _index_ids(mapped)
+
+
+def pixel_accuracy(predicted, label_map):
+    """Share of pixels that are not void whose predicted id is their label; float32 scalar."""
     known = label_map > 0
-    predicted = ops.cast(ops.argmax(logits, axis=-1), "int32") + 1
     right = ops.logical_and(known, predicted == ops.cast(label_map, "int32"))
     return ops.sum(ops.cast(right, "float32")) / (ops.sum(ops.cast(known, "float32")) + 1e-6)
 
@@ -309,5 +366,3 @@ def _grid_labels(label_map, logits):
     """One label for each of the logits' grid cells: the one right of and below its centre."""
     stride = ops.shape(label_map)[1] // ops.shape(logits)[1]
     return label_map[:, stride // 2 :: stride, stride // 2 :: stride]
-
-
