@@ -1,11 +1,11 @@
 """The residual layer: what the prediction lacks, as 8-bit samples in an AV1 still picture."""
 
 import io
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
+from PIL.AvifImagePlugin import AvifImageFile
 
 from smapcomp.codec.avif import strip_avif, wrap_avif
 from smapcomp.codec.container import MAX_RESIDUAL, Layer
@@ -112,10 +112,8 @@ def decode_residual(
         return np.zeros(shape, np.int16)
     file = wrap_avif(layer.payload, shape)
     try:
-        with warnings.catch_warnings():
-            # The size was checked already; the caller's limit may be above Pillow's.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(file), formats=["AVIF"])
+        # Not by Image.open, whose own limit on pixels may be below the caller's.
+        image = AvifImageFile(io.BytesIO(file))
         samples = np.asarray(image.convert("L" if shape[2] == 1 else "RGB")).reshape(shape)
     except (OSError, SyntaxError, ValueError) as error:
         raise PayloadError(f"AV1 picture does not decode: {error}") from error

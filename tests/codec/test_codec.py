@@ -1,0 +1,187 @@
+"""The whole codec, with the weights in the box."""
+
+import dataclasses
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import smapcomp
+from smapcomp import metrics
+from smapcomp.codec import codec
+from smapcomp.codec.compact import decode_compact, dequantise_compact
+from smapcomp.codec.container import MODES, pack, unpack
+from smapcomp.errors import (
+    DigestMismatchError,
+    LimitError,
+    ModelMismatchError,
+    PayloadError,
+    SmapcompError,
+    StreamError,
+)
+from smapcomp.image_io import read_image
+
+ROOT = Path(__file__).resolve().parents[2]
+PHOTO = read_image(ROOT / "docs" / "demo" / "photo.png")
+
+
+def piece(height: int, width: int, channels: int = 3) -> np.ndarray:
+    """The upper left of the photograph."""
+    return PHOTO[:height, :width, :channels].copy()
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(1, 1, 3), (1, 1, 1), (7, 9, 3), (8, 8, 3), (16, 16, 1), (17, 64, 3), (65, 33, 1), (1, 90, 3)],
+)
+def test_every_size_comes_back_near_the_original(shape):
+    image = piece(*shape)
+    decoded = smapcomp.decompress(smapcomp.compress(image, quality=95))
+    assert decoded.shape == image.shape
+    assert decoded.dtype == np.uint8
+    assert metrics.psnr(image, decoded) > 36
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_decodes_to_what_the_encoder_predicted(mode):
+    image = piece(72, 104)
+    data = smapcomp.compress(image, quality=50, mode=mode)
+    stages = codec.decode_stages(data)
+    assert metrics.psnr(image, stages.reconstruction) > metrics.psnr(image, stages.prediction)
+    facts = smapcomp.info(data)
+    assert facts["mode"] == mode
+    assert [layer["kind"] for layer in facts["layers"]] == (
+        ["compact", "labels", "residual"] if mode == "sent" else ["compact", "residual"]
+    )
+    if mode == "none":
+        assert stages.label_map is None
+    else:
+        assert stages.label_map.shape == image.shape[:2]
+        assert 1 <= stages.label_map.min() <= stages.label_map.max() <= 150
+
+
+def test_quality_0_is_the_prediction_and_has_no_residual_layer():
+    image = piece(64, 96)
+    data = smapcomp.compress(image, quality=0)
+    stages = codec.decode_stages(data)
+    np.testing.assert_array_equal(stages.reconstruction, stages.prediction)
+    assert [layer["kind"] for layer in smapcomp.info(data)["layers"]] == ["compact"]
+
+
+def test_bytes_and_psnr_never_fall_as_quality_rises():
+    image = piece(128, 160)
+    sizes, psnrs = [], []
+    for quality in (0, 1, 10, 20, 35, 50, 65, 80, 90, 100):
+        data = smapcomp.compress(image, quality=quality)
+        sizes.append(len(data))
+        psnrs.append(metrics.psnr(image, smapcomp.decompress(data)))
+    assert sizes == sorted(sizes)
+    assert psnrs == sorted(psnrs)
+
+
+def test_bytes_on_file_are_header_and_layers():
+    data = smapcomp.compress(piece(40, 48), quality=40)
+    facts = smapcomp.info(data)
+    layers = sum(layer["bytes"] for layer in facts["layers"])
+    assert facts["bytes"] == len(data) == facts["header_bytes"] + layers
+    assert facts["bpp"] == pytest.approx(8 * len(data) / (40 * 48))
+
+
+def test_the_prediction_beats_bicubic_upsampling_of_the_same_compact_image():
+    data = smapcomp.compress(PHOTO, quality=0)
+    stream = unpack(data)
+    levels = decode_compact(stream.layer("compact"), stream.compact_shape, stream.compact_step)
+    compact = Image.fromarray(dequantise_compact(levels, stream.compact_step))
+    height, width, _ = PHOTO.shape
+    bicubic = np.asarray(compact.resize((width, height), Image.Resampling.BICUBIC))
+    prediction = smapcomp.decompress(data)
+    assert metrics.psnr(PHOTO, prediction) > metrics.psnr(PHOTO, bicubic) + 0.3
+
+
+def test_grey_pictures_cost_one_channel():
+    colour = piece(96, 128)
+    grey = colour[..., 1:2]
+    data = smapcomp.compress(grey, quality=60)
+    assert smapcomp.info(data)["channels"] == 1
+    assert len(data) < len(smapcomp.compress(colour, quality=60))
+    np.testing.assert_array_equal(
+        smapcomp.decompress(data), smapcomp.decompress(smapcomp.compress(grey[..., 0], quality=60))
+    )
+
+
+def test_pillow_images_and_arrays_give_the_same_stream():
+    image = piece(32, 40)
+    assert smapcomp.compress(Image.fromarray(image)) == smapcomp.compress(image)
+
+
+def test_a_stream_decodes_in_another_process_whatever_either_did_before(tmp_path):
+    smapcomp.compress(piece(24, 56), quality=0)
+    image = piece(88, 120)
+    path = tmp_path / "stream"
+    path.write_bytes(smapcomp.compress(image, quality=30))
+    here = smapcomp.decompress(path.read_bytes())
+    script = (
+        "import sys, hashlib, smapcomp\n"
+        "picture = smapcomp.decompress(open(sys.argv[1], 'rb').read())\n"
+        "print(hashlib.sha256(picture.tobytes()).hexdigest())"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script, path], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.split()[-1] == hashlib.sha256(here.tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"quality": 101}, "quality 101"),
+        ({"quality": 4.5}, "quality 4.5"),
+        ({"mode": "best"}, "mode 'best'"),
+        ({"variant": "huge"}, "variant 'huge'"),
+        ({"variant": "paper"}, "no weights for variant 'paper'"),
+        ({"weights_dir": "nowhere"}, "nowhere"),
+        ({"max_pixels": 100}, "100"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    with pytest.raises(SmapcompError, match=message):
+        smapcomp.compress(piece(16, 16), **arguments)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((8, 8, 3), np.float32),
+        np.zeros((8, 8, 4), np.uint8),
+        np.zeros((0, 8, 3), np.uint8),
+        np.zeros(8, np.uint8),
+        Image.new("RGBA", (8, 8)),
+    ],
+)
+def test_wrong_pictures_are_refused(image):
+    with pytest.raises(SmapcompError):
+        smapcomp.compress(image)
+
+
+def changed(data: bytes, **changes) -> bytes:
+    return pack(dataclasses.replace(unpack(data), **changes))
+
+
+def test_streams_of_other_weights_arithmetic_or_size_are_refused():
+    data = smapcomp.compress(piece(40, 40), quality=20)
+    with pytest.raises(ModelMismatchError, match="0000000000000001"):
+        smapcomp.decompress(changed(data, model_digest=bytes(7) + b"\1"))
+    with pytest.raises(DigestMismatchError, match="prediction"):
+        smapcomp.decompress(changed(data, prediction_digest=bytes(8)))
+    with pytest.raises(DigestMismatchError, match="label map"):
+        smapcomp.decompress(changed(data, label_digest=bytes(8)))
+    with pytest.raises(LimitError):
+        smapcomp.decompress(data, max_pixels=1000)
+    with pytest.raises(PayloadError):
+        smapcomp.decompress(changed(data, width=4000, height=4000))
+    with pytest.raises(StreamError):
+        smapcomp.decompress(changed(data, channels=1))
