@@ -115,6 +115,6 @@ def decode_residual(
         # Not by Image.open, whose own limit on pixels may be below the caller's.
         image = AvifImageFile(io.BytesIO(file))
         samples = np.asarray(image.convert("L" if shape[2] == 1 else "RGB")).reshape(shape)
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, RuntimeError, SyntaxError, ValueError) as error:
         raise PayloadError(f"AV1 picture does not decode: {error}") from error
     return residual_range.to_residual(samples)

@@ -84,7 +84,7 @@ def unboxed(file: bytes) -> bytes:
 
 
 WRONG_CODESTREAMS = {
-    "larger": (jxl(smooth_image(3000, 3000, 3), effort=1), "3000x3000 pixels, must be 24x16"),
+    "larger": (jxl(smooth_image(300, 400, 3), effort=1), "400x300 pixels, must be 24x16"),
     "taller by one": (jxl(smooth_image(17, 24, 3)), "24x17 pixels"),
     "grey": (jxl(smooth_image(16, 24, 1)[..., 0]), "1 channels, must have 3"),
     "with alpha": (jxl(smooth_image(16, 24, 4)), "num_extra_channels is 1"),
