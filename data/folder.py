@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 
+from data.cache import PictureCache, Reader
 from data.errors import DataError
 
 PICTURE_ENDINGS = (".jpg", ".jpeg", ".png")
@@ -20,25 +21,35 @@ MAX_LABEL = 150
 
 @dataclasses.dataclass(frozen=True)
 class Files:
-    """Paths of the pictures and, in the same order, of their annotations (None without labels)."""
+    """Paths of the pictures and, in the same order, of their annotations (None without labels).
+
+    What is read of them stays in `cache`, if there is one.
+    """
 
     images: tuple[str, ...]
     annotations: tuple[str, ...] | None
+    cache: PictureCache | None = None
 
     def read(self, index: tf.Tensor) -> dict[str, tf.Tensor]:
         """The example number `index` (int64 []), as `data.load` describes it; in-graph."""
         image_path = tf.gather(tf.constant(self.images), index)
-        image = tf.numpy_function(_read_image, [image_path], tf.uint8)
+        image = tf.numpy_function(self._reader(_read_image), [image_path], tf.uint8)
         name = tf.strings.regex_replace(image_path, r"^.*/|\.[^./]*$", "")
         example = {"image": tf.ensure_shape(image, [None, None, 3]), "name": name}
         if self.annotations is not None:
             path = tf.gather(tf.constant(self.annotations), index)
-            label_map = tf.numpy_function(_read_label_map, [path, image], tf.uint8)
+            read = self._reader(_read_label_map)
+            label_map = tf.numpy_function(read, [path, image], tf.uint8)
             example["label_map"] = tf.ensure_shape(label_map, [None, None])
         return example
 
+    def _reader(self, read: Reader) -> Reader:
+        return self.cache.reader(read) if self.cache else read
 
-def list_files(root: str, split: str | None, labels: bool) -> Files:
+
+def list_files(
+    root: str, split: str | None, labels: bool, cache: PictureCache | None = None
+) -> Files:
     """The pictures of a folder in the order of their names; see `data.load`."""
     root = os.fspath(root)
     if not os.path.isdir(root):
@@ -60,7 +71,7 @@ def list_files(root: str, split: str | None, labels: bool) -> Files:
     if not names:
         raise DataError(f"{folder}: holds no picture ({', '.join(PICTURE_ENDINGS)})")
     images = tuple(os.path.join(folder, name) for name in names)
-    return Files(images, _annotations(root, split, names) if labels else None)
+    return Files(images, _annotations(root, split, names) if labels else None, cache)
 
 
 def _subfolders(*path: str) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Literal
 import tensorflow as tf
 
 from data import transforms
+from data.cache import PictureCache
 from data.sources import load
 
 Fit = Literal["crop", "resize"]
@@ -25,7 +26,9 @@ def training_batches(
     fit: Fit = "resize",
     seed: int = 0,
     start_step: int = 0,
+    scales: tuple[float, float] | None = None,
     labels: bool = True,
+    cache: PictureCache | None = None,
 ) -> tf.data.Dataset:
     """An endless dataset of shuffled, randomly cropped and flipped batches.
 
@@ -33,29 +36,36 @@ def training_batches(
     continued there sees what an uninterrupted run would have seen.
 
     Args:
-      spec, split, labels: see `data.load`.
+      spec, split, labels, cache: see `data.load`.
       batch_size: examples in each batch; epochs flow into each other, so none is shorter.
       size: side of the pictures, in pixels.
       fit: "resize" resizes the whole picture (SPEC section 3), "crop" cuts a random window out of
         it at native resolution.
       seed: an int32.
       start_step: number of the first batch.
+      scales: with "crop": lowest and highest factor by which pictures are scaled before, as
+        `transforms.random_scaled_crop`; None leaves them at native resolution.
     """
+    _check(fit, size, batch_size)
+    if scales is not None and (fit != "crop" or not 0 < scales[0] <= scales[1]):
+        raise ValueError(f"scales must be 0 < low <= high and fit 'crop', got {scales}, {fit!r}")
     start = start_step * batch_size
-    examples = load(spec, split, labels=labels, shuffle_seed=seed, start=start).enumerate(start)
+    examples = load(spec, split, labels=labels, shuffle_seed=seed, start=start, cache=cache)
 
     def augment(position: tf.Tensor, example: transforms.Example) -> transforms.Example:
         # The order of the pictures is drawn from `seed` too; the constants keep draws apart.
         key = tf.stack([tf.cast(seed, tf.int64), position])
         crop_key = tf.random.experimental.stateless_fold_in(key, 1)
         flip_key = tf.random.experimental.stateless_fold_in(key, 2)
-        if fit == "crop":
+        if scales is not None:
+            example = transforms.random_scaled_crop(example, size, crop_key, scales)
+        elif fit == "crop":
             example = transforms.random_crop(example, size, crop_key)
         else:
             example = transforms.resize256(example, size)
         return _for_networks(transforms.random_flip(example, flip_key), size)
 
-    _check(fit, size, batch_size)
+    examples = examples.enumerate(start)
     examples = examples.map(augment, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return examples.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
@@ -68,6 +78,7 @@ def validation_batches(
     size: int = 256,
     fit: Fit = "resize",
     labels: bool = True,
+    cache: PictureCache | None = None,
 ) -> tf.data.Dataset:
     """Each picture once, in the order of the names; the last batch may be shorter.
 
@@ -79,7 +90,7 @@ def validation_batches(
         place = transforms.center_crop if fit == "crop" else transforms.resize256
         return _for_networks(place(example, size), size)
 
-    examples = load(spec, split, labels=labels)
+    examples = load(spec, split, labels=labels, cache=cache)
     examples = examples.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return examples.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 

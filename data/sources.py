@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from data import folder
+from data.cache import PictureCache
 
 
 def load(
@@ -14,6 +15,7 @@ def load(
     labels: bool = True,
     shuffle_seed: int | None = None,
     start: int = 0,
+    cache: PictureCache | None = None,
 ) -> tf.data.Dataset:
     """Opens a source of pictures.
 
@@ -28,6 +30,7 @@ def load(
       labels: whether the examples carry a label map.
       shuffle_seed: an int32 that chooses the order, or None.
       start: how many examples of the stream to leave out.
+      cache: keeps decoded pictures in memory; may serve several sources.
 
     Returns:
       A dataset of {"image": uint8 [H, W, 3], "label_map": uint8 [H, W] with 0 = void and 1..150,
@@ -39,7 +42,7 @@ def load(
         annotation. A file that turns out broken ends the iteration; `data.clear_errors` makes a
         DataError of what TensorFlow raises then.
     """
-    files = folder.list_files(spec, split, labels)
+    files = folder.list_files(spec, split, labels, cache)
     length = len(files.images)
     if shuffle_seed is None:
         indices = tf.data.Dataset.range(start, length)

@@ -6,6 +6,8 @@ An example is what `data.load` yields. Random transforms are functions of a seed
 
 from __future__ import annotations
 
+import math
+
 import tensorflow as tf
 
 Example = dict[str, tf.Tensor]
@@ -27,7 +29,7 @@ def resize256(example: Example, size: int = 256) -> Example:
     return out
 
 
-def random_crop(example: Example, size: int, seed: tf.Tensor) -> Example:
+def random_crop(example: Example, size: int | tf.Tensor, seed: tf.Tensor) -> Example:
     """A [size, size] window at native resolution, all places equally likely.
 
     A picture smaller than the window is continued by its mirror image, and so are its labels.
@@ -35,6 +37,29 @@ def random_crop(example: Example, size: int, seed: tf.Tensor) -> Example:
     height, width = _size(example)
     draw = tf.random.stateless_uniform([2], seed)
     return _window(example, size, _scaled(draw[0], height - size), _scaled(draw[1], width - size))
+
+
+def random_scaled_crop(
+    example: Example, size: int, seed: tf.Tensor, scales: tuple[float, float] = (0.5, 2.0)
+) -> Example:
+    """A window of the picture scaled by a random factor, resized to [size, size].
+
+    As cropping from the scaled picture, without scaling all of it. The aspect is kept; image and
+    label map are resampled as by `resize256`. Where the scaled picture is smaller than the window,
+    it is continued as by `random_crop`.
+
+    Args:
+      example: a picture.
+      size: side of the result.
+      seed: int32 or int64 [2].
+      scales: lowest and highest factor; SPEC section 3's by default. Halving is as likely as
+        doubling: its logarithm is uniform.
+    """
+    low, high = (math.log(scale) for scale in scales)
+    scale_seed = tf.random.experimental.stateless_fold_in(seed, 1)
+    scale = tf.exp(tf.random.stateless_uniform([], scale_seed, low, high))
+    side = tf.maximum(tf.cast(tf.round(size / scale), tf.int32), 1)
+    return resize256(random_crop(example, side, seed), size)
 
 
 def center_crop(example: Example, size: int) -> Example:
@@ -78,7 +103,7 @@ def _mirror(indices: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
     return tf.minimum(folded, 2 * length - 1 - folded)
 
 
-def _window(example: Example, size: int, top: tf.Tensor, left: tf.Tensor) -> Example:
+def _window(example: Example, size: int | tf.Tensor, top: tf.Tensor, left: tf.Tensor) -> Example:
     height, width = _size(example)
     rows = _mirror(top + tf.range(size), height)
     columns = _mirror(left + tf.range(size), width)

@@ -1,11 +1,13 @@
 """Transforms against Pillow and numpy, and batches that a seed and a step determine."""
 
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from data import pipeline, transforms
+from data import PictureCache, pipeline, transforms
 
 
 def _example(height, width, seed=0):
@@ -59,6 +61,72 @@ def test_crops_larger_than_the_picture_continue_it_by_its_mirror_image():
     assert _moved_together(transforms.random_crop(example, 32, [1, 2]))
 
 
+def _is_pillows(got, image):
+    size = got.shape[1::-1]
+    resized = Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)
+    return np.abs(got.numpy().astype(int) - np.asarray(resized)).max() <= 1
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
+def test_a_scaled_crop_is_a_window_resized_as_pillow_does(scale):
+    side = round(32 / scale)
+    example = _example(side + 1, side + 2)
+    places = set()
+    for seed in range(40):
+        crop = transforms.random_scaled_crop(example, 32, [seed, 1], (scale, scale))
+        windows = [
+            (top, left)
+            for top in range(2)
+            for left in range(3)
+            if _is_pillows(crop["image"], example["image"][top : top + side, left : left + side])
+        ]
+        assert len(windows) == 1
+        places.add(windows[0])
+    assert len(places) == 6
+
+
+def test_scaled_crops_larger_than_the_picture_continue_it_by_its_mirror_image():
+    example = _example(40, 30)
+    crop = transforms.random_scaled_crop(example, 32, [0, 1], (0.5, 0.5))
+    mirrored = [np.pad(example["image"], [(0, 24), (0, 34), (0, 0)], "symmetric")]
+    assert _is_pillows(crop["image"], *mirrored)
+
+
+def test_scales_are_drawn_between_a_half_and_two_as_often_below_one_as_above():
+    columns = np.broadcast_to(np.arange(250, dtype=np.uint8)[None, :, None], (200, 250, 3))
+    slopes = []
+    for seed in range(300):
+        image = transforms.random_scaled_crop({"image": columns}, 64, [seed, 0])["image"]
+        row = np.asarray(image[32], int)[:, 0]
+        slopes.append((row[56] - row[8]) / 48)
+    scales = 1 / np.array(slopes)
+    assert 0.48 < scales.min() < 0.55
+    assert 1.8 < scales.max() < 2.1
+    assert 120 < np.sum(scales < 1) < 180
+
+
+def test_image_and_labels_are_scaled_together():
+    rng = np.random.default_rng(7)
+    label_map = rng.integers(1, 151, (9, 9), dtype=np.uint8).repeat(16, 0).repeat(16, 1)
+    palette = rng.integers(0, 256, (151, 3), dtype=np.uint8)
+    example = {"image": palette[label_map], "label_map": label_map}
+    for seed in range(20):
+        crop = {k: v.numpy() for k, v in _scaled_and_flipped(example, seed).items()}
+        assert len(np.unique(crop["label_map"])) > 3
+        difference = np.abs(crop["image"].astype(int) - palette[crop["label_map"]])
+        # Bicubic interpolation reaches four pixels to each side when it doubles.
+        windows = np.lib.stride_tricks.sliding_window_view(crop["label_map"], (9, 9))
+        inside = (windows.min((2, 3)) == windows.max((2, 3))).nonzero()
+        assert len(inside[0]) > 100
+        assert difference[4:-4, 4:-4][inside].max() <= 1
+
+
+def _scaled_and_flipped(example, seed):
+    return transforms.random_flip(
+        transforms.random_scaled_crop(example, 64, [seed, 3], (0.75, 2.0)), [seed, 4]
+    )
+
+
 def test_random_flip_mirrors_half_of_the_examples_with_their_labels():
     example = _example(8, 9)
     flipped = 0
@@ -72,13 +140,15 @@ def test_random_flip_mirrors_half_of_the_examples_with_their_labels():
     assert 70 < flipped < 130
 
 
-@pytest.mark.parametrize("transform", ["crop", "flip"])
+@pytest.mark.parametrize("transform", ["crop", "scaled crop", "flip"])
 def test_a_seed_determines_a_transform(transform):
     example = _example(64, 64)
 
     def draw(seed):
         if transform == "crop":
             return transforms.random_crop(example, 16, seed)["image"]
+        if transform == "scaled crop":
+            return transforms.random_scaled_crop(example, 16, seed)["image"]
         return transforms.random_flip(example, seed)["image"]
 
     draws = [np.asarray(draw([seed, 5])).tobytes() for seed in range(20)]
@@ -120,15 +190,48 @@ def test_batches_are_what_the_networks_take(root, fit):
         np.testing.assert_array_equal(batch["label_map"], pixels % 151)
 
 
-@pytest.mark.parametrize("fit", ["crop", "resize"])
-def test_a_stream_that_starts_at_a_step_continues_the_stream_that_stopped_there(root, fit):
-    options = {"batch_size": 4, "size": 24, "fit": fit, "seed": 3}
+@pytest.mark.parametrize(
+    "how", [{"fit": "crop"}, {"fit": "resize"}, {"fit": "crop", "scales": (0.5, 2.0)}]
+)
+def test_a_stream_that_starts_at_a_step_continues_the_stream_that_stopped_there(root, how):
+    options = {"batch_size": 4, "size": 24, "seed": 3, **how}
     whole = _take(pipeline.training_batches(root, **options), 6)
     rest = _take(pipeline.training_batches(root, **options, start_step=4), 2)
     for key in ("image", "label_map"):
         np.testing.assert_array_equal([b[key] for b in whole[4:]], [b[key] for b in rest])
     other = _take(pipeline.training_batches(root, **(options | {"seed": 4})), 1)
     assert not np.array_equal(other[0]["image"], whole[0]["image"])
+
+
+def test_a_cache_changes_nothing_but_that_files_are_read_once(root, tmp_path):
+    options = {"batch_size": 4, "size": 24, "fit": "crop", "scales": (0.5, 2.0), "seed": 3}
+    expected = _take(pipeline.training_batches(root, **options), 6)
+    copy = shutil.copytree(root, tmp_path / "copy")
+    cache = PictureCache(10**6)
+    stream = pipeline.training_batches(str(copy), **options, cache=cache)
+    _take(stream, 2)  # eight places of the stream: each of the seven pictures
+    assert cache.used == sum((30 + i) * (50 - i) * 4 for i in range(7))
+    for kind in ("images", "annotations"):
+        for path in (copy / kind / "training").iterdir():
+            path.write_bytes(b"no picture any more")
+    for got, wanted in zip(_take(stream, 6), expected, strict=True):
+        for key in ("image", "label_map"):
+            np.testing.assert_array_equal(got[key], wanted[key])
+
+
+def test_a_cache_that_is_full_takes_no_more_and_the_pictures_stay_the_same(root):
+    options = {"batch_size": 2, "size": 24, "fit": "crop"}
+    cache = PictureCache(15_000)
+    expected = _take(pipeline.training_batches(root, **options), 8)
+    for got, wanted in zip(
+        _take(pipeline.training_batches(root, **options, cache=cache), 8), expected, strict=True
+    ):
+        np.testing.assert_array_equal(got["image"], wanted["image"])
+    assert 10_000 < cache.used <= 15_000
+    expected = _take(pipeline.validation_batches(root, **options), -1)
+    cached = pipeline.validation_batches(root, **options, cache=cache)
+    for got, wanted in zip(_take(cached, -1), expected, strict=True):
+        np.testing.assert_array_equal(got["image"], wanted["image"])
 
 
 def test_validation_batches_hold_each_picture_once_and_never_change(root):
@@ -150,5 +253,8 @@ def test_options_that_make_no_batch_are_refused(root):
         pipeline.training_batches(root, batch_size=1, size=20)
     with pytest.raises(ValueError, match="got 'stretch'"):
         pipeline.training_batches(root, batch_size=1, fit="stretch")
+    for bad in ({"scales": (0.5, 2.0)}, {"scales": (2.0, 0.5), "fit": "crop"}):
+        with pytest.raises(ValueError, match=r"scales must be 0 < low <= high and fit 'crop', got"):
+            pipeline.training_batches(root, batch_size=1, **bad)
     with pytest.raises(ValueError, match="at least 1, got 0"):
         pipeline.validation_batches(root, batch_size=0)
