@@ -1,4 +1,4 @@
-"""The networks, as functional Keras models (SPEC section 2)."""
+"""The networks, as functional Keras models (SPEC section 2; SPEC is docs/spec.md)."""
 
 from smapcomp.models.compnet import build_compnet
 from smapcomp.models.discriminator import build_discriminator
