@@ -47,6 +47,16 @@ def test_lite_warms_up_and_follows_a_cosine_to_zero():
     cosine = [0.5e-3 * (1 + math.cos(math.pi * share)) for share in (0, 0.25, 0.5, 1)]
     assert rates == pytest.approx([0, 0.5e-3, *cosine], abs=1e-8)
     assert adam.beta_1 == 0.5  # adversarial
+    assert adam.global_clipnorm == 1.0
+
+
+@pytest.mark.parametrize(
+    ("stage", "peak"),
+    [("stage1", 5e-4), ("segmentation", 5e-4), ("stage2", 5e-4), ("stage3", 2.5e-4)],
+)
+def test_lite_reaches_each_stages_rate_after_a_fiftieth_of_the_run(stage, peak):
+    rates, _ = _rates(stage, "lite", 1000, (0, 20, 1000))
+    assert rates == pytest.approx([0, peak, 0], abs=1e-9)
 
 
 def test_lite_without_a_discriminator_keeps_adams_momentum():

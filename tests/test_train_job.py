@@ -91,7 +91,7 @@ def light_networks(monkeypatch):
     def build_compnet(_):
         image, label_map = keras.Input((None, None, 3)), keras.Input((None, None), dtype="int32")
         compact = layers.AveragePooling2D(8, name="mean")(image)
-        compact = layers.Conv2D(3, 1, name="mix")(compact)
+        compact = layers.Conv2D(3, 1, dtype="float32", name="mix")(compact)
         return keras.Model([image, label_map], compact)
 
     def build_finenet(_):
@@ -105,9 +105,10 @@ def light_networks(monkeypatch):
         side = layers.Conv2D(150, 8, strides=8, name="auxiliary")(image)
         return keras.Model(image, [logits, side] if auxiliary else logits)
 
-    def build_smapnet(_):
-        logits = keras.Input((None, None, 150))
-        return keras.Model(logits, layers.Conv2D(150, 1, name="mix")(logits))
+    def build_smapnet(representation, channels):
+        channels = 150 if representation == "classes" else channels or 3
+        labels = keras.Input((None, None, channels))
+        return keras.Model(labels, layers.Conv2D(channels, 1, name="mix")(labels))
 
     for build in (build_compnet, build_finenet, build_pspnet, build_smapnet):
         module = build.__name__.removeprefix("build_")
@@ -135,6 +136,73 @@ def test_the_later_stages_start_from_the_weights_of_the_earlier_ones(
     np.testing.assert_array_equal(first["detail/kernel"], last["detail/kernel"])
     with np.load(tmp_path / "segmentation/weights/segmenter.npz") as segmenter:
         assert segmenter.files == ["logits/kernel", "logits/bias"]
+
+
+@pytest.fixture
+def codec_weights(tmp_path):
+    """A folder with the weights of one-layer networks that stage 2 starts from."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    kernels = {"mix": (1, 1, 3, 3), "logits": (8, 8, 3, 150)}
+    for role, layer in (("compnet", "mix"), ("segmenter", "logits")):
+        shape = kernels[layer]
+        kernel = np.random.default_rng(2).normal(0, 1, shape).astype(np.float32)
+        arrays = {f"{layer}/kernel": kernel, f"{layer}/bias": np.zeros(shape[-1], np.float32)}
+        np.savez(folder / f"{role}.npz", **arrays)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("options", "channels"),
+    [
+        ({}, 150),
+        ({"representation": "index"}, 3),
+        ({"representation": "index", "channels": 1}, 1),
+    ],
+)
+def test_stage2_trains_the_smapnet_that_is_asked_for(
+    pictures, light_networks, codec_weights, tmp_path, options, channels
+):
+    _run(*_arguments(pictures, tmp_path, "stage2", init=codec_weights, **options))
+    with np.load(tmp_path / "weights/smapnet.npz") as smapnet:
+        assert smapnet["mix/kernel"].shape == (1, 1, channels, channels)
+
+
+def test_channels_of_logits_are_a_usage_error(pictures, light_networks, tmp_path):
+    with pytest.raises(app.UsageError, match="--channels goes with --representation=index"):
+        _run(*_arguments(pictures, tmp_path, "stage2", channels=1))
+
+
+@pytest.mark.parametrize("stage", ["stage1", "segmentation"])
+def test_bfloat16_and_cached_pictures_train_weights_in_float32_close_to_those_without(
+    pictures, light_networks, codec_weights, tmp_path, stage
+):
+    found = []
+    for name, options in (("exact", {}), ("half", {"bfloat16": True, "cache_mib": 1})):
+        options |= {"steps": 2, "learning_rate": 0.01, "init": codec_weights}
+        _run(*_arguments(pictures, tmp_path / name, stage, **options))
+        assert keras.config.dtype_policy().name == "float32"
+        role = {"stage1": "finenet", "segmentation": "segmenter"}[stage]
+        with np.load(tmp_path / name / f"weights/{role}.npz") as weights:
+            found.append(weights[weights.files[0]])
+    exact, half = found
+    assert half.dtype == np.float32
+    assert not np.array_equal(exact, half)
+    np.testing.assert_allclose(half, exact, atol=0.025)
+
+
+def test_bfloat16_leaves_the_rate_and_label_indices_in_float32(light_networks, codec_weights):
+    for stage, roles in (
+        ("stage1", {"finenet": "bfloat16", "rate": "float32"}),
+        ("stage2", {"segmenter": "bfloat16", "smapnet": "float32"}),
+    ):
+        arguments = _arguments("unused", "unused", stage, init=codec_weights)
+        with flagsaver.flagsaver():
+            flags.FLAGS.unparse_flags()
+            flags.FLAGS(["train", *arguments, "--bfloat16", "--representation=index"])
+            models = train.build_stage().models
+        for role, dtype in roles.items():
+            assert models[role].layers[-1].compute_dtype == dtype, role
 
 
 def test_a_terminated_job_saves_exits_with_75_and_goes_on_from_there(
