@@ -5,8 +5,8 @@ each of them an adaptive yes or no is coded, whose context is which neighbours a
 number of the comparison. A label that none of them predicts is either one seen before, coded by how
 often it came this way, or a new one.
 
-The model learns from nothing but the map at hand. Labels of photographs on the 1/8 grid take 37 %
-fewer bytes than in lossless JPEG XL.
+The model learns from nothing but the map at hand. Labels of photographs on the 1/8 grid take 40 %
+fewer bytes than in lossless JPEG XL (mean of 59 maps of 64x64: 299 against 501).
 """
 
 import numpy as np

@@ -69,7 +69,9 @@ def encode_residual(residual: np.ndarray, quality: int) -> tuple[Layer, Residual
     Args:
       residual: int16 [H, W, 1 or 3] in -255..255: the picture minus the 8-bit prediction, without
         padding.
-      quality: 0..100, AVIF's scale on the mapped samples; AV1 has 64 steps of it.
+      quality: 0..100, AVIF's scale on the mapped samples; AV1 has 64 steps of it. A narrow range
+        makes the steps finer, so pictures that are well predicted get more PSNR, which is cheap
+        there: equal steps would take 6 % more bits at the same mean PSNR of ten pictures.
 
     Returns:
       The layer, and the range to be stored in the header.
