@@ -97,7 +97,7 @@ def _digest() -> str:
 def _measure(source: Path, mode: str, quality: int) -> dict[str, str]:
     """Compresses one picture to a file, decodes that file, and compares."""
     original = image_io.read_image(source)
-    height, width, channels = original.shape
+    height, width, _ = original.shape
     with tempfile.TemporaryDirectory() as folder:
         stream = Path(folder) / "stream.smc"
         began = time.perf_counter()

@@ -2,6 +2,8 @@
 
 import functools
 import hashlib
+import io
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,10 +92,12 @@ class Networks:
 
     @functools.cached_property
     def smapnet(self):
-        """`build_smapnet`'s model."""
+        """`build_smapnet`'s model; the weights tell how many channels it has."""
         from smapcomp.models.smapnet import build_smapnet
 
-        return self._load("smapnet", build_smapnet(self.variant.representation))
+        gamma = self._arrays["smapnet"].get("norm/gamma", np.zeros(0))
+        channels = gamma.size or None
+        return self._load("smapnet", build_smapnet(self.variant.representation, channels))
 
     def _load(self, role: str, model):
         from smapcomp.models.weights import assign_weights
@@ -111,16 +115,14 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     data = path.read_bytes()
     sums = path.parent / SUMS
     if sums.is_file():
-        expected = {
-            name: digest for digest, name in (line.split() for line in sums.read_text().splitlines())
-        }
-        actual = hashlib.sha256(data).hexdigest()
-        if expected.get(path.name) != actual:
-            raise SmapcompError(
-                f"{path}: SHA-256 is {actual}, {SUMS} says {expected.get(path.name)}"
-            )
-    with np.load(path, allow_pickle=False) as arrays:
-        return dict(arrays)
+        actual = f"{hashlib.sha256(data).hexdigest()}  {path.name}"
+        if actual not in sums.read_text(encoding="utf-8").splitlines():
+            raise SmapcompError(f"{path}: {SUMS} has no line {actual!r}; the file is damaged")
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise SmapcompError(f"{path}: not a file of weights: {error}") from error
 
 
 @functools.lru_cache(maxsize=2)

@@ -80,8 +80,12 @@ def compress(
         raise SmapcompError(f"quality {quality!r} is not allowed; it is a whole number, 0..100")
     if mode not in MODES:
         raise SmapcompError(f"mode {mode!r} is unknown; allowed: {', '.join(MODES)}")
-    if height * width > max_pixels:
-        raise LimitError(f"picture of {width}x{height} pixels; the limit is {max_pixels} pixels")
+    rows, columns = padded_shape(height, width)
+    if rows * columns > max_pixels:
+        raise LimitError(
+            f"picture of {width}x{height} pixels, {rows * columns} with its padding; "
+            f"the limit is {max_pixels} pixels"
+        )
     predictor = _predictor(variant, weights_dir)
     padded = _pad(pixels)
     colour = np.repeat(padded, 3, axis=-1) if channels == 1 else padded
@@ -152,7 +156,8 @@ def decode_stages(
         )
     if stream.compact_scale != SCALE:
         raise ModelMismatchError(
-            f"stream has compact scale {stream.compact_scale}; variant {stream.variant!r} has {SCALE}"
+            f"stream has compact scale {stream.compact_scale}; "
+            f"variant {stream.variant!r} has {SCALE}"
         )
     height, width, channels = stream.height, stream.width, stream.channels
     levels = decode_compact(stream.layer("compact"), stream.compact_shape, stream.compact_step)

@@ -13,9 +13,12 @@ import numpy as np
 from keras import ops
 
 from smapcomp.codec.compact import quantise_compact
-from smapcomp.models.layers import upsample
 from smapcomp.models.compnet import SCALE
+from smapcomp.models.layers import upsample
 from smapcomp.zoo import Networks
+
+COMPNET_MIN_SIDE = 32
+"""The papers' CompNet reflects three rows of its 1/8 grid; only the encoder has to care."""
 
 
 class Predictor:
@@ -40,10 +43,12 @@ class Predictor:
         Returns:
             Levels, uint8 `[height/8, width/8, 3]`, or 1 channel.
         """
-        signal = _to_signal(image)
+        height, width, _ = image.shape
+        rows, columns = (max(0, COMPNET_MIN_SIDE - side) for side in (height, width))
+        signal = _to_signal(np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="edge"))
         labels = self._full_size(self._segment(signal))
         compact = self._run("compnet", signal, labels)
-        values = (_to_numpy(compact)[0] + 1.0) * 127.5
+        values = (_to_numpy(compact)[0, : height // SCALE, : width // SCALE] + 1.0) * 127.5
         if grey:
             values = values.mean(axis=-1, keepdims=True)
         return quantise_compact(values, self.variant.step)
@@ -75,10 +80,8 @@ class Predictor:
         """
         upsampled = _upsampled(compact)
         _, height, width, _ = upsampled.shape
-        if labels is None:
-            full = ops.zeros((1, height, width), "int32")
-        else:
-            full = self._full_size(labels)
+        void = labels is None
+        full = ops.zeros((1, height, width), "int32") if void else self._full_size(labels)
         detail = self._run("finenet", upsampled, full)
         return _to_pixels(_to_numpy(upsampled) + _to_numpy(detail))
 
