@@ -8,7 +8,8 @@ learning rate follows the share of a *time* budget that is used up, so that a ru
         --stage=stage1 --seconds=500
 
 `experiments.pack_pictures` writes the array file. Later stages read what earlier ones wrote to
-`--out`: stage1, segmentation, stage2, stage3.
+`--out`: stage1, segmentation, stage2, stage3. JAX is not among the requirements, so that this job
+is tried by hand and not by the test suite; what it trains, the stages, is tested there.
 """
 
 import dataclasses
@@ -32,7 +33,9 @@ from smapcomp.models.smapnet import build_smapnet
 from smapcomp.models.vgg import build_vgg16_features
 from smapcomp.models.weights import load_weights, save_weights
 from smapcomp.training import stages
+from smapcomp.training.optimizers import DEFAULT_RATES, WARM_UP_SHARE
 from smapcomp.training.rate import build_rate_model
+from smapcomp.zoo import VARIANTS
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("pictures", None, "Array file of experiments.pack_pictures.", required=True)
@@ -44,20 +47,20 @@ flags.DEFINE_enum(
     "What to train; `adversarial` is stage3 with all five losses, kept apart as an ablation.",
 )
 flags.DEFINE_float("seconds", 300, "Time budget, compilation not counted.")
-flags.DEFINE_integer("batch", 32, "Crops a step.")
-flags.DEFINE_integer("crop", 256, "Side of a crop, a multiple of 8.")
-flags.DEFINE_float("learning_rate", 4e-4, "Peak rate of Adam.")
-flags.DEFINE_integer("step", 12, "Step of the compact image's levels, in 1/255.")
+flags.DEFINE_integer("batch", 8, "Crops a step.")
+flags.DEFINE_integer("crop", None, "Side of a crop, a multiple of 8; default: the stage's.")
+flags.DEFINE_float("learning_rate", None, "Peak rate of Adam; default: the stage's.")
+flags.DEFINE_integer("step", VARIANTS["lite"].step, "Step of the compact image's levels, in 1/255.")
 flags.DEFINE_float("rate", stages.LITE_WEIGHTS.rate, "dB that one bpp of the compact layer costs.")
-flags.DEFINE_bool("bfloat16", False, "Compute FineNet and the segmenter in bfloat16.")
+flags.DEFINE_bool("bfloat16", False, "Compute all networks but the rate's in bfloat16.")
 flags.DEFINE_string("imagenet", None, "Backbone weights of experiments.import_efficientnet.")
 flags.DEFINE_string("vgg16", None, "VGG-16 weights, for `adversarial`.")
 flags.DEFINE_integer("seed", 0, "Of crops and initial weights.")
 flags.DEFINE_integer("max_steps", 0, "Stop after so many steps; 0: only by time.")
 
 EMA_DECAY = 0.999
-WARM_UP = 0.02
-"""Share of the budget over which the rate rises from 0; then it falls along a cosine."""
+SETTINGS_OF = {"adversarial": "stage3"}
+"""Whose crops and rates a stage without its own uses."""
 
 
 def _with_policy(build, *args, **kwargs):
@@ -66,6 +69,10 @@ def _with_policy(build, *args, **kwargs):
         return build(*args, **kwargs)
     finally:
         keras.config.set_dtype_policy("float32")
+
+
+def _settings() -> str:
+    return SETTINGS_OF.get(FLAGS.stage, FLAGS.stage)
 
 
 def _path(role: str) -> str:
@@ -81,7 +88,7 @@ def _load_if_present(models: dict, roles) -> None:
 
 def build_stage() -> stages.Stage:
     """The stage that the flags ask for, with the weights that are there."""
-    models = {"compnet": build_compnet("lite")}
+    models = {"compnet": _with_policy(build_compnet, "lite")}
     name = FLAGS.stage
     if name in ("stage1", "stage3", "adversarial"):
         models["finenet"] = _with_policy(build_finenet, "lite")
@@ -92,7 +99,7 @@ def build_stage() -> stages.Stage:
             load_weights(models["segmenter"], FLAGS.imagenet, partial=True)
     elif name != "stage1":
         models["segmenter"] = _with_policy(build_pspnet, "efficientnet_lite0")
-        models["smapnet"] = build_smapnet("classes")
+        models["smapnet"] = _with_policy(build_smapnet, "classes")
     _load_if_present(models, list(models))
     weights = dataclasses.replace(stages.LITE_WEIGHTS, rate=FLAGS.rate)
     if name == "stage1":
@@ -103,8 +110,8 @@ def build_stage() -> stages.Stage:
         return stages.stage2(models, FLAGS.step)
     if name == "stage3":
         return stages.stage3(models, weights, FLAGS.step)
-    models["discriminator"] = build_discriminator("lite")
-    models["vgg"] = build_vgg16_features(FLAGS.vgg16)
+    models["discriminator"] = _with_policy(build_discriminator, "lite")
+    models["vgg"] = _with_policy(build_vgg16_features, FLAGS.vgg16)
     weights = dataclasses.replace(stages.Stage1Weights(), rate=FLAGS.rate)
     return stages.stage3(models, weights, FLAGS.step)
 
@@ -141,7 +148,7 @@ def cut(pictures, key, batch: int, crop: int):
 
 
 def cut_scaled(pictures, key, batch: int, crop: int):
-    """As `cut`, after scaling each picture by 0.5 to 2 (SPEC section 3); beyond it is grey, void."""
+    """As `cut`, of pictures scaled by 0.5 to 2 (SPEC section 3), with grey and void beyond them."""
     keys = jax.random.split(key, 4)
     index = jax.random.randint(keys[0], (batch,), 0, pictures["image"].shape[0])
     scale = 2.0 ** jax.random.uniform(keys[1], (batch,), minval=-1.0, maxval=1.0)
@@ -208,7 +215,8 @@ class Trainer:
 
     def _step(self, state, frozen, pictures, key, learning_rate):
         take = cut_scaled if FLAGS.stage in ("segmentation", "stage2") else cut
-        batch = take(pictures, key, FLAGS.batch, FLAGS.crop)
+        crop = FLAGS.crop or stages.LITE_SIZES[_settings()]
+        batch = take(pictures, key, FLAGS.batch, crop)
         frozen_pairs = list(zip(self.frozen, frozen, strict=True))
         new = {"train": {}, "ema": {}, "slots": {}, "count": state["count"] + 1}
         for group, variables in self.groups.items():
@@ -272,10 +280,11 @@ class Trainer:
 
 def learning_rate(progress: float) -> float:
     """Linear warm-up, then half a cosine to 0; `progress` is the share of the budget used."""
-    if progress < WARM_UP:
-        return FLAGS.learning_rate * progress / WARM_UP
-    x = min((progress - WARM_UP) / (1.0 - WARM_UP), 1.0)
-    return FLAGS.learning_rate * 0.5 * (1.0 + float(np.cos(np.pi * x)))
+    peak = FLAGS.learning_rate or DEFAULT_RATES[_settings(), "lite"]
+    if progress < WARM_UP_SHARE:
+        return peak * progress / WARM_UP_SHARE
+    x = min((progress - WARM_UP_SHARE) / (1.0 - WARM_UP_SHARE), 1.0)
+    return peak * 0.5 * (1.0 + float(np.cos(np.pi * x)))
 
 
 def _validation_batch(pictures) -> dict:
