@@ -83,7 +83,7 @@ bicubic up-sampling."""
 
 LITE_SIZES = {"stage1": 128, "segmentation": 256, "stage2": 256, "stage3": 128}
 """Side of the crops that the box's weights are trained on, in pixels. Decided here: the segmenter
-needs to see whole things; smaller crops show the codec's networks more pictures in the same time."""
+needs to see whole things, and smaller crops show the codec's networks more pictures in the time."""
 
 
 def psnr(a, b):
