@@ -73,13 +73,13 @@ class Stage1Weights:
 
 
 LITE_WEIGHTS = Stage1Weights(
-    gan=0.0, feature_matching=0.0, perceptual=0.0, l1=0.0, ssim=0.0, log_mse=1.0, rate=4.0
+    gan=0.0, feature_matching=0.0, perceptual=0.0, l1=0.0, ssim=0.0, log_mse=1.0, rate=2.0
 )
 """What the box's weights are trained with: PSNR and the bits of the compact layer against each
-other. Decided here: 4 dB/bpp, which lets CompNet spend bits on a better prediction. At 25, what a
-dB of the prediction saves in the residual layer (0.04 to 0.05 bpp, measured with plain
-down-sampling at several steps), the compact layer shrinks, but the prediction gains little over
-bicubic up-sampling."""
+other. Decided here: 2 dB/bpp, which lets CompNet spend bits on a better prediction: about 0.05 bpp
+more than at 15 dB/bpp for more than 1 dB. What a dB of the prediction saves in the residual layer
+(0.04 to 0.05 bpp, measured with plain down-sampling at several steps) would ask for 20 to 25, at
+which the prediction gained little over bicubic up-sampling."""
 
 LITE_SIZES = {"stage1": 128, "segmentation": 256, "stage2": 256, "stage3": 128}
 """Side of the crops that the box's weights are trained on, in pixels. Decided here: the segmenter
