@@ -44,7 +44,8 @@ flags.DEFINE_string("workdir", None, "Folder of the run; one a stage.")
 flags.DEFINE_enum("variant", "lite", ["lite", "paper"], "Which networks.")
 flags.DEFINE_list("init", [], "Folders of weights to start from; the last that has a file counts.")
 flags.DEFINE_string("backbone", None, "Weights of the segmenter's backbone to start from.")
-flags.DEFINE_string("vgg", None, "Weights of VGG-19 for the perceptual loss.")
+flags.DEFINE_string("vgg", None, "Weights of VGG for the perceptual loss.")
+flags.DEFINE_enum("vgg_depth", "19", ["16", "19"], "Which VGG; the papers' is 19.")
 flags.DEFINE_list("loss_weights", [], "Changes to stage 1 and 3's weights, as gan=1,l1=20.")
 flags.DEFINE_integer("steps", None, "Number of the last step.", lower_bound=1)
 flags.DEFINE_integer("batch_size", 8, "Pictures in a step.", lower_bound=1)
@@ -149,7 +150,7 @@ def _codec_models(variant, weights) -> dict:
     from smapcomp.models.discriminator import build_discriminator
     from smapcomp.models.finenet import build_finenet
     from smapcomp.models.layers import max_level
-    from smapcomp.models.vgg import build_vgg19_features
+    from smapcomp.models.vgg import build_vgg16_features, build_vgg19_features
     from smapcomp.training.rate import build_rate_model
 
     models = {
@@ -161,7 +162,8 @@ def _codec_models(variant, weights) -> dict:
     if weights.perceptual:
         if FLAGS.vgg is None:
             raise app.UsageError("--vgg is needed; --loss_weights=perceptual=0 does without")
-        models["vgg"] = _network(build_vgg19_features, FLAGS.vgg)
+        build_vgg = {"16": build_vgg16_features, "19": build_vgg19_features}[FLAGS.vgg_depth]
+        models["vgg"] = _network(build_vgg, FLAGS.vgg)
     if weights.rate:
         # Differences of nearly equal probabilities: bfloat16 has none of their digits.
         models["rate"] = _network(build_rate_model, max_level(variant.step), exact=True)
