@@ -22,6 +22,7 @@ by SIGTERM or SIGINT after saving a checkpoint.
 import dataclasses
 import functools
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -36,6 +37,15 @@ EXIT_INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: the same command again goes 
 
 SEGMENTATION_SCALES = (0.5, 2.0)
 """Of the crops of the stages segmentation and stage2 (SPEC section 3)."""
+
+
+def _is_pattern(text: str | None) -> bool:
+    try:
+        re.compile(text or "")
+    except re.error:
+        return False
+    return True
+
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("stage", None, ["stage1", "segmentation", "stage2", "stage3"], "What to train.")
@@ -77,12 +87,18 @@ flags.DEFINE_bool(
     "Compute in bfloat16 where it does no harm: about three times as fast on processors with "
     "AVX512-BF16. Weights, losses, the compact image, the rate and label indices stay in float32.",
 )
+flags.DEFINE_string(
+    "freeze",
+    None,
+    "Regular expression: layers whose names it finds keep the weights they start with.",
+)
 flags.DEFINE_float("learning_rate", None, "Highest rate; default: the stage's.", lower_bound=0)
 flags.DEFINE_integer("seed", 0, "Of initial weights, order and crops.", lower_bound=0)
 flags.DEFINE_integer("checkpoint_every", 500, "Steps.", lower_bound=1)
 flags.DEFINE_integer("validate_every", 500, "Steps.", lower_bound=1)
 flags.DEFINE_integer("log_every", 50, "Steps.", lower_bound=1)
 flags.mark_flags_as_required(["stage", "data", "workdir", "steps"])
+flags.register_validator("freeze", _is_pattern, "must be a regular expression")
 flags.register_validator("size", lambda size: not (size or 0) % 8, "must be a multiple of 8")
 
 
@@ -116,7 +132,19 @@ def build_stage():
         found = _load(role, model)
         if not found and role not in trained and role != "vgg":
             raise SmapcompError(f"--init: {FLAGS.stage} holds {role} fixed; no {role}.npz there")
+    if FLAGS.freeze is not None:
+        _freeze([stage.models[role] for role in sorted(trained)])
     return stage
+
+
+def _freeze(models) -> None:
+    """Holds the layers that --freeze finds; their batch normalisation keeps its statistics."""
+    layers = [layer for model in models for layer in model.layers]
+    found = [layer for layer in layers if re.search(FLAGS.freeze, layer.name)]
+    if not any(layer.trainable_variables for layer in found):
+        raise SmapcompError(f"--freeze={FLAGS.freeze}: no trained layer has such a name")
+    for layer in found:
+        layer.trainable = False
 
 
 def _network(build, *arguments, exact: bool = False, **options):

@@ -263,3 +263,25 @@ def test_loss_weights_that_do_not_exist_are_usage_errors(pictures, tmp_path):
         _run(*_arguments(pictures, tmp_path, "stage1", loss_weights="l1=x"))
     with pytest.raises(app.UsageError, match="--vgg is needed"):
         _run(*_arguments(pictures, tmp_path, "stage1", loss_weights="perceptual=1"))
+
+
+def test_frozen_layers_keep_their_weights_and_the_others_change(
+    pictures, light_networks, tmp_path, capsys
+):
+    _run(*_arguments(pictures, tmp_path / "1", "stage1", freeze="^mix$"))
+    weights = {}
+    for steps in (2, 4):
+        folder = tmp_path / str(steps)
+        options = {"init": tmp_path / "1/weights", "steps": steps, "freeze": "^mix$"}
+        _run(*_arguments(pictures, folder, "stage1", **options))
+        for role in ("compnet", "finenet"):
+            with np.load(folder / f"weights/{role}.npz") as arrays:
+                weights[steps, role] = dict(arrays)
+    for key, array in weights[2, "compnet"].items():
+        np.testing.assert_array_equal(array, weights[4, "compnet"][key])
+    assert (weights[2, "finenet"]["detail/kernel"] != weights[4, "finenet"]["detail/kernel"]).any()
+    capsys.readouterr()
+    message = _failure(
+        capsys, *_arguments(pictures, tmp_path / "5", "stage1", freeze="^no such layer$")
+    )
+    assert "no trained layer has such a name" in message
