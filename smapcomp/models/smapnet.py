@@ -53,7 +53,11 @@ def build_smapnet(
         y = conv1(layers.ReLU(name=f"block{i}_relu1")(out))
         y = conv2(layers.ReLU(name=f"block{i}_relu2")(y))
         out = layers.Add(name=f"block{i}")([y, start])
-    y = _conv(channels, filters, "conv_out")(layers.ReLU(name="out_relu")(out))
+    last = _conv(channels, filters, "conv_out")
+    if representation == "classes":
+        # Decided here: logits start as they came, since the label map is right in most places.
+        last.kernel_initializer = keras.initializers.Zeros()
+    y = last(layers.ReLU(name="out_relu")(out))
     outputs = layers.Add(name="corrected")([y, x])
     return keras.Model(x, outputs, name=f"smapnet_{representation}")
 
