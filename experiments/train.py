@@ -174,10 +174,10 @@ def _loss_weights(stages):
 
 
 def _codec_models(variant, weights) -> dict:
+    from smapcomp.levels import max_level
     from smapcomp.models.compnet import build_compnet
     from smapcomp.models.discriminator import build_discriminator
     from smapcomp.models.finenet import build_finenet
-    from smapcomp.models.layers import max_level
     from smapcomp.models.vgg import build_vgg16_features, build_vgg19_features
     from smapcomp.training.rate import build_rate_model
 

@@ -24,10 +24,10 @@ import numpy as np
 from absl import app, flags, logging
 
 from experiments.pack_pictures import load_pack
+from smapcomp.levels import max_level
 from smapcomp.models.compnet import build_compnet
 from smapcomp.models.discriminator import build_discriminator
 from smapcomp.models.finenet import build_finenet
-from smapcomp.models.layers import max_level
 from smapcomp.models.pspnet import build_pspnet
 from smapcomp.models.smapnet import build_smapnet
 from smapcomp.models.vgg import build_vgg16_features

@@ -80,14 +80,8 @@ def compress(
         raise SmapcompError(f"quality {quality!r} is not allowed; it is a whole number, 0..100")
     if mode not in MODES:
         raise SmapcompError(f"mode {mode!r} is unknown; allowed: {', '.join(MODES)}")
-    rows, columns = padded_shape(height, width)
-    if rows * columns > max_pixels:
-        raise LimitError(
-            f"picture of {width}x{height} pixels, {rows * columns} with its padding; "
-            f"the limit is {max_pixels} pixels"
-        )
     predictor = _predictor(variant, weights_dir)
-    padded = _pad(pixels)
+    padded = _pad(pixels, max_pixels)
     colour = np.repeat(padded, 3, axis=-1) if channels == 1 else padded
     levels = predictor.compact_levels(colour, grey=channels == 1)
     layers = [encode_compact(levels)]
@@ -97,12 +91,10 @@ def compress(
         layers.append(encode_labels(sent))
     view = _decoder_view(predictor, levels, predictor.variant.step, mode, sent)
     prediction = view.prediction[:height, :width]
-    low = high = 0
+    residual_range = ResidualRange(0, 0)
     if quality > 0:
-        residual = pixels.astype(np.int16) - prediction
-        layer, residual_range = encode_residual(residual, quality)
-        layers.append(layer)
-        low, high = residual_range.low, residual_range.high
+        residual, residual_range = encode_residual(pixels.astype(np.int16) - prediction, quality)
+        layers.append(residual)
     return pack(
         Stream(
             width=width,
@@ -115,8 +107,8 @@ def compress(
             model_digest=predictor.networks.digest,
             prediction_digest=array_digest(prediction),
             label_digest=array_digest(view.labels) if mode in ("matched", "mapped") else None,
-            residual_low=low,
-            residual_high=high,
+            residual_low=residual_range.low,
+            residual_high=residual_range.high,
             layers=tuple(layers),
         )
     )
@@ -245,10 +237,15 @@ def _checked_pixels(image) -> np.ndarray:
     return pixels
 
 
-def _pad(pixels: np.ndarray) -> np.ndarray:
+def _pad(pixels: np.ndarray, max_pixels: int) -> np.ndarray:
     """Repeats the last row and column until the networks can take the picture."""
     height, width, _ = pixels.shape
     rows, columns = padded_shape(height, width)
+    if rows * columns > max_pixels:
+        raise LimitError(
+            f"picture of {width}x{height} pixels, {rows * columns} with its padding; "
+            f"the limit is {max_pixels} pixels"
+        )
     return np.pad(pixels, ((0, rows - height), (0, columns - width), (0, 0)), mode="edge")
 
 

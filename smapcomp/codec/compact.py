@@ -6,6 +6,7 @@ from smapcomp.codec.container import Layer
 from smapcomp.codec.flif import decode_flif, encode_flif
 from smapcomp.codec.jxl import decode_jxl, encode_jxl
 from smapcomp.errors import PayloadError
+from smapcomp.levels import max_level
 
 
 def quantise_compact(values: np.ndarray, step: int) -> np.ndarray:
@@ -16,11 +17,6 @@ def quantise_compact(values: np.ndarray, step: int) -> np.ndarray:
 def dequantise_compact(levels: np.ndarray, step: int) -> np.ndarray:
     """Returns the uint8 values min(255, level * step) of levels (any shape)."""
     return np.minimum(levels.astype(np.uint16) * step, 255).astype(np.uint8)
-
-
-def max_level(step: int) -> int:
-    """The largest level that `quantise_compact` gives: that of the value 255."""
-    return (2 * 255 + step) // (2 * step)
 
 
 def encode_compact(levels: np.ndarray, coder: str = "jxl") -> Layer:

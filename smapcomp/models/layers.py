@@ -8,6 +8,8 @@ convolutions, epsilon, shape of transposed convolutions), the difference is brid
 import keras
 from keras import ops
 
+from smapcomp.levels import max_level
+
 NUM_CLASSES = 150
 """Classes of SceneParse150; label ids run from 1 to 150, and 0 is void."""
 
@@ -270,8 +272,3 @@ def quantize(compact, step: int):
     quantized = compact + ops.stop_gradient(value - compact)
     levels = exact + ops.stop_gradient(rounded - exact)
     return quantized, levels
-
-
-def max_level(step: int) -> int:
-    """The highest level of a compact image of the given step."""
-    return (255 + step // 2) // step
