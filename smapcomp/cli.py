@@ -22,7 +22,12 @@ from absl import flags
 import smapcomp
 from smapcomp import image_io, metrics
 from smapcomp.codec import container
-from smapcomp.codec.codec import DEFAULT_MODE, DEFAULT_QUALITY, DEFAULT_VARIANT
+from smapcomp.codec.codec import (
+    DEFAULT_COMPACT_CODER,
+    DEFAULT_MODE,
+    DEFAULT_QUALITY,
+    DEFAULT_VARIANT,
+)
 from smapcomp.errors import SmapcompError, StreamError
 from smapcomp.quiet import import_keras
 from smapcomp.zoo import VARIANTS
@@ -110,6 +115,7 @@ def _compress(values: flags.FlagValues, arguments: Sequence[str]) -> None:
         quality=values.quality,
         mode=values.mode,
         variant=values.variant,
+        compact_coder=values.compact_coder,
         weights_dir=values.weights_dir,
         max_pixels=values.max_pixels,
     )
@@ -236,6 +242,13 @@ def _define_compress_flags(values: flags.FlagValues) -> None:
         DEFAULT_VARIANT,
         tuple(VARIANTS),
         "which set of networks.",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "compact_coder",
+        DEFAULT_COMPACT_CODER,
+        container.CODERS["compact"],
+        "who codes the compact picture: jxl, or flif, by its program, which decoding needs too.",
         flag_values=values,
     )
     _define_codec_flags(values)

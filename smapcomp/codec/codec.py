@@ -8,6 +8,7 @@ import numpy as np
 from smapcomp import zoo
 from smapcomp.codec.compact import decode_compact, dequantise_compact, encode_compact
 from smapcomp.codec.container import (
+    CODERS,
     DEFAULT_MAX_PIXELS,
     MODES,
     VERSION,
@@ -27,6 +28,7 @@ SCALE = 8
 DEFAULT_QUALITY = 60
 DEFAULT_MODE = "mapped"
 DEFAULT_VARIANT = "lite"
+DEFAULT_COMPACT_CODER = "jxl"
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ def compress(
     quality: int = DEFAULT_QUALITY,
     mode: str = DEFAULT_MODE,
     variant: str = DEFAULT_VARIANT,
+    compact_coder: str = DEFAULT_COMPACT_CODER,
     weights_dir: str | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
 ) -> bytes:
@@ -65,6 +68,8 @@ def compress(
         mode: Where FineNet's label map comes from: "none" (nowhere), "sent" (in the stream),
             "matched" (the decoder's segmenter), "mapped" (that, repaired by SMapNet).
         variant: Of the networks: "lite" or "paper".
+        compact_coder: Of the compact layer: "jxl" (JPEG XL), or "flif", the papers', by its program
+            where that is installed; the decoder needs it too.
         weights_dir: Folder of weights; None: those in the box.
         max_pixels: Larger pictures are refused.
 
@@ -80,11 +85,14 @@ def compress(
         raise SmapcompError(f"quality {quality!r} is not allowed; it is a whole number, 0..100")
     if mode not in MODES:
         raise SmapcompError(f"mode {mode!r} is unknown; allowed: {', '.join(MODES)}")
+    if compact_coder not in CODERS["compact"]:
+        allowed = ", ".join(CODERS["compact"])
+        raise SmapcompError(f"compact coder {compact_coder!r} is unknown; allowed: {allowed}")
     predictor = _predictor(variant, weights_dir)
     padded = _pad(pixels, max_pixels)
     colour = np.repeat(padded, 3, axis=-1) if channels == 1 else padded
     levels = predictor.compact_levels(colour, grey=channels == 1)
-    layers = [encode_compact(levels)]
+    layers = [encode_compact(levels, compact_coder)]
     sent = None
     if mode == "sent":
         sent = predictor.source_labels(colour)

@@ -113,6 +113,15 @@ def test_grey_pictures_cost_one_channel():
     )
 
 
+@pytest.mark.usefixtures("flif_program")
+def test_the_papers_coder_of_the_compact_layer_changes_the_bytes_and_nothing_else():
+    image = piece(40, 56)
+    data = smapcomp.compress(image, quality=30, compact_coder="flif")
+    assert [layer["coder"] for layer in smapcomp.info(data)["layers"]] == ["flif", "av1"]
+    usual = smapcomp.compress(image, quality=30)
+    np.testing.assert_array_equal(smapcomp.decompress(data), smapcomp.decompress(usual))
+
+
 def test_pillow_images_and_arrays_give_the_same_stream():
     image = piece(32, 40)
     assert smapcomp.compress(Image.fromarray(image)) == smapcomp.compress(image)
@@ -142,6 +151,7 @@ def test_a_stream_decodes_in_another_process_whatever_either_did_before(tmp_path
         ({"quality": 4.5}, "quality 4.5"),
         ({"mode": "best"}, "mode 'best'"),
         ({"variant": "huge"}, "variant 'huge'"),
+        ({"compact_coder": "png"}, "compact coder 'png'"),
         ({"variant": "paper"}, "no weights for variant 'paper'"),
         ({"weights_dir": "nowhere"}, "nowhere"),
         ({"max_pixels": 100}, "100"),
