@@ -81,13 +81,7 @@ def compress(
     """
     pixels = _checked_pixels(image)
     height, width, channels = pixels.shape
-    if not isinstance(quality, (int, np.integer)) or not 0 <= quality <= 100:
-        raise SmapcompError(f"quality {quality!r} is not allowed; it is a whole number, 0..100")
-    if mode not in MODES:
-        raise SmapcompError(f"mode {mode!r} is unknown; allowed: {', '.join(MODES)}")
-    if compact_coder not in CODERS["compact"]:
-        allowed = ", ".join(CODERS["compact"])
-        raise SmapcompError(f"compact coder {compact_coder!r} is unknown; allowed: {allowed}")
+    _check_choices(quality, mode, compact_coder)
     predictor = _predictor(variant, weights_dir)
     padded = _pad(pixels, max_pixels)
     colour = np.repeat(padded, 3, axis=-1) if channels == 1 else padded
@@ -225,6 +219,16 @@ def _predictor(variant: str, weights_dir: str | None):
     from smapcomp.codec.predictor import Predictor
 
     return Predictor(zoo.load(variant, weights_dir))
+
+
+def _check_choices(quality: int, mode: str, compact_coder: str) -> None:
+    if not isinstance(quality, (int, np.integer)) or not 0 <= quality <= 100:
+        raise SmapcompError(f"quality {quality!r} is not allowed; it is a whole number, 0..100")
+    if mode not in MODES:
+        raise SmapcompError(f"mode {mode!r} is unknown; allowed: {', '.join(MODES)}")
+    if compact_coder not in CODERS["compact"]:
+        allowed = ", ".join(CODERS["compact"])
+        raise SmapcompError(f"compact coder {compact_coder!r} is unknown; allowed: {allowed}")
 
 
 def _checked_pixels(image) -> np.ndarray:
