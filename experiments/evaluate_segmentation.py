@@ -15,7 +15,7 @@ from absl import app, flags
 from smapcomp import metrics, zoo
 from smapcomp.ade20k import CLASS_NAMES
 from smapcomp.codec.compact import dequantise_compact
-from smapcomp.codec.container import padded_shape
+from smapcomp.codec.container import pad_picture
 from smapcomp.quiet import import_keras
 
 FLAGS = flags.FLAGS
@@ -47,8 +47,7 @@ def main(_):
 def _label_maps(predictor, image: np.ndarray) -> dict[str, np.ndarray]:
     """The three label maps of a picture, uint8 of its size."""
     height, width, _ = image.shape
-    rows, columns = padded_shape(height, width)
-    padded = np.pad(image, ((0, rows - height), (0, columns - width), (0, 0)), mode="edge")
+    padded = pad_picture(image)
     levels = predictor.compact_levels(padded, grey=False)
     compact = dequantise_compact(levels, predictor.variant.step)
     grids = (
@@ -56,9 +55,8 @@ def _label_maps(predictor, image: np.ndarray) -> dict[str, np.ndarray]:
         predictor.decoder_labels(compact, "matched"),
         predictor.decoder_labels(compact, "mapped"),
     )
-    stride = predictor.variant.label_stride
     return {
-        view: grid.repeat(stride, 0).repeat(stride, 1)[:height, :width]
+        view: predictor.variant.full_size(grid)[:height, :width]
         for view, grid in zip(VIEWS, grids, strict=True)
     }
 

@@ -38,6 +38,10 @@ class Variant:
     backbone: str
     representation: str
 
+    def full_size(self, labels: np.ndarray) -> np.ndarray:
+        """The label map of a grid `[h, w]`: each label repeated over its block of pixels."""
+        return labels.repeat(self.label_stride, 0).repeat(self.label_stride, 1)
+
 
 VARIANTS = {
     "paper": Variant("paper", 1, 1, "resnet50", "index"),

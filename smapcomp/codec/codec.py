@@ -15,6 +15,7 @@ from smapcomp.codec.container import (
     Stream,
     array_digest,
     pack,
+    pad_picture,
     padded_shape,
     unpack,
 )
@@ -83,7 +84,13 @@ def compress(
     height, width, channels = pixels.shape
     _check_choices(quality, mode, compact_coder)
     predictor = _predictor(variant, weights_dir)
-    padded = _pad(pixels, max_pixels)
+    rows, columns = padded_shape(height, width)
+    if rows * columns > max_pixels:
+        raise LimitError(
+            f"picture of {width}x{height} pixels, {rows * columns} with its padding; "
+            f"the limit is {max_pixels} pixels"
+        )
+    padded = pad_picture(pixels)
     colour = np.repeat(padded, 3, axis=-1) if channels == 1 else padded
     levels = predictor.compact_levels(colour, grey=channels == 1)
     layers = [encode_compact(levels, compact_coder)]
@@ -166,9 +173,10 @@ def decode_stages(
     view = _decoder_view(predictor, levels, stream.compact_step, stream.mode, sent)
     prediction = view.prediction[:height, :width]
     _check_digests(stream, view.labels, prediction)
+    label_map = None if view.labels is None else predictor.variant.full_size(view.labels)
     return Stages(
         compact=predictor.upsampled(view.compact)[:height, :width, :channels],
-        label_map=_label_map(view.labels, predictor.variant.label_stride, height, width),
+        label_map=None if label_map is None else label_map[:height, :width],
         prediction=prediction,
         reconstruction=np.clip(prediction + residual, 0, 255).astype(np.uint8),
     )
@@ -208,12 +216,6 @@ def _check_digests(stream: Stream, labels: np.ndarray | None, prediction: np.nda
         )
 
 
-def _label_map(labels: np.ndarray | None, stride: int, height: int, width: int):
-    if labels is None:
-        return None
-    return labels.repeat(stride, 0).repeat(stride, 1)[:height, :width]
-
-
 @functools.lru_cache(maxsize=2)
 def _predictor(variant: str, weights_dir: str | None):
     from smapcomp.codec.predictor import Predictor
@@ -247,18 +249,6 @@ def _checked_pixels(image) -> np.ndarray:
     if 0 in pixels.shape:
         raise SmapcompError(f"picture of shape {pixels.shape} has no pixels")
     return pixels
-
-
-def _pad(pixels: np.ndarray, max_pixels: int) -> np.ndarray:
-    """Repeats the last row and column until the networks can take the picture."""
-    height, width, _ = pixels.shape
-    rows, columns = padded_shape(height, width)
-    if rows * columns > max_pixels:
-        raise LimitError(
-            f"picture of {width}x{height} pixels, {rows * columns} with its padding; "
-            f"the limit is {max_pixels} pixels"
-        )
-    return np.pad(pixels, ((0, rows - height), (0, columns - width), (0, 0)), mode="edge")
 
 
 def info(data: bytes) -> dict:

@@ -115,6 +115,13 @@ def padded_shape(height: int, width: int) -> tuple[int, int]:
     return padded(height), padded(width)
 
 
+def pad_picture(pixels: np.ndarray) -> np.ndarray:
+    """Repeats the last row and column of `[height, width, channels]` up to `padded_shape`."""
+    height, width, _ = pixels.shape
+    rows, columns = padded_shape(height, width)
+    return np.pad(pixels, ((0, rows - height), (0, columns - width), (0, 0)), mode="edge")
+
+
 def array_digest(array: np.ndarray) -> bytes:
     """First 8 bytes of the SHA-256 of a uint8 array's values in row-major order."""
     if array.dtype != np.uint8:

@@ -112,9 +112,7 @@ class Predictor:
         return np.clip(np.round(mapped * 255), 0, 150)
 
     def _full_size(self, labels: np.ndarray) -> np.ndarray:
-        stride = self.variant.label_stride
-        full = labels.astype(np.int32).repeat(stride, 0).repeat(stride, 1)
-        return ops.convert_to_tensor(full[None])
+        return ops.convert_to_tensor(self.variant.full_size(labels.astype(np.int32))[None])
 
 
 def _compile(model: keras.Model) -> Callable:
