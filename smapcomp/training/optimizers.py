@@ -24,6 +24,16 @@ DEFAULT_RATES = {
 }
 """Learning rates by stage and variant; the paper's are SPEC section 3's."""
 
+PAPER_RULES = {
+    "segmentation": (
+        ("^segmenter/(pyramid|head|auxiliary)", 10.0),
+        ("^segmenter/(?!pyramid|head|auxiliary)", 1.0),
+    ),
+    "stage2": (("^smapnet/conv_out/", 0.1), ("^smapnet/(?!conv_out/)", 1.0)),
+}
+"""Layer-wise rates by stage (SPEC section 3): PSPNet's heads at ten times its backbone's, SMapNet's
+final layer at a tenth. The other stages have one rate."""
+
 
 @keras.saving.register_keras_serializable(package="smapcomp")
 class ConstantThenLinear(keras.optimizers.schedules.LearningRateSchedule):

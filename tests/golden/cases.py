@@ -3,6 +3,10 @@
 Sizes are small, so that the outputs are; where a network takes any size, one of them is odd.
 """
 
+import zlib
+
+import numpy as np
+
 SIZES = {
     "compnet": ((1, 32, 40), (2, 48, 32)),
     "finenet": ((1, 32, 40), (2, 48, 32)),
@@ -33,3 +37,21 @@ INSTANCE_NORM_CASES = {
 
 In "nearly_flat" the variance is about epsilon (1e-5), so that its value shows.
 """
+
+LAYERWISE_RULES = (("^(backbone|stem)/", 1.0), ("^head/kernel$", 10.0), ("^head/bias$", 0.1))
+LAYERWISE_SHAPES = {
+    "stem/kernel": (3, 4),
+    "backbone/kernel": (4, 4),
+    "head/kernel": (4, 2),
+    "head/bias": (2,),
+}
+LAYERWISE_STEPS = 20
+LAYERWISE_RATE = 5e-3
+"""Layer-wise rates under Adam: (expression, multiplier), variables, steps, learning rate."""
+
+
+def layerwise_gradient(name: str, step: int) -> np.ndarray:
+    """The gradient of a variable at a step: of changing size and sign, float32."""
+    seed = zlib.crc32(f"{name}/{step}".encode())
+    scale = 10.0 ** ((step % 7) - 3)
+    return (scale * np.random.default_rng(seed).normal(size=LAYERWISE_SHAPES[name])).astype("f4")
