@@ -32,7 +32,7 @@ from smapcomp.models.pspnet import build_pspnet
 from smapcomp.models.smapnet import build_smapnet
 from smapcomp.models.vgg import build_vgg16_features
 from smapcomp.models.weights import load_weights, save_weights
-from smapcomp.training import stages
+from smapcomp.training import label_stages, stages
 from smapcomp.training.optimizers import DEFAULT_RATES, WARM_UP_SHARE
 from smapcomp.training.rate import build_rate_model
 from smapcomp.zoo import VARIANTS
@@ -105,9 +105,9 @@ def build_stage() -> stages.Stage:
     if name == "stage1":
         return stages.stage1(models, weights, FLAGS.step, void_share=0.5)
     if name == "segmentation":
-        return stages.segmentation(models, FLAGS.step)
+        return label_stages.segmentation(models, FLAGS.step)
     if name == "stage2":
-        return stages.stage2(models, FLAGS.step)
+        return label_stages.stage2(models, FLAGS.step)
     if name == "stage3":
         return stages.stage3(models, weights, FLAGS.step)
     models["discriminator"] = _with_policy(build_discriminator, "lite")
@@ -225,7 +225,7 @@ class Trainer:
                 with self._scope({**state["train"], group: values}, state["moving"]) as scope:
                     for variable, value in frozen_pairs:
                         scope.add_update((variable, value))
-                    results, metrics = self.stage.losses(batch)
+                    results, metrics, _ = self.stage.losses(batch)
                 moving = [scope.get_current_value(v) for v in self.moving]
                 return results[group], (metrics, moving)
 
@@ -252,7 +252,7 @@ class Trainer:
         with self._scope(state["ema"], state["moving"]) as scope:
             for variable, value in zip(self.frozen, frozen, strict=True):
                 scope.add_update((variable, value))
-            return self.stage.losses(batch, training=False)[1]
+            return self.stage.losses(batch, training=False).metrics
 
     def validation_metrics(self, frozen) -> dict:
         """Means over the validation pictures of every metric, with the averaged weights."""

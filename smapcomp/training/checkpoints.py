@@ -1,9 +1,12 @@
 """Checkpoints of a run: one .npz a step, complete or not there at all."""
 
+import json
 import os
 import re
+import shutil
 import zipfile
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,22 +14,38 @@ import numpy as np
 from smapcomp.training.errors import WorkdirError
 
 STEP_KEY = "step"
+SETTINGS_KEY = "settings"
+SCORE_KEY = "score"
+BEST = "best.npz"
 
 
 class Checkpoints:
-    """The checkpoints in a folder.
+    """The checkpoints in a folder: the newest ones, and the best.
 
     Args:
         folder: Created if it is not there.
         keep: How many of the newest are kept.
+        settings: What of the run may not change while it lasts, JSON-ready; written into each
+            checkpoint and compared when one is restored.
+        writer: Whether this process writes; with several, one does and all read.
 
     Raises:
         WorkdirError: The folder can't be created or written.
     """
 
-    def __init__(self, folder: str, keep: int = 3):
+    def __init__(
+        self,
+        folder: str,
+        keep: int = 3,
+        settings: Mapping[str, Any] | None = None,
+        writer: bool = True,
+    ):
         self.folder = folder
         self.keep = keep
+        self.settings = json.loads(json.dumps(dict(settings or {})))
+        self.writer = writer
+        if not writer:
+            return
         try:
             os.makedirs(folder, exist_ok=True)
             for name in os.listdir(folder):
@@ -43,10 +62,38 @@ class Checkpoints:
         """Where the checkpoint of a step lies."""
         return os.path.join(self.folder, f"step-{step:08}.npz")
 
+    @property
+    def best_path(self) -> str:
+        """Where the best checkpoint lies."""
+        return os.path.join(self.folder, BEST)
+
     def steps(self) -> list[int]:
         """The steps that have a checkpoint, oldest first."""
-        found = (re.fullmatch(r"step-(\d+)\.npz", name) for name in os.listdir(self.folder))
+        names = os.listdir(self.folder) if os.path.isdir(self.folder) else ()
+        found = (re.fullmatch(r"step-(\d+)\.npz", name) for name in names)
         return sorted(int(match[1]) for match in found if match)
+
+    def require_space(self, variables: Mapping[str, keras.Variable], best: bool) -> None:
+        """Checks that what the run will write fits the disk.
+
+        Args:
+            variables: As `save`'s.
+            best: Whether the best checkpoint is kept too.
+
+        Raises:
+            WorkdirError: It does not.
+        """
+        if not self.writer:
+            return
+        size = sum(int(np.prod(v.shape)) * np.dtype(v.dtype).itemsize for v in variables.values())
+        # One more, since a new one is complete before the oldest goes.
+        missing = max(self.keep - len(self.steps()), 0) + 1
+        missing += best and not os.path.exists(self.best_path)
+        free = shutil.disk_usage(self.folder).free
+        if free < missing * size:
+            raise WorkdirError(
+                f"{self.folder}: {_mib(free)} free, {missing} checkpoints of {_mib(size)} to come"
+            )
 
     def save(self, step: int, variables: Mapping[str, keras.Variable]) -> None:
         """Writes the values of the variables, then removes old checkpoints.
@@ -54,34 +101,55 @@ class Checkpoints:
         Raises:
             WorkdirError: The disk is full, or the like; older checkpoints are still there.
         """
+        if not self.writer:
+            return
+        self._write(self.path(step), step, variables, {})
+        for old in self.steps()[: -self.keep]:
+            os.remove(self.path(old))
+
+    def save_best(self, step: int, variables: Mapping[str, keras.Variable], score: float) -> None:
+        """Writes the best checkpoint so far; raises as `save`."""
+        if self.writer:
+            self._write(self.best_path, step, variables, {SCORE_KEY: np.float64(score)})
+
+    def best_score(self) -> float | None:
+        """The score of the best checkpoint, None if there is none."""
+        if not os.path.exists(self.best_path):
+            return None
+        return float(_read(self.best_path)[SCORE_KEY])
+
+    def _write(self, path: str, step: int, variables: Mapping, more: Mapping) -> None:
         arrays = {key: variable.numpy() for key, variable in variables.items()}
-        temporary = self.path(step) + ".tmp"
+        arrays |= {STEP_KEY: np.int64(step), SETTINGS_KEY: np.array(json.dumps(self.settings))}
+        temporary = path + ".tmp"
         try:
             with open(temporary, "wb") as file:
-                np.savez(file, **arrays, **{STEP_KEY: np.int64(step)})
+                np.savez(file, **arrays, **more)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, self.path(step))
-            for old in self.steps()[: -self.keep]:
-                os.remove(self.path(old))
+            os.replace(temporary, path)
         except OSError as error:
             if os.path.exists(temporary):
                 os.remove(temporary)
-            raise WorkdirError(f"{self.path(step)}: can't be written: {error.strerror}") from None
+            raise WorkdirError(f"{path}: can't be written: {error.strerror}") from None
 
     def restore(self, step: int, variables: Mapping[str, keras.Variable]) -> None:
         """Gives the variables the values of a checkpoint.
 
         Raises:
-            WorkdirError: The file is damaged, or is of other networks or optimizers.
+            WorkdirError: The file is damaged, or is of other settings, networks or optimizers.
         """
         path = self.path(step)
-        try:
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-                arrays = {key: archive[key] for key in archive.files}
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise WorkdirError(f"{path}: not a readable checkpoint: {error}") from None
+        arrays = _read(path)
         arrays.pop(STEP_KEY, None)
+        settings = json.loads(str(arrays.pop(SETTINGS_KEY, "{}")))
+        for key in sorted(set(settings) | set(self.settings)):
+            old, new = settings.get(key), self.settings.get(key)
+            if old != new:
+                raise WorkdirError(
+                    f"{path}: its run has {key} {json.dumps(old)}, not {json.dumps(new)}; "
+                    "go on with the same, or take another workdir"
+                )
         differing = sorted(set(arrays) ^ set(variables))
         if differing:
             raise WorkdirError(f"{path}: of another network or optimizer, as {differing[0]} shows")
@@ -92,3 +160,15 @@ class Checkpoints:
                 )
         for key, variable in variables.items():
             variable.assign(arrays[key])
+
+
+def _read(path: str) -> dict[str, np.ndarray]:
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise WorkdirError(f"{path}: not a readable checkpoint: {error}") from None
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:,.1f} MiB"

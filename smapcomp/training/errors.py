@@ -11,6 +11,10 @@ class DivergedError(SmapcompError):
     """A loss, a metric or a gradient is no finite number."""
 
 
+class WorkerLostError(SmapcompError):
+    """Another process of the run is gone, so that its share of each batch is too."""
+
+
 class Interrupted(Exception):
     """A signal asked the run to stop; it saved a checkpoint first.
 

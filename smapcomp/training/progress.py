@@ -19,12 +19,16 @@ class Progress:
         first: The step before the first one.
         last: The last step.
         stream: Where to write; standard error by default.
+        quiet: Write nothing: for all workers but the chief.
     """
 
-    def __init__(self, name: str, first: int, last: int, stream: TextIO | None = None):
+    def __init__(
+        self, name: str, first: int, last: int, stream: TextIO | None = None, quiet: bool = False
+    ):
         self._name, self._last = name, last
         self._stream = stream or sys.stderr
-        self._terminal = self._stream.isatty()
+        self._terminal = self._stream.isatty() and not quiet
+        self._quiet = quiet
         self._seconds: float | None = None
         self._started = False
         self._drawn = 0.0
@@ -52,6 +56,8 @@ class Progress:
 
     def line(self, values: Mapping[str, float], note: str = "") -> None:
         """Writes a line that stays."""
+        if self._quiet:
+            return
         start, end = ("\r", "\x1b[K\n") if self._terminal else ("", "\n")
         self._stream.write(start + self.text(values) + (f"  {note}" if note else "") + end)
         self._stream.flush()

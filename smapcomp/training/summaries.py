@@ -1,11 +1,12 @@
-"""Scalars for TensorBoard.
+"""Curves, pictures and text for TensorBoard.
 
-Written with TensorFlow's own event writer: `tf.summary.scalar` needs the tensorboard package,
-which is for looking at the files and not needed for training.
+Written with TensorFlow's own event writer: `tf.summary.scalar` and its like need the tensorboard
+package, which is for looking at the files and not needed for training.
 """
 
 from collections.abc import Mapping
 
+import numpy as np
 import tensorflow as tf
 
 from smapcomp.training.errors import WorkdirError
@@ -14,27 +15,46 @@ from smapcomp.training.errors import WorkdirError
 class Summaries:
     """Event files in a folder.
 
+    Args:
+        folder: Where the file goes; None to write nothing, for workers that are not the chief.
+
     Raises:
         WorkdirError: The folder can't be written.
     """
 
-    def __init__(self, folder: str):
+    def __init__(self, folder: str | None):
         try:
-            self._writer = tf.summary.create_file_writer(folder)
+            self._writer = (
+                tf.summary.create_file_writer(folder) if folder else tf.summary.create_noop_writer()
+            )
             self._writer.init()
         except tf.errors.OpError as error:
             raise WorkdirError(f"{folder}: can't be written: {error.message}") from None
-        self._metadata = tf.compat.v1.SummaryMetadata(
-            plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars"),
-            data_class="DATA_CLASS_SCALAR",
-        )
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Writes the values of a step; a slash in a name groups the curves."""
+        for name, value in values.items():
+            self._write(name, tf.constant(value, tf.float32), step, "scalars", "SCALAR")
+
+    def pictures(self, step: int, pictures: Mapping[str, np.ndarray]) -> None:
+        """Writes pictures, each uint8 `[count, height, width, 3]`, as PNG."""
+        for name, pixels in pictures.items():
+            _, height, width, _ = pixels.shape
+            encoded = [tf.io.encode_png(picture) for picture in pixels]
+            tensor = tf.stack([tf.constant(str(width)), tf.constant(str(height)), *encoded])
+            self._write(name, tensor, step, "images", "BLOB_SEQUENCE")
+
+    def text(self, step: int, name: str, text: str) -> None:
+        """Writes text, which TensorBoard shows as Markdown."""
+        self._write(name, tf.constant(text), step, "text", "TENSOR")
+
+    def _write(self, name: str, tensor: tf.Tensor, step: int, plugin: str, data_class: str) -> None:
+        metadata = tf.compat.v1.SummaryMetadata(
+            plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name=plugin),
+            data_class=f"DATA_CLASS_{data_class}",
+        )
         with self._writer.as_default():
-            for name, value in values.items():
-                scalar = tf.constant(value, tf.float32)
-                tf.summary.write(name, scalar, step=step, metadata=self._metadata)
+            tf.summary.write(name, tensor, step=step, metadata=metadata)
 
     def flush(self) -> None:
         """Makes what has been written visible to readers."""
