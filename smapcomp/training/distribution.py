@@ -102,8 +102,11 @@ class StrategyReplicas(Replicas):
 
     def positions(self, count: int):
         context = tf.distribute.get_replica_context()
-        first = tf.cast(context.replica_id_in_sync_group, tf.int32) * count
-        return first + tf.range(count), context.num_replicas_in_sync * count
+        own = context.replica_id_in_sync_group
+        # The last batch of a validation may leave replicas with different counts.
+        counts = self.sum(tf.one_hot(own, context.num_replicas_in_sync, count, 0, dtype=tf.int32))
+        first = tf.reduce_sum(tf.where(tf.range(tf.size(counts)) < own, counts, 0))
+        return first + tf.range(count), tf.reduce_sum(counts)
 
 
 def synchronise(models: Mapping[str, keras.Model], strategy: tf.distribute.Strategy) -> None:

@@ -19,7 +19,7 @@ class Replicas:
         """Where in the global batch this replica's pictures stand.
 
         Args:
-            count: Pictures that this replica has; the others have as many.
+            count: Pictures that this replica has.
 
         Returns:
             int32 `[count]`, and the number of pictures in the global batch.

@@ -146,7 +146,9 @@ def first_part(count: int, share: float, replicas: Replicas = ONE):
         bool `[count, 1, 1]`.
     """
     positions, total = replicas.positions(count)
-    return ops.reshape(positions, (-1, 1, 1)) < int(total * share)
+    # A little more than the product, whose rounding may fall below a whole number.
+    part = ops.cast(ops.floor(ops.cast(total, "float32") * share + 1e-4), "int32")
+    return ops.reshape(positions, (-1, 1, 1)) < part
 
 
 def without_labels(label_map, share: float, replicas: Replicas = ONE):
