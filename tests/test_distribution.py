@@ -1,9 +1,12 @@
 """Several replicas and several processes, each in processes of their own."""
 
+import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +16,11 @@ from smapcomp.errors import SmapcompError
 from smapcomp.training.distribution import build_strategy
 
 ROOT = Path(__file__).parents[1]
-STAGES = ("adversarial", "segmentation", "stage3")
+STAGES = ("adversarial", "segmentation")
 ENVIRONMENT = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2"}
+
+BOUND = 120
+"""Seconds that nothing here may take; a worker notices after about ten that another is gone."""
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +63,78 @@ def test_strategies_that_are_unknown_or_lack_what_they_need_are_refused(monkeypa
         monkeypatch.setenv("TF_CONFIG", text)
         with pytest.raises(SmapcompError, match=r"TF_CONFIG is .*; strategy multiworker needs"):
             build_strategy("multiworker")
+
+
+def _free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("localhost", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+@contextlib.contextmanager
+def _workers(workdir, steps, count=2):
+    """Processes of one run; none of them outlives the test."""
+    addresses = [f"localhost:{port}" for port in _free_ports(count)]
+    running = []
+    try:
+        for index in range(count):
+            task = {"type": "worker", "index": index}
+            config = json.dumps({"cluster": {"worker": addresses}, "task": task})
+            environment = ENVIRONMENT | ({"TF_CONFIG": config} if count > 1 else {})
+            command = [sys.executable, "-m", "tests.worker_case", str(workdir), str(steps)]
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+            running.append(subprocess.Popen(command, cwd=ROOT, env=environment, **pipes))
+        yield running
+    finally:
+        for process in running:
+            process.kill()
+            process.communicate()
+
+
+def _end(process):
+    """Exit status and last line of a process that must come to an end."""
+    out, errors = process.communicate(timeout=BOUND)
+    lines = out.splitlines()
+    assert lines, errors[-2000:]
+    return process.returncode, lines[-1]
+
+
+def _wait_for(path):
+    until = time.monotonic() + BOUND
+    while not path.exists():
+        assert time.monotonic() < until, f"no {path}"
+        time.sleep(0.05)
+
+
+def test_workers_end_together_when_one_is_killed_or_stopped_and_go_on_from_the_checkpoint(tmp_path):
+    checkpoints = tmp_path / "run/checkpoints"
+    with _workers(tmp_path / "run", 10**6) as (chief, other):
+        _wait_for(checkpoints / "step-00000010.npz")
+        other.kill()
+        status, message = _end(chief)
+    assert status == 1
+    assert message.startswith("error: another worker is gone (")
+    newest = max(checkpoints.glob("step-*.npz"))
+    assert message.endswith(f"start all of them again to go on; last checkpoint: {newest}")
+    # The same command goes on; whichever of the workers is told to stop, both do.
+    killed = int(newest.stem.removeprefix("step-"))
+    with _workers(tmp_path / "run", 10**6) as (chief, other):
+        _wait_for(checkpoints / f"step-{killed + 10:08}.npz")
+        other.terminate()
+        ends = [_end(chief), _end(other)]
+    stopped = max(int(path.stem.removeprefix("step-")) for path in checkpoints.glob("step-*.npz"))
+    assert stopped >= killed + 10
+    assert ends == [(75, f"stopped after {stopped}")] * 2
+    # One process that was never stopped has the same weights.
+    with _workers(tmp_path / "alone", stopped, count=1) as (alone,):
+        assert _end(alone) == (0, "done, chief True")
+    name = f"checkpoints/step-{stopped:08}.npz"
+    with np.load(tmp_path / "run" / name) as run, np.load(tmp_path / "alone" / name) as expected:
+        assert run.files == expected.files
+        for key in set(run.files) - {"settings"}:
+            np.testing.assert_allclose(run[key], expected[key], rtol=1e-4, atol=1e-6, err_msg=key)

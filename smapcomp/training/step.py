@@ -80,7 +80,7 @@ def train_step(
             averages.update()
         return values
 
-    @tf.function(jit_compile=jit_compile or None)
+    @tf.function(autograph=False, jit_compile=jit_compile or None)
     def step(batch, stop):
         return strategy.run(replica_step, args=(batch, stop))
 

@@ -54,7 +54,7 @@ def validation(
         found |= {"pictures": count} | _sums(view)
         return dict(zip(found, replicas.sum(list(found.values())), strict=True))
 
-    @tf.function
+    @tf.function(autograph=False)
     def sums(batch):
         return strategy.run(replica_sums, args=(batch,))
 
