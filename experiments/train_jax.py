@@ -33,8 +33,14 @@ from smapcomp.models.smapnet import build_smapnet
 from smapcomp.models.vgg import build_vgg16_features
 from smapcomp.models.weights import load_weights, save_weights
 from smapcomp.training import label_stages, stages
-from smapcomp.training.optimizers import DEFAULT_RATES, WARM_UP_SHARE
 from smapcomp.training.rate import build_rate_model
+from smapcomp.training.settings import (
+    LITE_RATES,
+    LITE_SIZES,
+    LITE_WEIGHTS,
+    WARM_UP_SHARE,
+    Stage1Weights,
+)
 from smapcomp.zoo import VARIANTS
 
 FLAGS = flags.FLAGS
@@ -51,7 +57,7 @@ flags.DEFINE_integer("batch", 8, "Crops a step.")
 flags.DEFINE_integer("crop", None, "Side of a crop, a multiple of 8; default: the stage's.")
 flags.DEFINE_float("learning_rate", None, "Peak rate of Adam; default: the stage's.")
 flags.DEFINE_integer("step", VARIANTS["lite"].step, "Step of the compact image's levels, in 1/255.")
-flags.DEFINE_float("rate", stages.LITE_WEIGHTS.rate, "dB that one bpp of the compact layer costs.")
+flags.DEFINE_float("rate", LITE_WEIGHTS.rate, "dB that one bpp of the compact layer costs.")
 flags.DEFINE_bool("bfloat16", False, "Compute all networks but the rate's in bfloat16.")
 flags.DEFINE_string("imagenet", None, "Backbone weights of experiments.import_efficientnet.")
 flags.DEFINE_string("vgg16", None, "VGG-16 weights, for `adversarial`.")
@@ -101,7 +107,7 @@ def build_stage() -> stages.Stage:
         models["segmenter"] = _with_policy(build_pspnet, "efficientnet_lite0")
         models["smapnet"] = _with_policy(build_smapnet, "classes")
     _load_if_present(models, list(models))
-    weights = dataclasses.replace(stages.LITE_WEIGHTS, rate=FLAGS.rate)
+    weights = dataclasses.replace(LITE_WEIGHTS, rate=FLAGS.rate)
     if name == "stage1":
         return stages.stage1(models, weights, FLAGS.step, void_share=0.5)
     if name == "segmentation":
@@ -112,7 +118,7 @@ def build_stage() -> stages.Stage:
         return stages.stage3(models, weights, FLAGS.step)
     models["discriminator"] = _with_policy(build_discriminator, "lite")
     models["vgg"] = _with_policy(build_vgg16_features, FLAGS.vgg16)
-    weights = dataclasses.replace(stages.Stage1Weights(), rate=FLAGS.rate)
+    weights = dataclasses.replace(Stage1Weights(), rate=FLAGS.rate)
     return stages.stage3(models, weights, FLAGS.step)
 
 
@@ -215,7 +221,7 @@ class Trainer:
 
     def _step(self, state, frozen, pictures, key, learning_rate):
         take = cut_scaled if FLAGS.stage in ("segmentation", "stage2") else cut
-        crop = FLAGS.crop or stages.LITE_SIZES[_settings()]
+        crop = FLAGS.crop or LITE_SIZES[_settings()]
         batch = take(pictures, key, FLAGS.batch, crop)
         frozen_pairs = list(zip(self.frozen, frozen, strict=True))
         new = {"train": {}, "ema": {}, "slots": {}, "count": state["count"] + 1}
@@ -280,7 +286,7 @@ class Trainer:
 
 def learning_rate(progress: float) -> float:
     """Linear warm-up, then half a cosine to 0; `progress` is the share of the budget used."""
-    peak = FLAGS.learning_rate or DEFAULT_RATES[_settings(), "lite"]
+    peak = FLAGS.learning_rate or LITE_RATES[_settings()]
     if progress < WARM_UP_SHARE:
         return peak * progress / WARM_UP_SHARE
     x = min((progress - WARM_UP_SHARE) / (1.0 - WARM_UP_SHARE), 1.0)

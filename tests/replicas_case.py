@@ -19,6 +19,7 @@ from smapcomp.training import label_stages, stages
 from smapcomp.training.distribution import build_strategy, distribute, synchronise
 from smapcomp.training.layerwise import Rules, layerwise
 from smapcomp.training.rate import build_rate_model
+from smapcomp.training.settings import Stage1Weights
 from smapcomp.training.state import build_optimizers, run_variables
 from smapcomp.training.step import train_step
 from smapcomp.training.validation import validation
@@ -49,7 +50,8 @@ def networks(name: str) -> dict:
         x = layers.Concatenate()([image, signal])
         x = _conv(3)(_conv(8, activation="relu")(x))
         models["finenet"] = keras.Model([image, label_map], x)
-        models["rate"] = build_rate_model(max_level(8), 8)
+        if name != "adversarial":
+            models["rate"] = build_rate_model(max_level(8), 8)
     if name == "adversarial":
         image, label_map = _label_inputs()
         hidden = [_conv(4, strides=2)(image)]
@@ -75,9 +77,9 @@ def build_stage(name: str) -> stages.Stage:
         return label_stages.segmentation(models, 8)
     if name == "stage2":
         return label_stages.stage2(models, 8)
-    terms = {"gan": 1, "feature_matching": 10} if name == "adversarial" else {}
+    terms = {"gan": 1, "feature_matching": 10, "rate": 0} if name == "adversarial" else {}
     options = {"gan": 0, "feature_matching": 0, "perceptual": 0, "log_mse": 1, "rate": 2} | terms
-    weights = stages.Stage1Weights(**options)
+    weights = Stage1Weights(**options)
     if name == "stage3":
         return stages.stage3(models, weights, 8)
     return stages.stage1(models, weights, 8, void_share=0.5)

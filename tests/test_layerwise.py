@@ -10,7 +10,7 @@ import tensorflow as tf
 from smapcomp.models.pspnet import build_pspnet
 from smapcomp.models.smapnet import build_smapnet
 from smapcomp.training.layerwise import Rules, RulesError, freeze, layerwise, require_used
-from smapcomp.training.optimizers import PAPER_RULES
+from smapcomp.training.settings import PAPER_RULES
 from tests.golden import cases
 from tests.golden.weights import draw
 

@@ -15,6 +15,7 @@ from smapcomp.models.smapnet import build_smapnet
 from smapcomp.training import label_stages, stages
 from smapcomp.training.layerwise import Rules, layerwise
 from smapcomp.training.rate import build_rate_model
+from smapcomp.training.settings import Stage1Weights
 from smapcomp.training.step import train_step
 
 layers = keras.layers
@@ -186,7 +187,7 @@ def _stages(policy):
     compnet, finenet, segmenter = _compnet(), _finenet(), _segmenter()
     both, smapnet = _segmenter(auxiliary=True), build_smapnet("classes", filters=4, blocks=1)
     keras.config.set_dtype_policy("float32")
-    weights = stages.Stage1Weights(gan=0, feature_matching=0, perceptual=0, log_mse=1, rate=4)
+    weights = Stage1Weights(gan=0, feature_matching=0, perceptual=0, log_mse=1, rate=4)
     codec = {"compnet": compnet, "finenet": finenet, "rate": build_rate_model(max_level(STEP), 8)}
     labels = {"compnet": compnet, "segmenter": segmenter, "smapnet": smapnet}
     return {

@@ -1,20 +1,26 @@
-"""The training job: every stage from its command, and what a user is told when it can't run."""
+"""The training job: every stage from its configuration, and what is said when it can't run."""
 
+import importlib
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from absl import app, flags
-from absl.testing import flagsaver
 from PIL import Image
 
 from data import pipeline
 from experiments import train
 from smapcomp.models.compnet import build_compnet
 from smapcomp.models.weights import load_weights
+from smapcomp.training import networks
+from tests import light_networks
 
+ROOT = Path(__file__).parents[1]
 SIZE = 32
 
 
@@ -33,30 +39,25 @@ def pictures(tmp_path_factory):
     return str(root)
 
 
-def _arguments(pictures, workdir, stage, **options):
-    values = {
-        "stage": stage,
-        "data": pictures,
-        "workdir": str(workdir),
-        "steps": 1,
-        "batch_size": 2,
-        "size": SIZE,
-        **options,
-    }
-    return [f"--{name}={value}" for name, value in values.items()]
+def _config(pictures, stage, **changes):
+    """The stage's configuration for a run of one step, with some fields changed."""
+    config = importlib.import_module(f"experiments.configs.{stage}_lite").get_config()
+    defaults = {"data": pictures, "steps": 1, "batch_size": 2, "size": SIZE, "pictures": 1}
+    defaults |= {"precision": "float32", "cache_mib": 0, "codec_pictures": 1}
+    if stage == "segmentation":
+        defaults["rules"] = ((".*", 1.0),)
+    config.update_from_flattened_dict(defaults | changes)
+    return config
 
 
-def _run(*arguments):
-    with flagsaver.flagsaver():
-        flags.FLAGS.unparse_flags()
-        flags.FLAGS(["train", *arguments])
-        train.main(["train"])
+def _run(pictures, workdir, stage, **changes):
+    train.job(_config(str(pictures), stage, **changes), str(workdir))
 
 
-def _failure(capsys, *arguments):
+def _failure(capsys, *arguments, status=train.EXIT_FAILED, **changes):
     with pytest.raises(SystemExit) as caught:
-        _run(*arguments)
-    assert caught.value.code == train.EXIT_FAILED
+        _run(*arguments, **changes)
+    assert caught.value.code == status
     message = capsys.readouterr().err
     assert message.count("\n") == 1
     return message
@@ -66,7 +67,7 @@ def _failure(capsys, *arguments):
 def stage1(pictures, tmp_path_factory):
     """Weights of two steps of stage 1."""
     workdir = tmp_path_factory.mktemp("stage1")
-    _run(*_arguments(pictures, workdir, "stage1", steps=2))
+    _run(pictures, workdir, "stage1", steps=2)
     return workdir / "weights"
 
 
@@ -81,43 +82,13 @@ def test_stage1_leaves_weights_that_training_has_changed(stage1):
 
 
 @pytest.fixture
-def light_networks(monkeypatch):
-    """Networks of one layer each, with the inputs and outputs of the real ones.
-
-    The real ones take half a minute to compile; what the job does with them is the same.
-    """
-    layers = keras.layers
-
-    def build_compnet(_):
-        image, label_map = keras.Input((None, None, 3)), keras.Input((None, None), dtype="int32")
-        compact = layers.AveragePooling2D(8, name="mean")(image)
-        compact = layers.Conv2D(3, 1, dtype="float32", name="mix")(compact)
-        return keras.Model([image, label_map], compact)
-
-    def build_finenet(_):
-        image, label_map = keras.Input((None, None, 3)), keras.Input((None, None), dtype="int32")
-        detail = layers.Conv2D(3, 3, padding="same", name="detail")(image)
-        return keras.Model([image, label_map], detail)
-
-    def build_pspnet(_, auxiliary=False):
-        image = keras.Input((None, None, 3))
-        logits = layers.Conv2D(150, 8, strides=8, name="logits")(image)
-        side = layers.Conv2D(150, 8, strides=8, name="auxiliary")(image)
-        return keras.Model(image, [logits, side] if auxiliary else logits)
-
-    def build_smapnet(representation, channels):
-        channels = 150 if representation == "classes" else channels or 3
-        labels = keras.Input((None, None, channels))
-        return keras.Model(labels, layers.Conv2D(channels, 1, name="mix")(labels))
-
-    for build in (build_compnet, build_finenet, build_pspnet, build_smapnet):
-        module = build.__name__.removeprefix("build_")
-        monkeypatch.setattr(f"smapcomp.models.{module}.{build.__name__}", build)
+def light(monkeypatch):
+    """Networks of one layer each in place of the real ones."""
+    for build in light_networks.BUILDERS:
+        monkeypatch.setattr(networks, build.__name__, build)
 
 
-def test_the_later_stages_start_from_the_weights_of_the_earlier_ones(
-    pictures, light_networks, tmp_path
-):
+def test_the_later_stages_start_from_the_weights_of_the_earlier_ones(pictures, light, tmp_path):
     init = []
     for stage, roles in (
         ("stage1", ["compnet", "finenet", "rate"]),
@@ -127,8 +98,8 @@ def test_the_later_stages_start_from_the_weights_of_the_earlier_ones(
     ):
         # Rate 0 leaves the weights as they were found.
         rate = 0 if stage == "stage3" else 0.1
-        options = {"init": ",".join(init), "learning_rate": rate}
-        _run(*_arguments(pictures, tmp_path / stage, stage, **options))
+        options = {"init": ",".join(init), "optimizer.learning_rate": float(rate)}
+        _run(pictures, tmp_path / stage, stage, **options)
         weights = tmp_path / stage / "weights"
         assert sorted(p.stem for p in weights.iterdir()) == roles
         init.append(str(weights))
@@ -141,7 +112,7 @@ def test_the_later_stages_start_from_the_weights_of_the_earlier_ones(
 @pytest.fixture
 def codec_weights(tmp_path):
     """A folder with the weights of one-layer networks that stage 2 starts from."""
-    folder = tmp_path / "weights"
+    folder = tmp_path / "initial"
     folder.mkdir()
     kernels = {"mix": (1, 1, 3, 3), "logits": (8, 8, 3, 150)}
     for role, layer in (("compnet", "mix"), ("segmenter", "logits")):
@@ -149,7 +120,7 @@ def codec_weights(tmp_path):
         kernel = np.random.default_rng(2).normal(0, 1, shape).astype(np.float32)
         arrays = {f"{layer}/kernel": kernel, f"{layer}/bias": np.zeros(shape[-1], np.float32)}
         np.savez(folder / f"{role}.npz", **arrays)
-    return folder
+    return str(folder)
 
 
 @pytest.mark.parametrize(
@@ -161,26 +132,21 @@ def codec_weights(tmp_path):
     ],
 )
 def test_stage2_trains_the_smapnet_that_is_asked_for(
-    pictures, light_networks, codec_weights, tmp_path, options, channels
+    pictures, light, codec_weights, tmp_path, options, channels
 ):
-    _run(*_arguments(pictures, tmp_path, "stage2", init=codec_weights, **options))
+    _run(pictures, tmp_path, "stage2", init=codec_weights, **options)
     with np.load(tmp_path / "weights/smapnet.npz") as smapnet:
         assert smapnet["mix/kernel"].shape == (1, 1, channels, channels)
 
 
-def test_channels_of_logits_are_a_usage_error(pictures, light_networks, tmp_path):
-    with pytest.raises(app.UsageError, match="--channels goes with --representation=index"):
-        _run(*_arguments(pictures, tmp_path, "stage2", channels=1))
-
-
 @pytest.mark.parametrize("stage", ["stage1", "segmentation"])
 def test_bfloat16_and_cached_pictures_train_weights_in_float32_close_to_those_without(
-    pictures, light_networks, codec_weights, tmp_path, stage
+    pictures, light, codec_weights, tmp_path, stage
 ):
     found = []
-    for name, options in (("exact", {}), ("half", {"bfloat16": True, "cache_mib": 1})):
-        options |= {"steps": 2, "learning_rate": 0.01, "init": codec_weights}
-        _run(*_arguments(pictures, tmp_path / name, stage, **options))
+    for name, options in (("exact", {}), ("half", {"precision": "bfloat16", "cache_mib": 1})):
+        options |= {"steps": 2, "optimizer.learning_rate": 0.01, "init": codec_weights}
+        _run(pictures, tmp_path / name, stage, **options)
         assert keras.config.dtype_policy().name == "float32"
         role = {"stage1": "finenet", "segmentation": "segmenter"}[stage]
         with np.load(tmp_path / name / f"weights/{role}.npz") as weights:
@@ -191,24 +157,33 @@ def test_bfloat16_and_cached_pictures_train_weights_in_float32_close_to_those_wi
     np.testing.assert_allclose(half, exact, atol=0.025)
 
 
-def test_bfloat16_leaves_the_rate_and_label_indices_in_float32(light_networks, codec_weights):
+def test_float16_trains_with_a_loss_scale(pictures, light, tmp_path):
+    _run(pictures, tmp_path, "stage1", steps=2, precision="float16", average_decay=0.9)
+    with np.load(tmp_path / "checkpoints/step-00000002.npz") as saved:
+        (key,) = (key for key in saved.files if key.endswith("dynamic_scale"))
+        assert saved[key] == 2.0**15
+        averages = [key for key in saved.files if key.endswith("_average")]
+        mix = saved[averages[0]]
+    with np.load(tmp_path / "weights/compnet.npz") as weights:
+        np.testing.assert_array_equal(weights["mix/kernel"], mix)
+
+
+def test_half_precision_leaves_the_rate_and_label_indices_in_float32(light, codec_weights):
     for stage, roles in (
         ("stage1", {"finenet": "bfloat16", "rate": "float32"}),
         ("stage2", {"segmenter": "bfloat16", "smapnet": "float32"}),
     ):
-        arguments = _arguments("unused", "unused", stage, init=codec_weights)
-        with flagsaver.flagsaver():
-            flags.FLAGS.unparse_flags()
-            flags.FLAGS(["train", *arguments, "--bfloat16", "--representation=index"])
-            models = train.build_stage().models
+        changes = {"init": codec_weights, "representation": "index", "precision": "bfloat16"}
+        settings = train.stage_settings(_config("unused", stage, **changes))
+        models = networks.build_stage(settings).models
         for role, dtype in roles.items():
             assert models[role].layers[-1].compute_dtype == dtype, role
 
 
 def test_a_terminated_job_saves_exits_with_75_and_goes_on_from_there(
-    pictures, light_networks, tmp_path, capsys, monkeypatch
+    pictures, light, tmp_path, capsys, monkeypatch
 ):
-    arguments = _arguments(pictures, tmp_path, "stage1", steps=6, log_every=1)
+    options = {"steps": 6, "log_every": 1}
     with monkeypatch.context() as patch:
         batches = pipeline.training_batches
 
@@ -220,29 +195,61 @@ def test_a_terminated_job_saves_exits_with_75_and_goes_on_from_there(
 
         patch.setattr(pipeline, "training_batches", terminated)
         with pytest.raises(SystemExit) as caught:
-            _run(*arguments)
+            _run(pictures, tmp_path, "stage1", **options)
     assert caught.value.code == 75
     assert capsys.readouterr().err.endswith(
         "interrupted after step 3; the same command goes on from there\n"
     )
-    _run(*arguments)
+    _run(pictures, tmp_path, "stage1", **options)
     assert capsys.readouterr().err.startswith("stage1 4/6 [")
 
 
+def test_a_job_killed_at_any_moment_ends_with_the_weights_of_one_that_was_not(pictures, tmp_path):
+    def start(workdir):
+        fields = {"data": pictures, "steps": 60, "batch_size": 2, "size": SIZE, "pictures": 1}
+        fields |= {"checkpoint_every": 3, "average_decay": 0.9, "validate_every": 30}
+        fields |= {"codec_pictures": 0}
+        command = [sys.executable, "-m", "tests.light_networks", f"--workdir={workdir}"]
+        command += ["--config=experiments/configs/stage1_lite.py"]
+        command += [f"--config.{name}={value}" for name, value in fields.items()]
+        return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+
+    killed = start(tmp_path / "killed")
+    checkpoint = tmp_path / "killed/checkpoints/step-00000003.npz"
+    until = time.monotonic() + 120
+    while not checkpoint.exists() and killed.poll() is None:
+        assert time.monotonic() < until
+        time.sleep(0.002)
+    killed.kill()
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    assert checkpoint.exists()
+    for name in ("killed", "whole"):
+        _, errors = start(tmp_path / name).communicate(timeout=120)
+        assert "stage1 60/60" in errors
+    for name in ("checkpoints/step-00000060", "weights/compnet", "weights/finenet"):
+        paths = [tmp_path / run / f"{name}.npz" for run in ("killed", "whole")]
+        got, expected = (dict(np.load(path)) for path in paths)
+        assert got.keys() == expected.keys()
+        assert len(got) > 1
+        for key, array in expected.items():
+            np.testing.assert_array_equal(got[key], array, err_msg=key)
+
+
 def test_a_frozen_network_without_weights_is_named(pictures, tmp_path, capsys):
-    message = _failure(capsys, *_arguments(pictures, tmp_path, "segmentation"))
-    assert message == "train: --init: segmentation holds compnet fixed; no compnet.npz there\n"
+    message = _failure(capsys, pictures, tmp_path, "segmentation")
+    assert message == "train: init: segmentation holds compnet fixed; no compnet.npz there\n"
 
 
-def test_broken_data_and_folders_are_named(pictures, tmp_path, capsys):
-    message = _failure(capsys, *_arguments(tmp_path / "none", tmp_path, "stage1"))
+def test_broken_data_and_folders_are_named(pictures, light, tmp_path, capsys):
+    message = _failure(capsys, tmp_path / "none", tmp_path, "stage1")
     assert message == f"train: {tmp_path}/none: no such folder\n"
     (tmp_path / "file").write_text("no folder")
-    message = _failure(capsys, *_arguments(pictures, tmp_path / "file", "stage1"))
+    message = _failure(capsys, pictures, tmp_path / "file", "stage1")
     assert message.startswith(f"train: {tmp_path}/file/checkpoints: can't be written: ")
 
 
-def test_a_broken_picture_ends_training_with_its_name(pictures, tmp_path, capsys):
+def test_a_broken_picture_ends_training_with_its_name(pictures, light, tmp_path, capsys):
     for kind in ("images", "annotations"):
         os.makedirs(tmp_path / kind)
         for split in ("training", "validation"):
@@ -252,36 +259,93 @@ def test_a_broken_picture_ends_training_with_its_name(pictures, tmp_path, capsys
     for name in ("0.png", "1.png"):
         large = np.full((48, 40), 200, np.uint8)
         Image.fromarray(large).save(tmp_path / "annotations/training" / name)
-    message = _failure(capsys, *_arguments(tmp_path, tmp_path / "run", "stage1"))
+    message = _failure(capsys, tmp_path, tmp_path / "run", "stage1")
     assert message.endswith("has label 200, allowed are 0..150\n")
 
 
-def test_loss_weights_that_do_not_exist_are_usage_errors(pictures, tmp_path):
-    with pytest.raises(app.UsageError, match="'l3' is no term; terms: gan, "):
-        _run(*_arguments(pictures, tmp_path, "stage1", loss_weights="l3=1"))
-    with pytest.raises(app.UsageError, match="'l1=x' is not name=number"):
-        _run(*_arguments(pictures, tmp_path, "stage1", loss_weights="l1=x"))
-    with pytest.raises(app.UsageError, match="--vgg is needed"):
-        _run(*_arguments(pictures, tmp_path, "stage1", loss_weights="perceptual=1"))
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": 20}, "size 20; it must be a multiple of 8 from 16 up"),
+        ({"fit": "squeeze"}, "fit 'squeeze'; allowed: crop, resize"),
+        ({"data": ""}, "data is empty; give --config.data"),
+        ({"validate_every": 0}, "validate_every must be at least 1, got 0"),
+        ({"precision": "float8"}, "precision 'float8' is unknown; allowed: float32, bfloat16, fl"),
+        ({"channels": 1}, "channels 1 goes with representation 'index'"),
+        ({"variant": "large"}, "variant 'large'; allowed: 'paper', 'lite'"),
+        ({"optimizer.kind": "lion"}, "optimizer.kind 'lion'; allowed: adam, sgd"),
+        ({"optimizer.learning_rate": -1.0}, "optimizer.learning_rate must be at least 0, got -1.0"),
+        ({"keep": 0}, "keep must be at least 1, got 0"),
+        ({"average_decay": 1.0}, "average_decay must be in [0, 1), got 1.0"),
+    ],
+)
+def test_values_that_are_not_allowed_are_usage_errors(pictures, tmp_path, capsys, changes, message):
+    found = _failure(capsys, pictures, tmp_path, "stage1", status=train.EXIT_USAGE, **changes)
+    assert found.startswith(f"train: config: {message}")
 
 
-def test_frozen_layers_keep_their_weights_and_the_others_change(
-    pictures, light_networks, tmp_path, capsys
-):
-    _run(*_arguments(pictures, tmp_path / "1", "stage1", freeze="^mix$"))
+def test_a_perceptual_loss_without_vgg_is_refused(pictures, light, tmp_path, capsys):
+    changes = {"loss_weights.perceptual": 1.0}
+    message = _failure(capsys, pictures, tmp_path, "stage1", **changes)
+    assert message == "train: vgg is needed; loss_weights.perceptual=0 does without\n"
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--config.bach_size=4", "has no field 'bach_size'. Did you mean \"batch_size\""),
+        ("--config.optimizer.lr=1", "has no field 'lr'"),
+        ("--config.batch_size=four", "invalid literal for int() with base 10: 'four'"),
+        ("--strategy=two", "value should be one of <default|mirrored|multiworker|tpu>"),
+        ("--stage=stage1", "Unknown command line flag 'stage'"),
+        ("stage1", "unknown arguments: stage1"),
+        ("--config=experiments/configs/stage9.py", "No such file or directory"),
+    ],
+)
+def test_flags_and_fields_that_do_not_exist_are_one_line_and_exit_with_2(flag, message):
+    command = [sys.executable, "-m", "experiments.train", "--workdir=unused"]
+    command += ["--config=experiments/configs/stage1_lite.py", flag]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == train.EXIT_USAGE
+    assert done.stderr.count("\n") == 1
+    assert message in done.stderr
+
+
+def test_a_run_that_was_begun_otherwise_is_not_continued(pictures, light, tmp_path, capsys):
+    _run(pictures, tmp_path, "stage1")
+    capsys.readouterr()
+    changes = {"steps": 2, "rules": (("^(compnet|rate)/", 0.5), ("^finenet/", 1.0))}
+    message = _failure(capsys, pictures, tmp_path, "stage1", **changes)
+    assert 'its run has rules [[".*", 1.0]], not [["^(compnet|rate)/", 0.5]' in message
+
+
+def test_frozen_layers_keep_their_weights_and_the_others_change(pictures, light, tmp_path, capsys):
+    rules = (("^compnet/", None), ("^(?!compnet/)", 1.0))
+    _run(pictures, tmp_path / "1", "stage1", rules=rules)
     weights = {}
     for steps in (2, 4):
-        folder = tmp_path / str(steps)
-        options = {"init": tmp_path / "1/weights", "steps": steps, "freeze": "^mix$"}
-        _run(*_arguments(pictures, folder, "stage1", **options))
+        options = {"init": str(tmp_path / "1/weights"), "steps": steps, "rules": rules}
+        _run(pictures, tmp_path / str(steps), "stage1", **options)
         for role in ("compnet", "finenet"):
-            with np.load(folder / f"weights/{role}.npz") as arrays:
+            with np.load(tmp_path / str(steps) / f"weights/{role}.npz") as arrays:
                 weights[steps, role] = dict(arrays)
     for key, array in weights[2, "compnet"].items():
         np.testing.assert_array_equal(array, weights[4, "compnet"][key])
     assert (weights[2, "finenet"]["detail/kernel"] != weights[4, "finenet"]["detail/kernel"]).any()
     capsys.readouterr()
-    message = _failure(
-        capsys, *_arguments(pictures, tmp_path / "5", "stage1", freeze="^no such layer$")
+    rules = ((".*", 1.0), ("^no such layer$", None))
+    message = _failure(capsys, pictures, tmp_path / "5", "stage1", rules=rules)
+    assert "rule '^no such layer$' matches no variable that is trained" in message
+
+
+@pytest.mark.parametrize("variant", ["lite", "paper"])
+@pytest.mark.parametrize("stage", networks.STAGES)
+def test_every_configuration_is_complete(stage, variant):
+    config = importlib.import_module(f"experiments.configs.{stage}_{variant}").get_config()
+    settings = train.stage_settings(config)
+    assert (settings.stage, settings.variant) == (stage, variant)
+    assert set(train.FIXED) <= set(config.to_dict())
+    assert (
+        f"experiments/configs/{stage}_{variant}.py"
+        in sys.modules[f"experiments.configs.{stage}_{variant}"].__doc__
     )
-    assert "no trained layer has such a name" in message

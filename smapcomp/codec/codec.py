@@ -81,9 +81,27 @@ def compress(
         SmapcompError: An argument is not as said above, or there are no such weights.
     """
     pixels = _checked_pixels(image)
-    height, width, channels = pixels.shape
     _check_choices(quality, mode, compact_coder)
     predictor = _predictor(variant, weights_dir)
+    return compress_with(predictor, pixels, quality, mode, compact_coder, max_pixels)
+
+
+def compress_with(
+    predictor,
+    pixels: np.ndarray,
+    quality: int,
+    mode: str,
+    compact_coder: str = DEFAULT_COMPACT_CODER,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+) -> bytes:
+    """As `compress`, by a `Predictor` of any networks.
+
+    Args:
+        predictor: Its variant's name and its networks' digest go into the header.
+        pixels: uint8 `[height, width, 1 or 3]`.
+        quality, mode, compact_coder, max_pixels: As `compress`'s; not checked.
+    """
+    height, width, channels = pixels.shape
     rows, columns = padded_shape(height, width)
     if rows * columns > max_pixels:
         raise LimitError(
@@ -112,7 +130,7 @@ def compress(
             compact_scale=SCALE,
             compact_step=predictor.variant.step,
             mode=mode,
-            variant=variant,
+            variant=predictor.variant.name,
             model_digest=predictor.networks.digest,
             prediction_digest=array_digest(prediction),
             label_digest=array_digest(view.labels) if mode in ("matched", "mapped") else None,
@@ -149,7 +167,11 @@ def decode_stages(
 ) -> Stages:
     """Decompresses a stream and keeps what it went through; else as `decompress`."""
     stream = unpack(data, max_pixels)
-    predictor = _predictor(stream.variant, weights_dir)
+    return decode_with(_predictor(stream.variant, weights_dir), stream)
+
+
+def decode_with(predictor, stream: Stream) -> Stages:
+    """As `decode_stages`, of an unpacked stream, by the `Predictor` of any networks."""
     if stream.model_digest != predictor.networks.digest:
         raise ModelMismatchError(
             f"stream needs weights {stream.model_digest.hex()} of variant {stream.variant!r}; "

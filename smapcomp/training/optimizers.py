@@ -3,36 +3,8 @@
 import keras
 from keras import ops
 
-from smapcomp.training.stages import Stage
-
-CONSTANT_SHARE = 2 / 3
-"""Of a paper's stage 1 at full rate: 100 of 150 epochs (SPEC section 3)."""
-
-WARM_UP_SHARE = 0.02
-"""Of a lite run, over which the rate rises from 0. Decided here, as the cosine that follows."""
-
-DEFAULT_RATES = {
-    ("stage1", "paper"): 2e-4,
-    ("segmentation", "paper"): 0.01,
-    ("stage2", "paper"): 5e-4,
-    ("stage3", "paper"): 2e-4,
-    # Decided here: half of it where trained networks are tuned to new labels.
-    ("stage1", "lite"): 5e-4,
-    ("segmentation", "lite"): 5e-4,
-    ("stage2", "lite"): 5e-4,
-    ("stage3", "lite"): 2.5e-4,
-}
-"""Learning rates by stage and variant; the paper's are SPEC section 3's."""
-
-PAPER_RULES = {
-    "segmentation": (
-        ("^segmenter/(pyramid|head|auxiliary)", 10.0),
-        ("^segmenter/(?!pyramid|head|auxiliary)", 1.0),
-    ),
-    "stage2": (("^smapnet/conv_out/", 0.1), ("^smapnet/(?!conv_out/)", 1.0)),
-}
-"""Layer-wise rates by stage (SPEC section 3): PSPNet's heads at ten times its backbone's, SMapNet's
-final layer at a tenth. The other stages have one rate."""
+from smapcomp.training.layerwise import Rules, layerwise
+from smapcomp.training.settings import WARM_UP_SHARE, OptimizerSettings
 
 
 @keras.saving.register_keras_serializable(package="smapcomp")
@@ -62,56 +34,40 @@ class ConstantThenLinear(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-def build_optimizers(
-    stage: Stage, variant: str, steps: int, rate: float | None = None
-) -> dict[str, keras.Optimizer]:
-    """An optimizer for each group of a stage.
+def build_optimizer(
+    settings: OptimizerSettings, steps: int, rules: Rules, loss_scaled: bool = False
+) -> keras.Optimizer:
+    """An optimizer of `layerwise`; call within the strategy's scope.
 
     Args:
-        stage: One of `smapcomp.training.stages`.
-        variant: "paper": those of SPEC section 3. "lite": Adam, warmed up, along a cosine, each
-            group's gradient clipped to norm 1.
-        steps: Of the run; the schedules end there.
-        rate: Highest learning rate; None for `DEFAULT_RATES`.
-
-    Raises:
-        ValueError: No rates are known for the stage and the variant.
+        settings: Which.
+        steps: Of the run; the schedule ends there.
+        rules: Layer-wise rates.
+        loss_scaled: Wrap it in a `LossScaleOptimizer`, which float16 needs.
     """
-    if (stage.name, variant) not in DEFAULT_RATES:
-        raise ValueError(f"no optimizer for stage {stage.name!r} of variant {variant!r}")
-    rate = DEFAULT_RATES[stage.name, variant] if rate is None else rate
-    build = _lite if variant == "lite" else _PAPER[stage.name]
-    adversarial = "discriminator" in stage.groups
-    return {group: build(rate, steps, adversarial) for group in stage.groups}
+    schedule = _schedule(settings, steps)
+    options = {
+        "weight_decay": settings.weight_decay or None,
+        "global_clipnorm": settings.clip_norm or None,
+    }
+    if settings.kind == "adam":
+        optimizer = keras.optimizers.Adam(schedule, settings.beta_1, 0.999, **options)
+    else:
+        optimizer = keras.optimizers.SGD(schedule, settings.momentum, **options)
+    optimizer = layerwise(optimizer, rules)
+    return keras.optimizers.LossScaleOptimizer(optimizer) if loss_scaled else optimizer
 
 
-def _lite(rate: float, steps: int, adversarial: bool) -> keras.Optimizer:
-    warm_up = max(int(WARM_UP_SHARE * steps), 1)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0, max(steps - warm_up, 1), warmup_target=rate, warmup_steps=warm_up
-    )
-    return keras.optimizers.Adam(schedule, 0.5 if adversarial else 0.9, global_clipnorm=1.0)
-
-
-def _paper_codec(rate: float, steps: int, _: bool) -> keras.Optimizer:
-    schedule = ConstantThenLinear(rate, int(CONSTANT_SHARE * steps), steps)
-    return keras.optimizers.Adam(schedule, beta_1=0.5, beta_2=0.999)
-
-
-def _paper_segmenter(rate: float, steps: int, _: bool) -> keras.Optimizer:
-    schedule = keras.optimizers.schedules.PolynomialDecay(rate, steps, 0.0, power=0.9)
-    # Keras adds the decay after the momentum and the papers before it, where 1e-4 works like
-    # 1e-4 / (1 - 0.9) here.
-    return keras.optimizers.SGD(schedule, momentum=0.9, weight_decay=1e-3)
-
-
-def _paper_smapnet(rate: float, _steps: int, _: bool) -> keras.Optimizer:
-    return keras.optimizers.Adam(rate)
-
-
-_PAPER = {
-    "stage1": _paper_codec,
-    "segmentation": _paper_segmenter,
-    "stage2": _paper_smapnet,
-    "stage3": _paper_codec,
-}
+def _schedule(settings: OptimizerSettings, steps: int):
+    schedules, rate = keras.optimizers.schedules, settings.learning_rate
+    if settings.schedule == "constant_then_linear":
+        constant = min(int(settings.constant_share * steps), steps - 1)
+        return ConstantThenLinear(rate, constant, steps)
+    if settings.schedule == "polynomial":
+        return schedules.PolynomialDecay(rate, steps, 0.0, power=settings.power)
+    if settings.schedule == "cosine":
+        warm_up = max(int(WARM_UP_SHARE * steps), 1)
+        return schedules.CosineDecay(
+            0.0, max(steps - warm_up, 1), warmup_target=rate, warmup_steps=warm_up
+        )
+    return float(rate)

@@ -19,6 +19,7 @@ from smapcomp import losses
 from smapcomp.models.compnet import SCALE
 from smapcomp.models.layers import NUM_CLASSES, quantize, upsample
 from smapcomp.training.replicas import ONE, Replicas, contribution
+from smapcomp.training.settings import Stage1Weights
 
 MSE_FLOOR = 4.0
 """Added to a crop's squared error (of 255) before its logarithm, so that flat crops, which any
@@ -85,42 +86,6 @@ class Stage:
             v for role in self.trained_roles() for v in self.models[role].non_trainable_variables
         ]
 
-
-@dataclass(frozen=True)
-class Stage1Weights:
-    """Weights of the terms of stage 1 (SPEC section 3); a term of weight 0 is not computed.
-
-    Attributes:
-        gan: Least-squares adversarial loss.
-        feature_matching: Of the discriminator's hidden layers.
-        perceptual: Of VGG's features.
-        l1: Mean absolute error of values in [-1, 1].
-        ssim: Subtracted structural similarity.
-        log_mse: 10·log10 of a crop's squared error: minus its PSNR, in dB.
-        rate: dB that one bit per pixel of the compact layer is worth.
-    """
-
-    gan: float = 1.0
-    feature_matching: float = 10.0
-    perceptual: float = 10.0
-    l1: float = 20.0
-    ssim: float = 1.0
-    log_mse: float = 0.0
-    rate: float = 0.0
-
-
-LITE_WEIGHTS = Stage1Weights(
-    gan=0.0, feature_matching=0.0, perceptual=0.0, l1=0.0, ssim=0.0, log_mse=1.0, rate=2.0
-)
-"""What the box's weights are trained with: PSNR and the bits of the compact layer against each
-other. Decided here: 2 dB/bpp, which lets CompNet spend bits on a better prediction: about 0.05 bpp
-more than at 15 dB/bpp for more than 1 dB. What a dB of the prediction saves in the residual layer
-(0.04 to 0.05 bpp, measured with plain down-sampling at several steps) would ask for 20 to 25, at
-which the prediction gained little over bicubic up-sampling."""
-
-LITE_SIZES = {"stage1": 128, "segmentation": 256, "stage2": 256, "stage3": 128}
-"""Side of the crops that the box's weights are trained on, in pixels. Decided here: the segmenter
-needs to see whole things, and smaller crops show the codec's networks more pictures in the time."""
 
 LARGE_ROLES = ("compnet", "finenet", "discriminator", "vgg")
 """The networks that gradients of stages 1 and 3 flow through and that have no state: what can be

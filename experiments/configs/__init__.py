@@ -1,0 +1,1 @@
+"""Configurations of `experiments.train`, one a stage and variant: `get_config()` functions."""

@@ -1,0 +1,85 @@
+"""Every field of a training configuration, with what most stages have in it.
+
+A configuration is locked: overriding a field that is not here is an error.
+"""
+
+import dataclasses
+
+import ml_collections
+
+from smapcomp.training.settings import (
+    LITE_RATES,
+    LITE_SIZES,
+    LITE_WEIGHTS,
+    OptimizerSettings,
+    Stage1Weights,
+)
+
+ADE20K_PICTURES = 20_210
+"""In ADE20K's training split (SceneParse150): what the papers' epochs are of."""
+
+SEGMENTATION_SCALES = (0.5, 2.0)
+"""Of the crops of segmentation and stage 2 (SPEC section 3)."""
+
+
+def fields(stage: str, variant: str) -> ml_collections.ConfigDict:
+    """A configuration with all fields; `data`, and where the docstring says so others, to be given.
+
+    Args:
+        stage: "stage1", "segmentation", "stage2" or "stage3".
+        variant: Of the networks: "lite" or "paper".
+    """
+    lite = variant == "lite"
+    labels = stage in ("segmentation", "stage2")
+    weights = LITE_WEIGHTS if lite else Stage1Weights()
+    return ml_collections.ConfigDict(
+        {
+            # What is trained: smapcomp.training.networks.StageSettings.
+            "stage": stage,
+            "variant": variant,
+            "init": "",  # Folders of weights, separated by commas; the last that has a file counts.
+            "backbone": "",
+            "vgg": "",
+            "vgg_depth": 19,
+            "loss_weights": dataclasses.asdict(weights),
+            "void_share": {"stage1": 0.5, "stage3": 0.25}.get(stage, 0.0) if lite else 0.0,
+            "representation": "classes" if lite else "index",
+            "channels": 0,
+            "rules": ((".*", 1.0),),
+            "precision": "float32",
+            "recompute": False,
+            # On what.
+            "data": "",
+            "batch_size": 8,  # Of the global batch: all replicas together.
+            "size": LITE_SIZES[stage] if lite else 256,
+            "fit": "crop" if lite else "resize",
+            "scales": SEGMENTATION_SCALES if lite and labels else (),
+            "cache_mib": 0,  # Memory for decoded pictures; 0: decode always.
+            "seed": 0,
+            # How.
+            "steps": 1,
+            "optimizer": dataclasses.asdict(_optimizer(stage, lite)),
+            "average_decay": 0.0,  # Of the weights' moving average; 0: none.
+            "jit_compile": False,
+            "deterministic": False,  # Ops that give the same bits again; slower, needed on GPUs.
+            # When.
+            "checkpoint_every": 500,
+            "keep": 3,
+            "best_metric": "",
+            "best_is": "max",
+            "log_every": 50,
+            "validate_every": 500,
+            "image_every": 1000,
+            "pictures": 4,
+            "codec_every": 2000,  # Stages 1 and 3.
+            "codec_pictures": 4,
+        }
+    )
+
+
+def _optimizer(stage: str, lite: bool) -> OptimizerSettings:
+    if not lite:
+        return OptimizerSettings()
+    return OptimizerSettings(
+        learning_rate=LITE_RATES[stage], schedule="cosine", beta_1=0.9, clip_norm=1.0
+    )
