@@ -12,18 +12,23 @@ Exit status: 0 done; 1 the data, the folder or the training failed, said in one 
 field of the configuration is wrong; 75 stopped by SIGTERM or SIGINT after saving a checkpoint.
 """
 
-import contextlib
-import dataclasses
 import functools
 import itertools
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from absl import app, flags
 from ml_collections import config_flags
 
+from experiments.train_config import (
+    FIXED,
+    ConfigError,
+    config_errors,
+    require_useful,
+    stage_settings,
+)
 from smapcomp.errors import SmapcompError
 from smapcomp.quiet import import_keras
 from smapcomp.training.errors import Interrupted
@@ -31,12 +36,6 @@ from smapcomp.training.errors import Interrupted
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: the same command again goes on.
-
-FIXED = (
-    *("stage", "variant", "data", "seed", "batch_size", "size", "fit", "scales", "rules"),
-    *("loss_weights", "void_share", "representation", "channels", "optimizer", "precision"),
-)
-"""What may not change when a run is continued. `steps` may: a run can be made longer."""
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "A file of experiments/configs.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; one a stage.")
@@ -50,51 +49,6 @@ PROFILE_AT = flags.DEFINE_integer(
     "profile_at", None, "Step from which on three are traced for TensorBoard.", lower_bound=1
 )
 flags.mark_flags_as_required(["config", "workdir"])
-
-
-class ConfigError(SmapcompError):
-    """A field of the configuration has a value that is not allowed."""
-
-
-@contextlib.contextmanager
-def _config_errors() -> Iterator[None]:
-    try:
-        yield
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"config: {error}") from None
-
-
-def stage_settings(config):
-    """What a configuration says of the stage, as the library has it."""
-    from smapcomp.training import networks
-    from smapcomp.training.layerwise import Rules
-    from smapcomp.training.settings import Stage1Weights
-
-    names = {field.name for field in dataclasses.fields(networks.StageSettings)}
-    values = {name: config[name] for name in names}
-    with _config_errors():
-        return networks.StageSettings(
-            **values
-            | {
-                "init": tuple(filter(None, config.init.split(","))),
-                "loss_weights": Stage1Weights(**config.loss_weights),
-                "rules": Rules(config.rules),
-            }
-        )
-
-
-def _require_useful(config) -> None:
-    if not config.data:
-        raise ConfigError("config: data is empty; give --config.data")
-    if config.size < 16 or config.size % 8:
-        raise ConfigError(f"config: size {config.size}; it must be a multiple of 8 from 16 up")
-    if config.fit not in ("crop", "resize"):
-        raise ConfigError(f"config: fit {config.fit!r}; allowed: crop, resize")
-    if not 0 <= config.average_decay < 1:
-        raise ConfigError(f"config: average_decay must be in [0, 1), got {config.average_decay}")
-    for name in ("steps", "batch_size", "validate_every", "image_every", "codec_every", "pictures"):
-        if config[name] < 1:
-            raise ConfigError(f"config: {name} must be at least 1, got {config[name]}")
 
 
 def run(config, workdir: str, strategy_name: str, profile_at: int | None) -> None:
@@ -111,9 +65,9 @@ def run(config, workdir: str, strategy_name: str, profile_at: int | None) -> Non
     from smapcomp.training.optimizers import build_optimizer
     from smapcomp.training.settings import OptimizerSettings
 
-    _require_useful(config)
+    require_useful(config)
     settings = stage_settings(config)
-    with _config_errors():
+    with config_errors():
         optimizer = OptimizerSettings(**config.optimizer)
         plan = Plan(
             steps=config.steps,

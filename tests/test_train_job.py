@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from data import pipeline
-from experiments import train
+from experiments import train, train_config
 from smapcomp.models.compnet import build_compnet
 from smapcomp.models.weights import load_weights
 from smapcomp.training import networks
@@ -174,7 +174,7 @@ def test_half_precision_leaves_the_rate_and_label_indices_in_float32(light, code
         ("stage2", {"segmenter": "bfloat16", "smapnet": "float32"}),
     ):
         changes = {"init": codec_weights, "representation": "index", "precision": "bfloat16"}
-        settings = train.stage_settings(_config("unused", stage, **changes))
+        settings = train_config.stage_settings(_config("unused", stage, **changes))
         models = networks.build_stage(settings).models
         for role, dtype in roles.items():
             assert models[role].layers[-1].compute_dtype == dtype, role
@@ -342,9 +342,9 @@ def test_frozen_layers_keep_their_weights_and_the_others_change(pictures, light,
 @pytest.mark.parametrize("stage", networks.STAGES)
 def test_every_configuration_is_complete(stage, variant):
     config = importlib.import_module(f"experiments.configs.{stage}_{variant}").get_config()
-    settings = train.stage_settings(config)
+    settings = train_config.stage_settings(config)
     assert (settings.stage, settings.variant) == (stage, variant)
-    assert set(train.FIXED) <= set(config.to_dict())
+    assert set(train_config.FIXED) <= set(config.to_dict())
     assert (
         f"experiments/configs/{stage}_{variant}.py"
         in sys.modules[f"experiments.configs.{stage}_{variant}"].__doc__

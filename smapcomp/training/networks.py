@@ -94,8 +94,12 @@ class StageSettings:
             raise ValueError("recompute goes with stages 1 and 3; the other networks have a state")
 
 
-def build_stage(settings: StageSettings) -> stages.Stage:
+def build_stage(settings: StageSettings, random_weights: bool = False) -> stages.Stage:
     """The stage, its networks holding the weights that they start with; within a strategy's scope.
+
+    Args:
+        settings: What is trained.
+        random_weights: Read no files: for measurements of what a step needs.
 
     Raises:
         SmapcompError: A network that is held fixed has no weights, or rules don't fit.
@@ -104,14 +108,14 @@ def build_stage(settings: StageSettings) -> stages.Stage:
     step, weights = VARIANTS[settings.variant].step, settings.loss_weights
     wrap = recomputed if settings.recompute else None
     if settings.stage == "stage1":
-        models = _codec_models(settings)
+        models = _codec_models(settings, random_weights)
         stage = stages.stage1(models, weights, step, settings.void_share, wrap)
     elif settings.stage == "segmentation":
         stage = label_stages.segmentation(_segmentation_models(settings), step)
     elif settings.stage == "stage2":
         stage = label_stages.stage2(_label_models(settings), step, settings.representation)
     else:
-        models = _label_models(settings) | _codec_models(settings)
+        models = _label_models(settings) | _codec_models(settings, random_weights)
         stage = stages.stage3(
             models,
             weights,
@@ -121,7 +125,7 @@ def build_stage(settings: StageSettings) -> stages.Stage:
             wrap=wrap,
         )
     trained = stage.trained_roles()
-    for role, model in stage.models.items():
+    for role, model in () if random_weights else stage.models.items():
         found = _load(settings, role, model)
         if not found and role not in (*trained, "vgg"):
             raise SmapcompError(f"init: {settings.stage} holds {role} fixed; no {role}.npz there")
@@ -144,7 +148,7 @@ def _network(settings: StageSettings, build, *args, exact: bool = False, **kwarg
     return with_precision(build, "float32" if exact else settings.precision, *args, **kwargs)
 
 
-def _codec_models(settings: StageSettings) -> dict[str, keras.Model]:
+def _codec_models(settings: StageSettings, random_vgg: bool = False) -> dict[str, keras.Model]:
     weights, variant = settings.loss_weights, VARIANTS[settings.variant]
     models = {
         "compnet": _network(settings, build_compnet, variant.name),
@@ -153,9 +157,9 @@ def _codec_models(settings: StageSettings) -> dict[str, keras.Model]:
     if weights.gan or weights.feature_matching:
         models["discriminator"] = _network(settings, build_discriminator, variant.name)
     if weights.perceptual:
-        if not settings.vgg:
+        if not settings.vgg and not random_vgg:
             raise SmapcompError("vgg is needed; loss_weights.perceptual=0 does without")
-        models["vgg"] = _network(settings, VGG[settings.vgg_depth], settings.vgg)
+        models["vgg"] = _network(settings, VGG[settings.vgg_depth], settings.vgg or None)
     if weights.rate:
         models["rate"] = _network(settings, build_rate_model, max_level(variant.step), exact=True)
     return models
