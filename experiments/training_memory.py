@@ -23,6 +23,12 @@ CONFIG = config_flags.DEFINE_config_file("config", None, "A file of experiments/
 STEPS = flags.DEFINE_integer("steps", 2, "Steps that are measured.", lower_bound=1)
 flags.mark_flag_as_required("config")
 
+REGION = 64
+"""Side of the random label maps' regions in pixels; `size` must be a multiple of it.
+
+Without XLA, convolutions of labels take memory only for windows that hold several labels.
+"""
+
 
 def measure(config, steps: int) -> dict:
     """The figures that the last line shows."""
@@ -50,10 +56,11 @@ def measure(config, steps: int) -> dict:
     step = train_step(stage, optimizers, jit_compile=config.jit_compile)
     rng = np.random.default_rng(0)
     shape = (config.batch_size, config.size, config.size)
-    blocks = rng.integers(0, 151, (config.batch_size, config.size // 8, config.size // 8))
+    side = config.size // REGION
+    regions = rng.integers(0, 151, (config.batch_size, side, side))
     batch = {
         "image": tf.constant(rng.uniform(-1, 1, (*shape, 3)), tf.float32),
-        "label_map": tf.constant(blocks.repeat(8, 1).repeat(8, 2), tf.int32),
+        "label_map": tf.constant(regions.repeat(REGION, 1).repeat(REGION, 2), tf.int32),
     }
     result = {"before": memory(), "seconds": []}
     for _ in range(steps):
