@@ -31,16 +31,20 @@ def recomputed(network: keras.Model) -> Callable:
     normalisation would take a batch in twice, dropout would drop other values the second time.
 
     Args:
-        network: Takes a tensor, or a list of one and of others that no gradient flows to.
+        network: Takes a tensor, or a list of one and of a label map.
     """
 
     def call(inputs, training: bool = False):
-        first, *rest = inputs if isinstance(inputs, (list, tuple)) else (inputs,)
+        tensor, *labels = inputs if isinstance(inputs, (list, tuple)) else (inputs,)
 
         @tf.recompute_grad
-        def run(tensor):
-            return network([tensor, *rest] if rest else tensor, training=training)
+        def run(tensor, *labels):
+            labels = [tf.cast(label_map, tf.int32) for label_map in labels]
+            return network([tensor, *labels] if labels else tensor, training=training)
 
-        return run(first)
+        # As arguments, and as floats, labels too wait for the backward pass: TensorFlow holds the
+        # second computation back by its arguments. Left outside, what depends on labels alone
+        # would be computed again at once and kept, which costs more memory than it saves.
+        return run(tensor, *(tf.cast(label_map, tf.float32) for label_map in labels))
 
     return call
