@@ -7,7 +7,8 @@ r"""Trains one stage of the codec's networks on one device.
     python -m experiments.train --stage=stage3 \
         --init=RUN1/weights,RUN2/weights,RUN3/weights --workdir=RUN4 ...
 
-`--data` is a folder in ADEChallengeData2016's layout. A run that was stopped continues from its
+`--data` is any source with labels: a folder in ADEChallengeData2016's layout, records of
+`data.prepare`, TFDS (docs/data.md). A run that was stopped continues from its
 last checkpoint when the same command is given again. At the end the trained networks lie in
 `WORKDIR/weights`, one file a network, which later stages read by `--init` and the command
 `smapcomp` by `--weights_dir`. `tensorboard --logdir=WORKDIR` shows the curves; the
@@ -49,7 +50,7 @@ def _is_pattern(text: str | None) -> bool:
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("stage", None, ["stage1", "segmentation", "stage2", "stage3"], "What to train.")
-flags.DEFINE_string("data", None, "Folder of pictures and annotations.")
+flags.DEFINE_string("data", None, "Source of pictures and labels; docs/data.md.")
 flags.DEFINE_string("workdir", None, "Folder of the run; one a stage.")
 flags.DEFINE_enum("variant", "lite", ["lite", "paper"], "Which networks.")
 flags.DEFINE_list("init", [], "Folders of weights to start from; the last that has a file counts.")
@@ -69,7 +70,8 @@ flags.DEFINE_enum(
     "fit",
     None,
     ["crop", "resize"],
-    "Default: lite crops, paper resizes. Crops for the segmentation stages are scaled by 0.5 to 2.",
+    "Default: lite crops, paper resizes. The segmentation stages rotate and blur some pictures and "
+    "scale crops by 0.5 to 2.",
 )
 flags.DEFINE_integer(
     "cache_mib", 0, "Memory for decoded pictures; 0: decode always.", lower_bound=0
@@ -260,6 +262,7 @@ def run() -> None:
     import keras
 
     from data import PictureCache, clear_errors, pipeline
+    from data.transforms import BLUR_SHARE, ROTATION
     from smapcomp.training.loop import Plan, mean_metrics, train
     from smapcomp.training.optimizers import build_optimizers
     from smapcomp.training.stages import LITE_SIZES
@@ -271,12 +274,15 @@ def run() -> None:
         "fit": FLAGS.fit or ("crop" if FLAGS.variant == "lite" else "resize"),
         "cache": PictureCache(FLAGS.cache_mib << 20) if FLAGS.cache_mib else None,
     }
-    scaled = FLAGS.stage in ("segmentation", "stage2") and options["fit"] == "crop"
+    segmenting = FLAGS.stage in ("segmentation", "stage2")
+    scaled = segmenting and options["fit"] == "crop"
     stream = functools.partial(
         pipeline.training_batches,
         FLAGS.data,
         seed=FLAGS.seed,
         scales=SEGMENTATION_SCALES if scaled else None,
+        rotation=ROTATION if segmenting else 0.0,
+        blur=BLUR_SHARE if segmenting else 0.0,
         **options,
     )
     with clear_errors():
