@@ -161,9 +161,10 @@ def _report(made, ignored: int) -> None:
         if len(entries) > SHOWN:
             print(f"{kind}: {len(entries) - SHOWN} more in the manifest", file=sys.stderr)
     total = sum(shard.bytes for shard in made.shards)
+    note = f" ({ignored} of them no examples)" if ignored else ""
     print(
-        f"read {made.read} = written {made.written} + reported {len(made.reported)} "
-        f"({ignored} of them no examples); {len(made.shards)} shards, {total / 1e6:.1f} MB"
+        f"read {made.read} = written {made.written} + reported {len(made.reported)}{note}; "
+        f"{len(made.shards)} shards, {total / 1e6:.1f} MB"
     )
 
 
