@@ -13,7 +13,7 @@ interrupted, or whose source has changed, goes on when the same command is given
 are whole and up to date stay. Files that can't be used are left out and reported with their
 reasons, on the console and in the manifest: read = written + reported.
 
-Exit status: 0 done; 1 nothing was published, with the reason in one line.
+Exit status: 0 done; 1 nothing was published, with the reason in one line; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ from smapcomp.zoo import VARIANTS
 
 FLAGS = flags.FLAGS
 
+EXIT_INTERRUPTED = 130
+"""What shells give for SIGINT."""
+
 SHOWN = 20
 """Reports that the console has room for; the manifest has all."""
 
@@ -49,6 +52,10 @@ def main(arguments: Sequence[str]) -> None:
     except (SmapcompError, OSError) as error:
         print(f"prepare: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        print("\nprepare: interrupted; the same command goes on", file=sys.stderr)
+        sys.stderr.flush()
+        os._exit(EXIT_INTERRUPTED)  # Beam's threads would go on to the end
 
 
 def prepare(beam_arguments: Sequence[str]) -> None:
@@ -79,6 +86,9 @@ def _prepare_split(
     labels = {"annotations": True, "none": False, "segmenter": False}.get(FLAGS.labels)
     source = open_source(spec, split, labels=labels, missing_ok=True)
     settings = shards.Settings(FLAGS.size, FLAGS.encoding, _label_kind(source))
+    own = getattr(source, "folder", None)
+    if own and os.path.realpath(own) == os.path.realpath(folder):
+        raise DataError(f"--out={FLAGS.out}: is the source itself")
     path = os.path.join(folder, manifest.FILE)
     _make_room(folder, path, settings)
     stem = split or "pictures"

@@ -230,10 +230,19 @@ def test_what_cannot_be_prepared_is_said_in_one_line(root, tmp_path, capsys):
         path.write_bytes(b"no picture")
     message = _failure(capsys, f"--source={root}", out, "--split=training")
     assert "none of 12 pictures can be used" in message
-    with pytest.raises(app.UsageError, match="--encoding=raw"):
-        _run(f"--source={root}", out, "--size=16", "--encoding=file")
     with pytest.raises(app.UsageError, match=r"--kodak_dir=x goes with kodak, not "):
         _run(f"--source={root}", out, "--kodak_dir=x")
+    with pytest.raises(app.UsageError, match="--encoding=raw"):
+        _run(f"--source={root}", out, "--size=16", "--encoding=file")
+
+
+def test_records_are_not_prepared_onto_themselves(root, tmp_path, capsys):
+    out = tmp_path / "out"
+    _run(f"--source={root}", f"--out={out}", "--split=training")
+    before = _files(out)
+    message = _failure(capsys, f"--source={out}", f"--out={out}", "--split=training")
+    assert message == f"--out={out}: is the source itself"
+    assert _files(out) == before
 
 
 def test_a_shard_that_cannot_be_written_ends_in_one_line(root, tmp_path, capsys, monkeypatch):
