@@ -25,7 +25,7 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def name(self, index: int) -> str:
-        """Name of an example; no two have the same."""
+        """Name of an example."""
 
     def where(self, index: int) -> str:
         """What a report calls an example."""
