@@ -1,11 +1,26 @@
 """Pictures and label maps, from whichever source the user has.
 
 `load` opens a source, `PictureCache` keeps it in memory, `transforms` changes single examples,
-`pipeline` makes batches of them.
+`pipeline` makes batches of them. Jobs: `data.prepare`, `data.browse`, `data.benchmark`.
+
+Importing the package loads no TensorFlow: a job keeps its remarks off the console first.
 """
 
-from data.cache import PictureCache
-from data.errors import DataError, clear_errors
-from data.sources import load
+import importlib
 
-__all__ = ["DataError", "PictureCache", "clear_errors", "load"]
+_MODULES = {
+    "DataError": "data.errors",
+    "PictureCache": "data.cache",
+    "clear_errors": "data.errors",
+    "load": "data.sources",
+    "open_source": "data.sources",
+    "source_splits": "data.sources",
+}
+
+__all__ = sorted(_MODULES)
+
+
+def __getattr__(name: str):
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULES[name]), name)

@@ -19,12 +19,20 @@ class DataError(SmapcompError):
 def clear_errors() -> Iterator[None]:
     """Lets a `DataError` from inside a dataset leave the `with` block as what it is.
 
-    TensorFlow wraps an error of a pipeline function into its own, with a page of traceback.
+    TensorFlow wraps an error of a pipeline function into its own, with a page of traceback. A
+    record whose CRC is wrong becomes a `DataError` too.
     """
     try:
         yield
+    except tf.errors.DataLossError as error:
+        raise DataError(f"damaged record: {error.message.splitlines()[0]}") from None
     except tf.errors.OpError as error:
-        found = re.search(r"DataError: (.*)", error.message)
-        if found is None:
-            raise
+        raise_data_error(error.message)
+        raise
+
+
+def raise_data_error(message: str) -> None:
+    """Raises the `DataError` that another error's message tells of, if it tells of one."""
+    found = re.search(r"DataError: (.*)", message)
+    if found:
         raise DataError(found[1]) from None

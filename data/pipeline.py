@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from data import transforms
 from data.cache import PictureCache
-from data.sources import load
+from data.sources import open_source, shuffled_index
 
 Fit = Literal["crop", "resize"]
 
@@ -27,8 +27,11 @@ def training_batches(
     seed: int = 0,
     start_step: int = 0,
     scales: tuple[float, float] | None = None,
+    rotation: float = 0.0,
+    blur: float = 0.0,
     labels: bool = True,
     cache: PictureCache | None = None,
+    context: tf.distribute.InputContext | None = None,
 ) -> tf.data.Dataset:
     """An endless dataset of shuffled, randomly cropped and flipped batches.
 
@@ -37,7 +40,8 @@ def training_batches(
 
     Args:
       spec, split, labels, cache: see `data.load`.
-      batch_size: examples in each batch; epochs flow into each other, so none is shorter.
+      batch_size: examples in each step's batch, over all replicas; epochs flow into each other,
+        so none is shorter.
       size: side of the pictures, in pixels.
       fit: "resize" resizes the whole picture (SPEC section 3), "crop" cuts a random window out of
         it at native resolution.
@@ -45,29 +49,49 @@ def training_batches(
       start_step: number of the first batch.
       scales: with "crop": lowest and highest factor by which pictures are scaled before, as
         `transforms.random_scaled_crop`; None leaves them at native resolution.
+      rotation: largest angle in degrees, as `transforms.random_rotation`; 0: none.
+      blur: share of blurred pictures, as `transforms.random_blur`; 0: none.
+      context: what `tf.distribute.Strategy.distribute_datasets_from_function` gives. The dataset
+        then yields the batches of this host's replicas, one after the other: each step's batch is
+        the same as without, cut into equal parts in the order of hosts and replicas.
+
+    Raises:
+      DataError: as `data.load`.
+      ValueError: an option is out of range, or `batch_size` no multiple of the replicas.
     """
     _check(fit, size, batch_size)
     if scales is not None and (fit != "crop" or not 0 < scales[0] <= scales[1]):
         raise ValueError(f"scales must be 0 < low <= high and fit 'crop', got {scales}, {fit!r}")
-    start = start_step * batch_size
-    examples = load(spec, split, labels=labels, shuffle_seed=seed, start=start, cache=cache)
+    if not (0 <= rotation <= 45 and 0 <= blur <= 1):
+        raise ValueError(f"rotation must be 0..45 degrees and blur a share, got {rotation}, {blur}")
+    source = open_source(spec, split, labels=labels, cache=cache, training=True)
+    hosts, host, part = _shares(batch_size, context)
+    side = transforms.rotated_side(size, rotation) if rotation and fit == "crop" else size
 
-    def augment(position: tf.Tensor, example: transforms.Example) -> transforms.Example:
+    def example(position: tf.Tensor) -> transforms.Example:
         # The order of the pictures is drawn from `seed` too; the constants keep draws apart.
         key = tf.stack([tf.cast(seed, tf.int64), position])
-        crop_key = tf.random.experimental.stateless_fold_in(key, 1)
-        flip_key = tf.random.experimental.stateless_fold_in(key, 2)
+        crop_key, flip_key, turn_key, blur_key = (
+            tf.random.experimental.stateless_fold_in(key, draw) for draw in (1, 2, 3, 4)
+        )
+        out = source.read(shuffled_index(position, len(source), seed))
         if scales is not None:
-            example = transforms.random_scaled_crop(example, size, crop_key, scales)
+            out = transforms.random_scaled_crop(out, side, crop_key, scales)
         elif fit == "crop":
-            example = transforms.random_crop(example, size, crop_key)
+            out = transforms.random_crop(out, side, crop_key)
         else:
-            example = transforms.resize256(example, size)
-        return _for_networks(transforms.random_flip(example, flip_key), size)
+            out = transforms.resize256(out, size)
+        if rotation:
+            out = transforms.random_rotation(out, size, turn_key, rotation)
+        if blur:
+            out = transforms.random_blur(out, blur_key, blur)
+        return _for_networks(transforms.random_flip(out, flip_key), size)
 
-    examples = examples.enumerate(start)
-    examples = examples.map(augment, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return examples.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    share = batch_size // hosts
+    positions = tf.data.Dataset.counter(start_step * share)
+    positions = positions.map(lambda n: n // share * batch_size + host * share + n % share)
+    examples = positions.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return examples.batch(part, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
 def validation_batches(
@@ -79,20 +103,25 @@ def validation_batches(
     fit: Fit = "resize",
     labels: bool = True,
     cache: PictureCache | None = None,
+    context: tf.distribute.InputContext | None = None,
 ) -> tf.data.Dataset:
-    """Each picture once, in the order of the names; the last batch may be shorter.
+    """Each picture once, in the source's order; the last batch may be shorter.
 
-    Args: as `training_batches`; "crop" takes the window in the middle.
+    Args: as `training_batches`; "crop" takes the window in the middle. With a `context`, each host
+      reads every nth batch, in parts for its replicas, of which the last may be shorter.
     """
     _check(fit, size, batch_size)
+    source = open_source(spec, split, labels=labels, cache=cache)
+    hosts, host, part = _shares(batch_size, context)
 
-    def prepare(example: transforms.Example) -> transforms.Example:
+    def example(index: tf.Tensor) -> transforms.Example:
         place = transforms.center_crop if fit == "crop" else transforms.resize256
-        return _for_networks(place(example, size), size)
+        return _for_networks(place(source.read(index), size), size)
 
-    examples = load(spec, split, labels=labels, cache=cache)
-    examples = examples.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return examples.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    indices = tf.data.Dataset.range(len(source))
+    indices = indices.filter(lambda index: index // batch_size % hosts == host)
+    examples = indices.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return examples.batch(part).prefetch(tf.data.AUTOTUNE)
 
 
 def _check(fit: str, size: int, batch_size: int) -> None:
@@ -102,6 +131,16 @@ def _check(fit: str, size: int, batch_size: int) -> None:
         raise ValueError(f"size must be a multiple of 8 from 8 up, got {size}")
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+
+
+def _shares(batch_size: int, context: tf.distribute.InputContext | None) -> tuple[int, int, int]:
+    """Number of hosts, which one this is, and the batch of one replica."""
+    if context is None:
+        return 1, 0, batch_size
+    replicas = context.num_replicas_in_sync
+    if batch_size % replicas:
+        raise ValueError(f"batch_size must be a multiple of {replicas} replicas, got {batch_size}")
+    return context.num_input_pipelines, context.input_pipeline_id, batch_size // replicas
 
 
 def _for_networks(example: transforms.Example, size: int) -> transforms.Example:

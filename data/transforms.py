@@ -10,15 +10,24 @@ import math
 
 import tensorflow as tf
 
-Example = dict[str, tf.Tensor]
+from data.source import Example
+
+ROTATION = 10.0
+"""Degrees by which the segmentation stage rotates pictures, either way (SPEC section 3)."""
+
+BLUR_SHARE, BLUR_SIGMA = 0.5, 1.1
+"""The segmentation stage's blur (SPEC section 3 names it): hszhao/semseg's half of the pictures and
+the sigma that OpenCV takes for 5x5 taps."""
 
 
 def resize256(example: Example, size: int = 256) -> Example:
     """Resizes to [size, size]; the aspect is not kept (SPEC section 3).
 
     The image with antialiased bicubic interpolation as Pillow's, the label map by the nearest
-    label.
+    label. An example whose shapes say that it has that size already comes back as it is.
     """
+    if example["image"].shape[:2] == [size, size]:
+        return dict(example)
     # Columns first and 8 bit in between, as Pillow does it.
     image = _resize_bicubic(example["image"], [tf.shape(example["image"])[0], size])
     out = example | {"image": _resize_bicubic(image, [size, size])}
@@ -79,6 +88,82 @@ def random_flip(example: Example, seed: tf.Tensor) -> Example:
                 flip, lambda x=example[key]: tf.reverse(x, [1]), lambda x=example[key]: x
             )
     return out
+
+
+def random_rotation(
+    example: Example, size: int, seed: tf.Tensor, degrees: float = ROTATION
+) -> Example:
+    """Rotates about the centre and cuts the [size, size] window in the middle.
+
+    The image with bilinear interpolation, the label map by the nearest label. Where the window
+    leaves the picture, it is continued as by `random_crop`; from a side of `rotated_side` up it
+    doesn't.
+
+    Args:
+      example: a picture.
+      size: side of the result.
+      seed: int32 or int64 [2].
+      degrees: the largest angle, either way; all angles up to it are equally likely.
+    """
+    height, width = _size(example)
+    angle = tf.random.stateless_uniform([], seed, -1.0, 1.0) * math.radians(degrees)
+    cosine, sine = tf.cos(angle), tf.sin(angle)
+    centre, row, column = ((tf.cast(n, tf.float32) - 1.0) / 2.0 for n in (size, height, width))
+    # (x, y) of the result comes from (a x + b y + c, d x + e y + f) of the picture.
+    transform = tf.stack(
+        [
+            *(cosine, -sine, column - centre * (cosine - sine)),
+            *(sine, cosine, row - centre * (sine + cosine)),
+            *(0.0, 0.0),
+        ]
+    )
+
+    def rotated(samples: tf.Tensor, interpolation: str) -> tf.Tensor:
+        return tf.raw_ops.ImageProjectiveTransformV3(
+            images=samples[None],
+            transforms=transform[None],
+            output_shape=[size, size],
+            fill_value=0.0,
+            interpolation=interpolation,
+            fill_mode="REFLECT",
+        )[0]
+
+    image = rotated(tf.cast(example["image"], tf.float32), "BILINEAR")
+    out = example | {"image": tf.saturate_cast(tf.round(image), tf.uint8)}
+    if "label_map" in example:
+        out["label_map"] = rotated(example["label_map"][..., None], "NEAREST")[..., 0]
+    return out
+
+
+def rotated_side(size: int, degrees: float = ROTATION) -> int:
+    """Side of the picture that `random_rotation` needs for a window of `size` without mirroring."""
+    angle = math.radians(min(degrees, 45.0))
+    return math.ceil(size * (math.cos(angle) + math.sin(angle))) + 2
+
+
+def random_blur(
+    example: Example, seed: tf.Tensor, share: float = BLUR_SHARE, sigma: float = BLUR_SIGMA
+) -> Example:
+    """Blurs the image of a share of the examples by a Gaussian of 5x5 taps; labels stay.
+
+    Args:
+      example: a picture.
+      seed: int32 or int64 [2].
+      share: how many are blurred, 0..1.
+      sigma: standard deviation in pixels.
+    """
+    taps = tf.exp(-0.5 * (tf.range(-2.0, 3.0) / sigma) ** 2)
+    taps /= tf.reduce_sum(taps)
+    kernel = tf.tile((taps[:, None] * taps[None, :])[..., None, None], [1, 1, 3, 1])
+
+    def blurred() -> tf.Tensor:
+        padded = tf.pad(example["image"], [[2, 2], [2, 2], [0, 0]], "SYMMETRIC")
+        padded = tf.cast(padded, tf.float32)[None]
+        smooth = tf.nn.depthwise_conv2d(padded, kernel, [1, 1, 1, 1], "VALID")[0]
+        return tf.saturate_cast(tf.round(smooth), tf.uint8)
+
+    blur = tf.random.stateless_uniform([], seed) < share
+    return example | {"image": tf.cond(blur, blurred, lambda: example["image"])}
 
 
 def _resize_bicubic(image: tf.Tensor, shape: list) -> tf.Tensor:

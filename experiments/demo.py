@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 import smapcomp
 from smapcomp import image_io, metrics
-from smapcomp.ade20k import CLASS_NAMES, PALETTE, colourise
+from smapcomp.ade20k import CLASS_NAMES, PALETTE, colourise, commonest, label_counts
 from smapcomp.codec import codec, container
 from smapcomp.errors import SmapcompError
 from smapcomp.quiet import import_keras
@@ -114,21 +114,13 @@ def legend(label_map: np.ndarray | None, height: int, width: int) -> np.ndarray:
     draw = ImageDraw.Draw(sheet)
     line = height // (_LEGEND_ENTRIES + 1)
     font = _font(max(8, line // 2))
-    for row, (label, share) in enumerate(_commonest(label_map)):
+    counts = np.zeros(0, int) if label_map is None else label_counts(label_map)
+    for row, (label, share) in enumerate(commonest(counts, _LEGEND_ENTRIES)):
         top = row * line + line // 4
         colour = tuple(map(int, PALETTE[label]))
         draw.rectangle((line // 2, top, line * 3 // 2, top + line * 3 // 4), fill=colour)
         draw.text((2 * line, top), f"{CLASS_NAMES[label]} {share:.1%}", "black", font)
     return np.array(sheet)
-
-
-def _commonest(label_map: np.ndarray | None) -> list[tuple[int, float]]:
-    """Labels and the share of the picture that each covers, the largest first."""
-    if label_map is None:
-        return []
-    counts = np.bincount(label_map.ravel(), minlength=len(CLASS_NAMES))
-    order = np.argsort(-counts, kind="stable")[:_LEGEND_ENTRIES]
-    return [(int(label), counts[label] / label_map.size) for label in order if counts[label]]
 
 
 def _label_panel(label_map: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Measures the codec on a folder of pictures.
 
     python -m experiments.evaluate --pictures=DIR --out=results.csv --quality=20,50,80
+    python -m experiments.evaluate --pictures=kodak --out=kodak.csv --quality=20,40,60
 
 Every stream is written to a file and decoded from that file; bits are true bits per pixel, header
 included. One line a picture, mode and quality goes to the CSV file, whose measured lines are kept
@@ -24,6 +25,7 @@ from smapcomp import image_io, metrics
 from smapcomp.codec import codec
 from smapcomp.codec.compact import decode_compact, dequantise_compact
 from smapcomp.codec.container import MODES, unpack
+from smapcomp.errors import SmapcompError
 from smapcomp.quiet import import_keras
 
 FLAGS = flags.FLAGS
@@ -53,8 +55,16 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".ppm", ".tif", "
 
 
 def main(_):
-    sources = _pictures(FLAGS.pictures)
     import_keras()
+    try:
+        evaluate(_pictures(FLAGS.pictures))
+    except SmapcompError as error:
+        print(f"\nevaluate: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def evaluate(sources: list[Path]) -> None:
+    """Measures what is not measured yet and prints the means."""
     rows = _read_rows(FLAGS.out)
     done = {tuple(row[name] for name in KEY) for row in rows}
     digest = _digest()
@@ -79,6 +89,10 @@ def main(_):
 
 
 def _pictures(folder: str) -> list[Path]:
+    if folder == "kodak":
+        from data import kodak
+
+        return [Path(path) for path in kodak.open_kodak(FLAGS.kodak_dir).images]
     path = Path(folder)
     if not path.is_dir():
         raise app.UsageError(f"--pictures={folder}: no such folder")
@@ -218,7 +232,8 @@ def mean_table(rows: list[dict[str, str]]) -> str:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("pictures", None, "Folder of pictures.", required=True)
+    flags.DEFINE_string("pictures", None, "Folder of pictures, or `kodak`.", required=True)
+    flags.DEFINE_string("kodak_dir", None, "Folder of the Kodak pictures; default: downloaded.")
     flags.DEFINE_string("out", None, "CSV file, read and written.", required=True)
     flags.DEFINE_list("quality", ["20", "50", "80"], "Qualities, 0..100.")
     flags.DEFINE_multi_enum("mode", ["mapped"], MODES, "Modes; may be repeated.")

@@ -2,9 +2,10 @@
 
     python -m experiments.evaluate_segmentation --data=DIR --split=validation
 
-`DIR` has ADEChallengeData2016's layout. Pixel accuracy and mean IoU (over the classes that occur;
-void is ignored) of three label maps: the segmenter's of the picture itself (x), the segmenter's of
-the up-sampled compact image (u: mode `matched`), and that after SMapNet (mode `mapped`).
+`DIR` is any source with labels that `data.load` takes. Pixel accuracy and mean IoU (over the
+classes that occur; void is ignored) of three label maps: the segmenter's of the picture itself (x),
+the segmenter's of the up-sampled compact image (u: mode `matched`), and that after SMapNet (mode
+`mapped`).
 """
 
 import sys
@@ -16,6 +17,7 @@ from smapcomp import metrics, zoo
 from smapcomp.ade20k import CLASS_NAMES
 from smapcomp.codec.compact import dequantise_compact
 from smapcomp.codec.container import pad_picture
+from smapcomp.errors import SmapcompError
 from smapcomp.quiet import import_keras
 
 FLAGS = flags.FLAGS
@@ -25,14 +27,24 @@ VIEWS = ("x", "u", "u, after SMapNet")
 
 def main(_):
     import_keras()
+    try:
+        evaluate()
+    except SmapcompError as error:
+        print(f"\nevaluate_segmentation: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def evaluate() -> None:
+    """Measures the source of the flags and prints the table."""
     from data import clear_errors, load
     from smapcomp.codec.predictor import Predictor
 
+    examples = load(FLAGS.data, FLAGS.split, labels=True)
     predictor = Predictor(zoo.load(FLAGS.variant, FLAGS.weights_dir))
     labels = len(CLASS_NAMES)
     confusions = {view: np.zeros((labels, labels), np.int64) for view in VIEWS}
     with clear_errors():
-        for number, example in enumerate(load(FLAGS.data, FLAGS.split).as_numpy_iterator(), 1):
+        for number, example in enumerate(examples.as_numpy_iterator(), 1):
             truth = example["label_map"]
             for view, label_map in _label_maps(predictor, example["image"]).items():
                 confusions[view] += metrics.confusion_matrix(truth, label_map)

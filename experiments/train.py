@@ -98,6 +98,8 @@ def run(config, workdir: str, strategy_name: str, profile_at: int | None) -> Non
         config.data,
         seed=config.seed,
         scales=tuple(config.scales) or None,
+        rotation=config.rotation,
+        blur=config.blur,
         **options,
     )
     validation_set = functools.partial(pipeline.validation_batches, config.data, **options)

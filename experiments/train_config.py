@@ -7,7 +7,19 @@ from collections.abc import Iterator
 from smapcomp.errors import SmapcompError
 
 FIXED = (
-    *("stage", "variant", "data", "seed", "batch_size", "size", "fit", "scales", "rules"),
+    *(
+        "stage",
+        "variant",
+        "data",
+        "seed",
+        "batch_size",
+        "size",
+        "fit",
+        "scales",
+        "rotation",
+        "blur",
+        "rules",
+    ),
     *("loss_weights", "void_share", "representation", "channels", "optimizer", "precision"),
 )
 """What may not change when a run is continued. `steps` may: a run can be made longer."""

@@ -28,6 +28,27 @@ clock, flag
 # str [151]: index is the label id. The first of the synonyms that ADE20K gives.
 CLASS_NAMES: tuple[str, ...] = tuple(" ".join(_NAMES.split()).split(", "))
 
+# Of the 150, those that the Places Challenge 2017 has no instances of.
+_NO_INSTANCES = """
+wall, building, sky, floor, tree, ceiling, road, grass, sidewalk, earth, mountain, plant, water,
+house, sea, rug, field, rock, base, sand, skyscraper, grandstand, path, runway, stairway, river,
+bridge, blind, hill, bar, hovel, tower, dirt track, land, escalator, buffet, poster, stage,
+conveyer belt, canopy, swimming pool, waterfall, tent, cradle, tank, lake, blanket, pier,
+crt screen, shower
+"""
+
+# uint8 [101]: id of each of the challenge's 100 kinds of objects, which are the others in the
+# same order; 0 stays void.
+INSTANCE_LABELS: np.ndarray = np.array(
+    [
+        label
+        for label, name in enumerate(CLASS_NAMES)
+        if name not in " ".join(_NO_INSTANCES.split()).split(", ")
+    ],
+    np.uint8,
+)
+INSTANCE_LABELS.setflags(write=False)
+
 
 def _palette() -> np.ndarray:
     """Returns uint8 [151, 3]: black for void, then 25 hues in each of six shades.
@@ -54,3 +75,22 @@ PALETTE.setflags(write=False)
 def colourise(label_map: np.ndarray) -> np.ndarray:
     """Returns the picture, uint8 [H, W, 3], of an integer label map [H, W] with values 0..150."""
     return PALETTE[label_map]
+
+
+def label_counts(label_map: np.ndarray) -> np.ndarray:
+    """How many pixels of an integer label map [H, W] each label has, int64 [151]."""
+    return np.bincount(label_map.ravel(), minlength=len(CLASS_NAMES))
+
+
+def commonest(pixels: np.ndarray, count: int) -> list[tuple[int, float]]:
+    """The labels with most pixels, the largest first.
+
+    Args:
+        pixels: how many each label has, int [151].
+        count: how many labels at most.
+
+    Returns:
+        Label and its share of all pixels; none without pixels.
+    """
+    order = np.argsort(-pixels, kind="stable")[:count]
+    return [(int(label), pixels[label] / pixels.sum()) for label in order if pixels[label]]

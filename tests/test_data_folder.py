@@ -1,7 +1,10 @@
 """Pictures and annotations out of folders, and what a user is told about broken ones."""
 
 import io
+import struct
+import zlib
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
@@ -89,6 +92,13 @@ def test_grey_and_transparent_pictures_become_rgb(root):
     np.testing.assert_array_equal(examples[1]["image"], np.stack([grey] * 3, axis=-1))
 
 
+def test_a_grey_picture_is_said_to_be_one(root, caplog):
+    _write(root / "images/training/b.png", _picture(5)[..., 0])
+    _read(root)
+    expected = f"{root}/images/training/b.png: is grey; gets three equal channels"
+    assert [record.getMessage() for record in caplog.records] == [expected]
+
+
 def test_every_epoch_of_a_shuffled_stream_holds_each_picture_once_in_its_own_order(root):
     for index in range(20):
         _write(root / f"images/training/n{index:02}.png", _picture(index))
@@ -119,7 +129,7 @@ def test_folders_without_pictures_or_annotations_are_named(tmp_path):
     _write(tmp_path / "images/training/a.png", _picture(1))
     assert "annotations/training: no such folder" in _error(tmp_path)
     with pytest.raises(data.DataError, match="has no images/ and annotations/"):
-        data.load(str(tmp_path / "images"), "training")
+        data.load(str(tmp_path / "images"), "training", labels=True)
     with pytest.raises(data.DataError, match="has no split 'training'"):
         data.load(str(tmp_path / "images"), "training", labels=False)
 
@@ -142,24 +152,61 @@ def test_labels_that_ade20k_does_not_have_are_named(root):
     assert _error(root).endswith("b.png: has label 200, allowed are 0..150")
 
 
-@pytest.mark.parametrize("kind", ["palette", "16 bit", "colour"])
-def test_annotations_that_are_not_8_bit_grey_are_named(root, kind):
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [
+        ("palette", "mode P"),
+        ("16 bit", "mode I;16B"),
+        ("colour", "mode RGB"),
+        ("1 bit", "mode 1"),
+        ("4 bit", "mode L;4"),
+        ("JPEG", "a file of JPEG"),
+    ],
+)
+def test_annotations_that_are_not_8_bit_grey_pngs_are_named(root, kind, named):
+    path = root / "annotations/training/b.png"
     image = Image.fromarray(_labels(1))
     if kind == "palette":
         image.putpalette(bytes(range(256)) * 3)
+    elif kind == "16 bit":
+        image = Image.fromarray(_labels(1).astype(np.uint16))
+    elif kind in ("colour", "1 bit"):
+        image = image.convert({"colour": "RGB", "1 bit": "1"}[kind])
+    if kind == "4 bit":
+        path.write_bytes(_four_bit_png(_labels(1) % 16))
     else:
-        image = (
-            image.convert("RGB")
-            if kind == "colour"
-            else Image.fromarray(_labels(1).astype(np.uint16))
-        )
-    image.save(root / "annotations/training/b.png")
-    assert "b.png: labels must be an 8-bit grey PNG, got mode " in _error(root)
+        image.save(path, "JPEG" if kind == "JPEG" else "PNG")
+    assert _error(root).endswith(f"b.png: labels must be an 8-bit grey PNG, got {named}")
+
+
+def _four_bit_png(array):
+    """Pillow reads these, times 17, but does not write them."""
+    height, width = array.shape
+    rows = (array[:, ::2] << 4 | array[:, 1::2]).astype(np.uint8)
+    data = b"".join(b"\0" + row.tobytes() for row in rows)
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 4, 0, 0, 0, 0)),
+        (b"IDAT", zlib.compress(data)),
+        (b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
+    )
+
+
+def test_two_pictures_of_one_name_are_named(root):
+    _write(root / "images/training/c.png", _picture(9, 16, 30))
+    expected = f"{root}/annotations/training/c.png: is the annotation of two pictures"
+    assert _error(root) == expected
 
 
 def test_pictures_of_more_than_8_bits_are_named(root):
-    _write(root / "images/training/b.png", np.full((16, 24), 40000, np.uint16))
-    assert "b.png: has more than 8 bits a sample" in _error(root)
+    path = root / "images/training/b.png"
+    _write(path, np.full((16, 24), 40000, np.uint16))
+    assert "b.png: has more than 8 bits a sample (I;16B)" in _error(root)
+    path.write_bytes(imagecodecs.png_encode(np.full((16, 24, 3), 40000, np.uint16)))
+    assert "b.png: has more than 8 bits a sample (RGB;16B)" in _error(root)
 
 
 @pytest.mark.parametrize("size", [0, 100, 1500])

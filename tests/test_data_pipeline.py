@@ -140,7 +140,79 @@ def test_random_flip_mirrors_half_of_the_examples_with_their_labels():
     assert 70 < flipped < 130
 
 
-@pytest.mark.parametrize("transform", ["crop", "scaled crop", "flip"])
+@pytest.mark.parametrize("degrees", [-10.0, -3.0, 7.5, 45.0])
+def test_rotation_is_pillows(degrees):
+    size, side = 64, transforms.rotated_side(64, abs(degrees))
+    side += (side - size) % 2  # so that the window is in the middle
+    image = np.asarray(Image.fromarray(_example(9, 9)["image"]).resize((side, side)))
+    example = {"image": image, "label_map": image[..., 1] % 151}
+    for seed in range(100):
+        share = float(tf.random.stateless_uniform([], [seed, 0], -1.0, 1.0))
+        if 0.5 < share * np.sign(degrees) < 0.9:
+            break
+    out = transforms.random_rotation(example, size, [seed, 0], abs(degrees))
+    low = (side - size) // 2
+
+    def rotated(array, resampling):
+        turned = Image.fromarray(array).rotate(share * abs(degrees), resampling)
+        return np.asarray(turned)[low : low + size, low : low + size]
+
+    for channel in range(3):  # as floats, which Pillow does not cut to integers
+        samples = image[..., channel].astype(np.float32)
+        expected = rotated(samples, Image.Resampling.BILINEAR)
+        assert np.abs(out["image"].numpy()[..., channel] - expected).max() < 0.6
+    same = rotated(example["label_map"], Image.Resampling.NEAREST) == out["label_map"].numpy()
+    assert same.mean() > 0.99
+
+
+def test_rotation_turns_image_and_labels_together_and_to_both_sides():
+    label_map = np.zeros((99, 99), np.uint8)
+    label_map[:, 50:] = 100
+    example = {"image": np.repeat(label_map[..., None], 3, -1), "label_map": label_map}
+    tops = []
+    for seed in range(60):
+        out = {k: v.numpy() for k, v in transforms.random_rotation(example, 64, [seed, 1]).items()}
+        sharp = (out["image"][..., 0] == 0) | (out["image"][..., 0] == 100)
+        np.testing.assert_array_equal(out["image"][sharp][..., 0], out["label_map"][sharp])
+        assert sharp.mean() > 0.95
+        tops.append(np.count_nonzero(out["label_map"][0] == 0))
+    leaning = np.array(tops) - 32
+    # A line through the centre leans by 31.5 tan(10 degrees) = 5.6 pixels at most.
+    assert 3 < leaning.max() <= 6
+    assert -6 <= leaning.min() < -3
+    assert 15 < np.count_nonzero(leaning > 0) < 45
+
+
+def test_rotation_continues_small_pictures_by_their_mirror_images():
+    example = {"image": np.full((20, 20, 3), 90, np.uint8), "label_map": np.full((20, 20), 7)}
+    example["label_map"] = example["label_map"].astype(np.uint8)
+    out = transforms.random_rotation(example, 32, [3, 1], 30.0)
+    np.testing.assert_array_equal(out["image"], 90)
+    np.testing.assert_array_equal(out["label_map"], 7)
+
+
+def test_blur_is_a_gaussian_of_half_of_the_pictures():
+    example = _example(20, 22)
+    padded = np.pad(example["image"].astype(float), [(2, 2), (2, 2), (0, 0)], "symmetric")
+    offsets = np.arange(-2, 3)
+    weights = np.exp(-(offsets[:, None] ** 2 + offsets[None, :] ** 2) / (2 * 1.1**2))
+    expected = sum(
+        weights[i, j] / weights.sum() * padded[i : i + 20, j : j + 22]
+        for i in range(5)
+        for j in range(5)
+    )
+    blurred = 0
+    for seed in range(100):
+        out = transforms.random_blur(example, [seed, 2])
+        np.testing.assert_array_equal(out["label_map"], example["label_map"])
+        image = np.asarray(out["image"])
+        if not np.array_equal(image, example["image"]):
+            blurred += 1
+            assert np.abs(image - expected).max() <= 0.51
+    assert 30 < blurred < 70
+
+
+@pytest.mark.parametrize("transform", ["crop", "scaled crop", "flip", "rotation", "blur"])
 def test_a_seed_determines_a_transform(transform):
     example = _example(64, 64)
 
@@ -149,6 +221,10 @@ def test_a_seed_determines_a_transform(transform):
             return transforms.random_crop(example, 16, seed)["image"]
         if transform == "scaled crop":
             return transforms.random_scaled_crop(example, 16, seed)["image"]
+        if transform == "rotation":
+            return transforms.random_rotation(example, 16, seed)["image"]
+        if transform == "blur":
+            return transforms.random_blur(example, seed)["image"]
         return transforms.random_flip(example, seed)["image"]
 
     draws = [np.asarray(draw([seed, 5])).tobytes() for seed in range(20)]
@@ -191,7 +267,14 @@ def test_batches_are_what_the_networks_take(root, fit):
 
 
 @pytest.mark.parametrize(
-    "how", [{"fit": "crop"}, {"fit": "resize"}, {"fit": "crop", "scales": (0.5, 2.0)}]
+    "how",
+    [
+        {"fit": "crop"},
+        {"fit": "resize"},
+        {"fit": "crop", "scales": (0.5, 2.0)},
+        {"fit": "crop", "scales": (0.5, 2.0), "rotation": 10.0, "blur": 0.5},
+        {"fit": "resize", "rotation": 10.0, "blur": 0.5},
+    ],
 )
 def test_a_stream_that_starts_at_a_step_continues_the_stream_that_stopped_there(root, how):
     options = {"batch_size": 4, "size": 24, "seed": 3, **how}
@@ -201,6 +284,54 @@ def test_a_stream_that_starts_at_a_step_continues_the_stream_that_stopped_there(
         np.testing.assert_array_equal([b[key] for b in whole[4:]], [b[key] for b in rest])
     other = _take(pipeline.training_batches(root, **(options | {"seed": 4})), 1)
     assert not np.array_equal(other[0]["image"], whole[0]["image"])
+
+
+def _contexts(hosts, replicas):
+    """What tf.distribute gives each host."""
+    return [tf.distribute.InputContext(hosts, host, replicas) for host in range(hosts)]
+
+
+@pytest.mark.parametrize(("hosts", "replicas"), [(1, 2), (2, 2), (2, 4), (3, 6)])
+def test_replicas_together_see_the_batches_of_one(root, hosts, replicas):
+    options = {"batch_size": 12, "size": 16, "fit": "crop", "seed": 3, "start_step": 2}
+    expected = _take(pipeline.training_batches(root, **options), 3)
+    each = replicas // hosts
+    parts = [
+        _take(pipeline.training_batches(root, **options, context=context), 3 * each)
+        for context in _contexts(hosts, replicas)
+    ]
+    for step, batch in enumerate(expected):
+        own = [p for host in parts for p in host[step * each : (step + 1) * each]]
+        assert {len(p["image"]) for p in own} == {12 // replicas}
+        for key in batch:
+            np.testing.assert_array_equal(np.concatenate([p[key] for p in own]), batch[key])
+
+
+@pytest.mark.parametrize(("hosts", "replicas"), [(1, 2), (2, 2), (2, 4)])
+def test_replicas_together_validate_each_picture_once(root, hosts, replicas):
+    options = {"batch_size": 4, "size": 16, "fit": "crop"}
+    whole = _take(pipeline.validation_batches(root, "training", **options), -1)
+    expected = sorted(p.tobytes() for b in whole for p in b["image"])
+    assert len(expected) == 7
+    found = []
+    for context in _contexts(hosts, replicas):
+        for batch in _take(
+            pipeline.validation_batches(root, "training", **options, context=context), -1
+        ):
+            assert len(batch["image"]) <= 4 // replicas
+            found += [p.tobytes() for p in batch["image"]]
+    assert sorted(found) == expected
+
+
+def test_a_strategy_that_asks_for_its_batches_gets_them(root):
+    options = {"batch_size": 4, "size": 16, "fit": "crop", "seed": 1}
+    strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
+    dataset = strategy.distribute_datasets_from_function(
+        lambda context: pipeline.training_batches(root, **options, context=context)
+    )
+    batch = next(iter(dataset))
+    (expected,) = _take(pipeline.training_batches(root, **options), 1)
+    np.testing.assert_array_equal(batch["image"], expected["image"])
 
 
 def test_a_cache_changes_nothing_but_that_files_are_read_once(root, tmp_path):
@@ -256,5 +387,11 @@ def test_options_that_make_no_batch_are_refused(root):
     for bad in ({"scales": (0.5, 2.0)}, {"scales": (2.0, 0.5), "fit": "crop"}):
         with pytest.raises(ValueError, match=r"scales must be 0 < low <= high and fit 'crop', got"):
             pipeline.training_batches(root, batch_size=1, **bad)
+    for bad in ({"rotation": 46.0}, {"blur": 1.5}):
+        with pytest.raises(ValueError, match=r"rotation must be 0\.\.45 degrees and blur a share"):
+            pipeline.training_batches(root, batch_size=1, **bad)
+    (context,) = _contexts(1, 2)
+    with pytest.raises(ValueError, match="multiple of 2 replicas, got 3"):
+        pipeline.training_batches(root, batch_size=3, context=context)
     with pytest.raises(ValueError, match="at least 1, got 0"):
         pipeline.validation_batches(root, batch_size=0)

@@ -21,6 +21,10 @@ ADE20K_PICTURES = 20_210
 SEGMENTATION_SCALES = (0.5, 2.0)
 """Of the crops of segmentation and stage 2 (SPEC section 3)."""
 
+ROTATION, BLUR_SHARE = 10.0, 0.5
+"""Of the papers' segmentation stage: the highest angle in degrees (SPEC section 3), and the share of
+the pictures that are blurred (decided here)."""
+
 
 def fields(stage: str, variant: str) -> ml_collections.ConfigDict:
     """A configuration with all fields; `data`, and where the docstring says so others, to be given.
@@ -54,6 +58,8 @@ def fields(stage: str, variant: str) -> ml_collections.ConfigDict:
             "size": LITE_SIZES[stage] if lite else 256,
             "fit": "crop" if lite else "resize",
             "scales": SEGMENTATION_SCALES if lite and labels else (),
+            "rotation": 0.0,  # Highest angle, degrees.
+            "blur": 0.0,  # Share of the pictures.
             "cache_mib": 0,  # Memory for decoded pictures; 0: decode always.
             "seed": 0,
             # How.
