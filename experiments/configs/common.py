@@ -22,8 +22,8 @@ SEGMENTATION_SCALES = (0.5, 2.0)
 """Of the crops of segmentation and stage 2 (SPEC section 3)."""
 
 ROTATION, BLUR_SHARE = 10.0, 0.5
-"""Of the papers' segmentation stage: the highest angle in degrees (SPEC section 3), and the share of
-the pictures that are blurred (decided here)."""
+"""Of the papers' segmentation stage: the highest angle in degrees (SPEC section 3), and the share
+of the pictures that are blurred (decided here)."""
 
 
 def fields(stage: str, variant: str) -> ml_collections.ConfigDict:
