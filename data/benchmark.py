@@ -52,33 +52,27 @@ def seconds_a_step(step: Callable, batches: Iterator, steps: int) -> float:
     """Mean time of a training step, the wait for its batch included."""
     began = time.perf_counter()
     for _ in range(steps):
-        values = step(next(batches))
-    float(values["loss/generator"])
+        step(next(batches))  # returns numbers: it has ended then
     return (time.perf_counter() - began) / steps
 
 
 def lite_step() -> Callable:
     """The compiled step of the lite networks' stage 1, with weights as initialised."""
-    import keras
+    from smapcomp.training import networks
+    from smapcomp.training.layerwise import Rules
+    from smapcomp.training.optimizers import build_optimizer
+    from smapcomp.training.settings import OptimizerSettings
+    from smapcomp.training.state import build_optimizers
+    from smapcomp.training.step import train_step
 
-    from smapcomp.levels import max_level
-    from smapcomp.models.compnet import build_compnet
-    from smapcomp.models.finenet import build_finenet
-    from smapcomp.training import stages
-    from smapcomp.training.loop import train_step
-    from smapcomp.training.optimizers import build_optimizers
-    from smapcomp.training.rate import build_rate_model
-    from smapcomp.zoo import VARIANTS
-
-    variant = VARIANTS["lite"]
-    keras.config.set_dtype_policy("mixed_bfloat16" if FLAGS.bfloat16 else "float32")
-    models = {"compnet": build_compnet("lite"), "finenet": build_finenet("lite")}
-    keras.config.set_dtype_policy("float32")
-    models["rate"] = build_rate_model(max_level(variant.step))
-    stage = stages.stage1(models, stages.LITE_WEIGHTS, variant.step, void_share=0.5)
-    optimizers = build_optimizers(stage, "lite", steps=10**6)
-    for group, optimizer in optimizers.items():
-        optimizer.build(stage.variables(group))
+    precision = "bfloat16" if FLAGS.bfloat16 else "float32"
+    settings = networks.StageSettings("stage1", void_share=0.5, precision=precision)
+    stage = networks.build_stage(settings, random_weights=True)
+    optimizers = {
+        group: build_optimizer(OptimizerSettings(clip_norm=1.0), 1, Rules())
+        for group in stage.groups
+    }
+    build_optimizers(stage, optimizers)
     return train_step(stage, optimizers)
 
 
