@@ -1,8 +1,11 @@
 """Networks of one layer each, with the inputs and outputs of the real ones.
 
 The real ones take half a minute to compile; what the training job does with them is the same.
-`python -m tests.light_networks FLAGS` is `python -m experiments.train FLAGS` on them.
+`python -m tests.light_networks FLAGS` is `python -m experiments.train FLAGS` on them, with as many
+logical CPUs as LOGICAL_CPUS says.
 """
+
+import os
 
 import keras
 
@@ -40,6 +43,7 @@ BUILDERS = (build_compnet, build_finenet, build_pspnet, build_smapnet)
 
 
 def main() -> None:
+    import tensorflow as tf
     from absl import app
 
     from experiments import train
@@ -47,6 +51,10 @@ def main() -> None:
 
     for build in BUILDERS:
         setattr(networks, build.__name__, build)
+    cpus = int(os.environ.get("LOGICAL_CPUS", "1"))
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * cpus
+    )
     app.run(train.main, flags_parser=train.parse)
 
 

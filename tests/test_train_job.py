@@ -1,6 +1,7 @@
 """The training job: every stage from its configuration, and what is said when it can't run."""
 
 import importlib
+import json
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from smapcomp.models.compnet import build_compnet
 from smapcomp.models.weights import load_weights
 from smapcomp.training import networks
 from tests import light_networks
+from tests.ports import free_ports
 
 ROOT = Path(__file__).parents[1]
 SIZE = 32
@@ -234,6 +236,41 @@ def test_a_job_killed_at_any_moment_ends_with_the_weights_of_one_that_was_not(pi
         assert len(got) > 1
         for key, array in expected.items():
             np.testing.assert_array_equal(got[key], array, err_msg=key)
+
+
+def _start(pictures, workdir, strategy, environment, **fields):
+    fields = {"data": pictures, "steps": 3, "batch_size": 4, "size": SIZE, "pictures": 1, **fields}
+    command = [sys.executable, "-m", "tests.light_networks", f"--workdir={workdir}"]
+    command += [f"--strategy={strategy}", "--config=experiments/configs/stage1_lite.py"]
+    command += [f"--config.{name}={value}" for name, value in fields.items()]
+    command += ["--config.precision=float32", "--config.codec_pictures=1"]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", **environment}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def test_several_devices_and_several_machines_train_the_weights_of_one(pictures, tmp_path):
+    """The real job on the real pipeline: two logical CPUs, and two processes on loopback."""
+    addresses = [f"localhost:{port}" for port in free_ports(2)]
+    tasks = [{"type": "worker", "index": index} for index in (0, 1)]
+    clusters = [{"cluster": {"worker": addresses}, "task": task} for task in tasks]
+    runs = {
+        "default": [{}],
+        "mirrored": [{"LOGICAL_CPUS": "2"}],
+        "multiworker": [{"TF_CONFIG": json.dumps(cluster)} for cluster in clusters],
+    }
+    for strategy, environments in runs.items():
+        jobs = [_start(pictures, tmp_path / strategy, strategy, e) for e in environments]
+        for job in jobs:
+            _, errors = job.communicate(timeout=180)
+            assert job.returncode == 0, errors[-2000:]
+    for strategy in ("mirrored", "multiworker"):
+        for role in ("compnet", "finenet", "rate"):
+            paths = [tmp_path / run / f"weights/{role}.npz" for run in (strategy, "default")]
+            got, expected = (dict(np.load(path)) for path in paths)
+            assert got.keys() == expected.keys()
+            for key, array in expected.items():
+                # Sums in another order, then three steps of Adam.
+                np.testing.assert_allclose(got[key], array, rtol=1e-3, atol=1e-5, err_msg=key)
 
 
 def test_a_frozen_network_without_weights_is_named(pictures, tmp_path, capsys):

@@ -80,6 +80,23 @@ def is_multi_worker(strategy: tf.distribute.Strategy) -> bool:
     return len(resolver.cluster_spec().as_dict().get("worker", ())) > 1
 
 
+def meet(strategy: tf.distribute.Strategy) -> None:
+    """Waits until every worker is here.
+
+    Worker 0 has more to do after the last step than the others. Were they to leave before, it
+    would take them for lost and end without its last checkpoint.
+    """
+    if not is_multi_worker(strategy):
+        return
+
+    @tf.function
+    def count():
+        context = tf.distribute.get_replica_context
+        return strategy.run(lambda: context().all_reduce(tf.distribute.ReduceOp.SUM, tf.ones([])))
+
+    strategy.experimental_local_results(count())[0].numpy()
+
+
 def distribute(strategy: tf.distribute.Strategy, batches: Batches) -> Iterable:
     """Batches as `strategy.run` takes them.
 

@@ -8,6 +8,7 @@ was never stopped.
 import contextlib
 import math
 import os
+import re
 import signal
 import threading
 import time
@@ -21,7 +22,7 @@ import tensorflow as tf
 from smapcomp.training.averages import Averages
 from smapcomp.training.checkpoints import Checkpoints
 from smapcomp.training.curves import Window, learning_rates, memory, shown
-from smapcomp.training.distribution import distribute, is_chief, is_multi_worker
+from smapcomp.training.distribution import distribute, is_chief, is_multi_worker, meet
 from smapcomp.training.errors import DivergedError, Interrupted, WorkerLostError
 from smapcomp.training.progress import Progress
 from smapcomp.training.stages import Stage
@@ -164,6 +165,7 @@ def train(
             with _stop_request() as stop, _worker_lost(setup.strategy, checkpoints):
                 run = _Run(stage, setup, plan, checkpoints, variables, summaries, probes, workdir)
                 run.steps(done, batches, stop)
+                meet(setup.strategy)
         finally:
             summaries.close()
     if setup.averages:
@@ -229,9 +231,12 @@ class _Run:
             return False
         scores = {}
         averages = self.setup.averages
-        with self.setup.strategy.scope(), averages.applied() if averages else _nothing():
+        with averages.applied() if averages else _nothing():
             for probe in due:
-                scores.update(probe.run(step, self.summaries))
+                # What the chief does alone must not wait for the others, as variables made in the
+                # strategy's scope do.
+                with _nothing() if probe.chief_only else self.setup.strategy.scope():
+                    scores.update(probe.run(step, self.summaries))
                 self.ran.add(id(probe))
         self._require_finite(step, scores)
         self.summaries.scalars(step, scores)
@@ -316,10 +321,10 @@ def _worker_lost(strategy: tf.distribute.Strategy, checkpoints: Checkpoints) -> 
     except LOST as error:
         if not is_multi_worker(strategy):
             raise
-        task = next((line for line in str(error).splitlines() if "/task:" in line), "unknown")
+        found = re.search(r"reported from /job:worker/task:(\d+)", str(error))
+        which = f"worker {found[1]}" if found else "another worker"
         raise WorkerLostError(
-            f"another worker is gone ({task.split(':', 1)[-1].strip()[:80]}); start all of them "
-            f"again to go on; {_rescue(checkpoints)}"
+            f"{which} is gone; start all of them again to go on; {_rescue(checkpoints)}"
         ) from None
 
 
