@@ -3,22 +3,29 @@
     python -m experiments.pack_pictures --data=DIR --out=photos.npz
 
 `DIR` has ADEChallengeData2016's layout. Pictures are cropped to multiples of 8 and stored as
-AVIF (quality 70, 4:4:4: about 39 dB, far above any prediction from a 1/8 picture), labels on the
-1/8 grid that the lite networks read.
+AVIF (quality 70, 4:4:4: about 39 dB, far above any prediction from a 1/8 picture). Label maps are
+stored in full size, which the papers' networks read; the lite ones read every eighth pixel of it.
 """
 
 import glob
 import io
 import os
+import sys
+import zipfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from absl import app, flags
 from PIL import Image
 
+from smapcomp.errors import SmapcompError
+
 FLAGS = flags.FLAGS
 
 SIDE = 512
+"""Most pixels on a side: all pictures lie in one array in the accelerator's memory."""
+
 GRID = 8
 
 
@@ -30,57 +37,99 @@ def load_pack(path: str, split: str) -> dict[str, np.ndarray]:
         split: "training" or "validation".
 
     Returns:
-        `image` uint8 [n, 512, 512, 3], smaller pictures filled up with zeros; `labels` uint8
-        [n, 64, 64], filled up with void; `sizes` int32 [n, 2], height and width.
+        `image` uint8 [n, H, W, 3] with the greatest height and width of all, smaller pictures
+        filled up with zeros; `labels` uint8 [n, H, W], filled up with void; `sizes` int32 [n, 2],
+        height and width.
+
+    Raises:
+        SmapcompError: The file is none of this module's.
+        FileNotFoundError: There is no such file.
     """
-    with np.load(path) as pack:
-        ends = np.cumsum(pack[f"{split}_lengths"])
-        blob = pack[f"{split}_blob"]
-        labels, sizes = pack[f"{split}_labels"], pack[f"{split}_sizes"]
-    images = np.zeros((len(ends), SIDE, SIDE, 3), np.uint8)
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as pack:
+            ends = np.cumsum(pack[f"{split}_lengths"])
+            blob = pack[f"{split}_blob"]
+            labels, sizes = pack[f"{split}_labels"], pack[f"{split}_sizes"].astype(np.int32)
+    except (KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise SmapcompError(f"{path}: no file of experiments.pack_pictures: {error}") from None
+    height, width = sizes.max(axis=0)
+    if labels.shape != (len(sizes), height, width):
+        raise SmapcompError(
+            f"{path}: {split} labels have shape {labels.shape}, not {(len(sizes), height, width)}; "
+            "pack the pictures again"
+        )
+    images = np.zeros((*labels.shape, 3), np.uint8)
 
     def decode(i: int) -> None:
         data = blob[ends[i - 1] if i else 0 : ends[i]].tobytes()
-        picture = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-        images[i, : picture.shape[0], : picture.shape[1]] = picture
+        with Image.open(io.BytesIO(data)) as picture:
+            images[i, : sizes[i, 0], : sizes[i, 1]] = np.asarray(picture.convert("RGB"))
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(decode, range(len(ends))))
-    return {"image": images, "labels": labels, "sizes": sizes.astype(np.int32)}
+    return {"image": images, "labels": labels, "sizes": sizes}
 
 
-def _encode(path: str) -> tuple[bytes, np.ndarray, tuple[int, int]]:
+def _encode(path: str) -> tuple[bytes, np.ndarray]:
     with Image.open(path) as picture:
         picture = picture.convert("RGB")
     width, height = (side // GRID * GRID for side in picture.size)
     if max(width, height) > SIDE:
-        raise ValueError(f"{path}: {picture.size}; sides are at most {SIDE} pixels")
+        raise SmapcompError(f"{path}: {picture.size}; sides are at most {SIDE} pixels")
     buffer = io.BytesIO()
     picture.crop((0, 0, width, height)).save(
         buffer, "AVIF", quality=70, speed=8, subsampling="4:4:4", max_threads=1
     )
     annotation = path.replace("/images/", "/annotations/").rsplit(".", 1)[0] + ".png"
     with Image.open(annotation) as labels:
-        labels = np.asarray(labels)[GRID // 2 :: GRID, GRID // 2 :: GRID]
-    grid = np.zeros((SIDE // GRID, SIDE // GRID), np.uint8)
-    labels = labels[: height // GRID, : width // GRID]
-    grid[: labels.shape[0], : labels.shape[1]] = labels
-    return buffer.getvalue(), grid, (height, width)
+        if labels.size != picture.size:
+            raise SmapcompError(f"{annotation}: {labels.size}, but its picture {picture.size}")
+        return buffer.getvalue(), np.asarray(labels, np.uint8)[:height, :width]
 
 
-def main(_):
+def _stack(labels: Sequence[np.ndarray], sizes: np.ndarray) -> np.ndarray:
+    stacked = np.zeros((len(labels), *sizes.max(axis=0)), np.uint8)
+    for target, source in zip(stacked, labels, strict=True):
+        target[: source.shape[0], : source.shape[1]] = source
+    return stacked
+
+
+def pack(data: str, out: str) -> None:
+    """Writes the array file, under a temporary name first.
+
+    Raises:
+        SmapcompError: A split has no pictures, a picture is too large, labels don't fit theirs.
+    """
     arrays = {}
     for split in ("training", "validation"):
-        paths = sorted(glob.glob(os.path.join(FLAGS.data, "images", split, "*.jpg")))
+        paths = sorted(glob.glob(os.path.join(data, "images", split, "*.jpg")))
         if not paths:
-            raise app.UsageError(f"--data={FLAGS.data}: no images/{split}/*.jpg")
+            raise SmapcompError(f"--data={data}: no images/{split}/*.jpg")
         with ThreadPoolExecutor() as pool:
-            blobs, labels, sizes = zip(*pool.map(_encode, paths), strict=True)
+            blobs, labels = zip(*pool.map(_encode, paths), strict=True)
+        sizes = np.array([label.shape for label in labels])
         arrays[f"{split}_blob"] = np.frombuffer(b"".join(blobs), np.uint8)
-        arrays[f"{split}_lengths"] = np.array([len(b) for b in blobs])
-        arrays[f"{split}_labels"] = np.stack(labels)
-        arrays[f"{split}_sizes"] = np.array(sizes)
-    np.savez_compressed(FLAGS.out, **arrays)
+        arrays[f"{split}_lengths"] = np.array([len(blob) for blob in blobs])
+        arrays[f"{split}_labels"] = _stack(labels, sizes)
+        arrays[f"{split}_sizes"] = sizes
+    temporary = f"{out}.tmp"
+    try:
+        with open(temporary, "wb") as file:
+            np.savez_compressed(file, **arrays)
+        os.replace(temporary, out)
+    finally:
+        if os.path.exists(temporary):
+            os.remove(temporary)
+
+
+def main(arguments: Sequence[str]) -> None:
+    if len(arguments) > 1:
+        raise app.UsageError(f"unknown arguments: {' '.join(arguments[1:])}")
+    try:
+        pack(FLAGS.data, FLAGS.out)
+    except (SmapcompError, OSError) as error:
+        print(f"pack_pictures: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

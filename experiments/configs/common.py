@@ -8,11 +8,11 @@ import dataclasses
 import ml_collections
 
 from smapcomp.training.settings import (
-    LITE_RATES,
     LITE_SIZES,
     LITE_WEIGHTS,
-    OptimizerSettings,
+    VOID_SHARES,
     Stage1Weights,
+    optimizer_settings,
 )
 
 ADE20K_PICTURES = 20_210
@@ -46,7 +46,7 @@ def fields(stage: str, variant: str) -> ml_collections.ConfigDict:
             "vgg": "",
             "vgg_depth": 19,
             "loss_weights": dataclasses.asdict(weights),
-            "void_share": {"stage1": 0.5, "stage3": 0.25}.get(stage, 0.0) if lite else 0.0,
+            "void_share": VOID_SHARES.get((stage, variant), 0.0),
             "representation": "classes" if lite else "index",
             "channels": 0,
             "rules": ((".*", 1.0),),
@@ -64,7 +64,7 @@ def fields(stage: str, variant: str) -> ml_collections.ConfigDict:
             "seed": 0,
             # How.
             "steps": 1,
-            "optimizer": dataclasses.asdict(_optimizer(stage, lite)),
+            "optimizer": dataclasses.asdict(optimizer_settings(stage, variant)),
             "average_decay": 0.0,  # Of the weights' moving average; 0: none.
             "jit_compile": False,
             "deterministic": False,  # Ops that give the same bits again; slower, needed on GPUs.
@@ -80,12 +80,4 @@ def fields(stage: str, variant: str) -> ml_collections.ConfigDict:
             "codec_every": 2000,  # Stages 1 and 3.
             "codec_pictures": 4,
         }
-    )
-
-
-def _optimizer(stage: str, lite: bool) -> OptimizerSettings:
-    if not lite:
-        return OptimizerSettings()
-    return OptimizerSettings(
-        learning_rate=LITE_RATES[stage], schedule="cosine", beta_1=0.9, clip_norm=1.0
     )

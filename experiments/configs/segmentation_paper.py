@@ -29,11 +29,5 @@ def get_config() -> ml_collections.ConfigDict:
     config.rotation = common.ROTATION
     config.blur = common.BLUR_SHARE
     config.rules = PAPER_RULES["segmentation"]
-    config.optimizer.kind = "sgd"
-    config.optimizer.learning_rate = 0.01
-    config.optimizer.schedule = "polynomial"
-    # Keras adds the decay after the momentum and the papers before it, where 1e-4 works like
-    # 1e-4 / (1 - 0.9) here.
-    config.optimizer.weight_decay = 1e-3
     config.best_metric = "validation/mean_iou_sharp"
     return config

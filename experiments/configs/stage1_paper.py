@@ -19,9 +19,5 @@ def get_config() -> ml_collections.ConfigDict:
     """See above."""
     config = common.fields("stage1", "paper")
     config.steps = EPOCHS * common.ADE20K_PICTURES // config.batch_size
-    config.optimizer.learning_rate = 2e-4
-    config.optimizer.beta_1 = 0.5
-    config.optimizer.schedule = "constant_then_linear"
-    config.optimizer.constant_share = 100 / EPOCHS
     config.best_metric = "validation/psnr"
     return config

@@ -19,8 +19,5 @@ def get_config() -> ml_collections.ConfigDict:
     """See above."""
     config = common.fields("stage3", "paper")
     config.steps = EPOCHS * common.ADE20K_PICTURES // config.batch_size
-    config.optimizer.learning_rate = 2e-4
-    config.optimizer.beta_1 = 0.5
-    config.optimizer.schedule = "constant_then_linear"
     config.best_metric = "validation/psnr"
     return config

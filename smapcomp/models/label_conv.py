@@ -59,6 +59,9 @@ class LabelConv2D(keras.layers.Layer):
             name="kernel",
             shape=(self.kernel_size, self.kernel_size, NUM_LABELS, self.filters),
             initializer=self.initializer,
+            # Under mixed precision the rows stay float32, and with them their gradients: sums over
+            # all pixels of a label, of which bfloat16 loses all but the first few hundred.
+            autocast=False,
         )
 
     def call(self, label_map):
@@ -81,8 +84,10 @@ class LabelConv2D(keras.layers.Layer):
         label_map = self._pad(label_map)
         rows = ops.pad(ops.convert_to_tensor(self.kernel), [[0, 0], [0, 0], [0, 1], [0, 0]])
         if keras.backend.backend() == "tensorflow" and self.kernel_size > 1:
-            return self._convolve_mixed_windows_only(label_map, rows)
-        return self._sum_rows(rows, lambda i, j: self._tap(self._tap(label_map, i, 1), j, 2))
+            result = self._convolve_mixed_windows_only(label_map, rows)
+        else:
+            result = self._sum_rows(rows, lambda i, j: self._tap(self._tap(label_map, i, 1), j, 2))
+        return ops.cast(result, self.compute_dtype)
 
     def _pad(self, label_map):
         half = self.kernel_size // 2

@@ -9,7 +9,6 @@ import contextlib
 import math
 import os
 import re
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,6 +24,7 @@ from smapcomp.training.curves import Window, learning_rates, memory, shown
 from smapcomp.training.distribution import distribute, is_chief, is_multi_worker, meet
 from smapcomp.training.errors import DivergedError, Interrupted, WorkerLostError
 from smapcomp.training.progress import Progress
+from smapcomp.training.signals import stop_request
 from smapcomp.training.stages import Stage
 from smapcomp.training.state import build_optimizers, run_variables
 from smapcomp.training.step import PICTURES, STOP, train_step
@@ -162,7 +162,7 @@ def train(
         try:
             if description:
                 summaries.text(done, "config", description)
-            with _stop_request() as stop, _worker_lost(setup.strategy, checkpoints):
+            with stop_request() as stop, _worker_lost(setup.strategy, checkpoints):
                 run = _Run(stage, setup, plan, checkpoints, variables, summaries, probes, workdir)
                 run.steps(done, batches, stop)
                 meet(setup.strategy)
@@ -326,22 +326,3 @@ def _worker_lost(strategy: tf.distribute.Strategy, checkpoints: Checkpoints) -> 
         raise WorkerLostError(
             f"{which} is gone; start all of them again to go on; {_rescue(checkpoints)}"
         ) from None
-
-
-@contextlib.contextmanager
-def _stop_request() -> Iterator[threading.Event]:
-    """An event that the first SIGTERM or SIGINT sets; a second one ends the process at once."""
-    event, previous = threading.Event(), {}
-
-    def request(number, _):
-        event.set()
-        signal.signal(number, previous[number])
-
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
-            previous[number] = signal.signal(number, request)
-    try:
-        yield event
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

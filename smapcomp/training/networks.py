@@ -94,19 +94,23 @@ class StageSettings:
             raise ValueError("recompute goes with stages 1 and 3; the other networks have a state")
 
 
-def build_stage(settings: StageSettings, random_weights: bool = False) -> stages.Stage:
+def build_stage(
+    settings: StageSettings, random_weights: bool = False, recompute: stages.Wrap = recomputed
+) -> stages.Stage:
     """The stage, its networks holding the weights that they start with; within a strategy's scope.
 
     Args:
         settings: What is trained.
         random_weights: Read no files: for measurements of what a step needs.
+        recompute: Makes a network keep no inner results, where the settings ask for it; another
+            backend than TensorFlow needs its own.
 
     Raises:
         SmapcompError: A network that is held fixed has no weights, or rules don't fit.
         ValueError, OSError: A file of weights is missing or does not fit.
     """
     step, weights = VARIANTS[settings.variant].step, settings.loss_weights
-    wrap = recomputed if settings.recompute else None
+    wrap = recompute if settings.recompute else None
     if settings.stage == "stage1":
         models = _codec_models(settings, random_weights)
         stage = stages.stage1(models, weights, step, settings.void_share, wrap)

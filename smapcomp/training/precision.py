@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import keras
-import tensorflow as tf
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
@@ -31,8 +30,9 @@ def recomputed(network: keras.Model) -> Callable:
     normalisation would take a batch in twice, dropout would drop other values the second time.
 
     Args:
-        network: Takes a tensor, or a list of one and of a label map.
+        network: Takes a tensor, or a list of one and of a label map. Of Keras' TensorFlow backend.
     """
+    import tensorflow as tf
 
     def call(inputs, training: bool = False):
         tensor, *labels = inputs if isinstance(inputs, (list, tuple)) else (inputs,)

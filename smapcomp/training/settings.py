@@ -66,6 +66,31 @@ class OptimizerSettings:
                 raise ValueError(f"optimizer.{name} must be in [0, 1), got {getattr(self, name)}")
 
 
+PAPER_ADVERSARIAL = OptimizerSettings(
+    learning_rate=2e-4, schedule="constant_then_linear", constant_share=100 / 150, beta_1=0.5
+)
+"""Stage 1: 100 epochs at one rate, then 50 in a straight line to 0 (SPEC section 3)."""
+
+
+def optimizer_settings(stage: str, variant: str) -> OptimizerSettings:
+    """A stage's optimizer: SPEC section 3's for "paper", else the lite one, decided here."""
+    if variant != "paper":
+        return OptimizerSettings("adam", LITE_RATES[stage], "cosine", clip_norm=1.0)
+    return {
+        "stage1": PAPER_ADVERSARIAL,
+        # Keras adds the decay after the momentum and the papers before it, where 1e-4 works like
+        # 1e-4 / (1 - 0.9) here.
+        "segmentation": OptimizerSettings("sgd", 0.01, "polynomial", weight_decay=1e-3),
+        "stage2": OptimizerSettings(learning_rate=5e-4),
+        "stage3": PAPER_ADVERSARIAL,
+    }[stage]
+
+
+VOID_SHARES = {("stage1", "lite"): 0.5, ("stage3", "lite"): 0.25}
+"""Of a batch that FineNet sees without labels, by stage and variant, else 0: lite's FineNet serves
+the modes without labels too, the papers' was never without."""
+
+
 @dataclass(frozen=True)
 class Stage1Weights:
     """Weights of the terms of stage 1 (SPEC section 3); a term of weight 0 is not computed.

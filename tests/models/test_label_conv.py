@@ -139,3 +139,18 @@ def test_symbolic_and_actual_shapes_agree():
         assert layer(label_map).shape[1:] == layer(x).shape[1:]
         pooled = LabelConv2D(2, *options)
         assert pooled(LabelPool2D()(label_map)).shape[1:] == pooled(LabelPool2D()(x)).shape[1:]
+
+
+def test_in_bfloat16_every_pixel_counts_in_the_kernels_gradient():
+    layer = LabelConv2D(2, 3, padding="reflect", dtype="mixed_bfloat16")
+    label_map = np.full((1, 64, 64), 9)
+    label_map[:, 20:40, 20:40] = np.random.default_rng(4).integers(0, 151, (20, 20))
+    with tf.GradientTape() as tape:
+        outputs = layer(label_map)
+        total = tf.reduce_sum(tf.cast(outputs, tf.float32))
+    assert outputs.dtype == "bfloat16"
+    gradient = tape.gradient(total, layer.kernel.value)
+    middle = gradient[1, 1].numpy()
+    np.testing.assert_array_equal(
+        middle, np.bincount(label_map.ravel(), minlength=151)[:, None].repeat(2, 1)
+    )

@@ -1,0 +1,95 @@
+"""Batches of `experiments.train_jax`, cut on the accelerator from pictures in its memory."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.pack_pictures import GRID, load_pack
+from smapcomp.errors import SmapcompError
+
+SCALES = (0.5, 2.0)
+"""Of the crops that `cut_scaled` makes (SPEC section 3)."""
+
+
+def load_training(path: str, crop: int) -> dict[str, jax.Array]:
+    """The training split on the accelerator, as `cut` takes it.
+
+    Raises:
+        SmapcompError: The file is no array file, or a picture is smaller than a crop.
+    """
+    arrays = load_pack(path, "training")
+    smallest = int(arrays["sizes"].min())
+    if crop > smallest:
+        raise SmapcompError(f"--crop={crop}: {path} has pictures with sides of {smallest} pixels")
+    return {key: jnp.asarray(value) for key, value in arrays.items()}
+
+
+def load_validation(path: str) -> dict[str, np.ndarray]:
+    """The validation split as one batch, cut at the top left to the largest common square.
+
+    Returns:
+        `image` uint8 [n, side, side, 3] and `label_map` uint8 [n, side, side].
+    """
+    arrays = load_pack(path, "validation")
+    side = int(arrays["sizes"].min()) // GRID * GRID
+    return {
+        "image": arrays["image"][:, :side, :side],
+        "label_map": arrays["labels"][:, :side, :side],
+    }
+
+
+def as_batch(image, label_map):
+    """A batch of a stage from uint8 arrays: float32 in [-1, 1], and int32 labels."""
+    image = jnp.asarray(image, jnp.float32) / 127.5 - 1.0
+    return {"image": image, "label_map": jnp.asarray(label_map, jnp.int32)}
+
+
+def cut(pictures, key, batch: int, crop: int):
+    """Random crops, half of them mirrored, as a batch of a stage.
+
+    Args:
+        pictures: `image` uint8 [n, H, W, 3], `labels` uint8 [n, H, W], `sizes` int [n, 2].
+        key: JAX random key.
+        batch: Number of crops.
+        crop: Side; no picture is smaller.
+    """
+    keys = jax.random.split(key, 3)
+    index = jax.random.randint(keys[0], (batch,), 0, pictures["image"].shape[0])
+    room = pictures["sizes"][index] - crop
+    start = jnp.floor(jax.random.uniform(keys[1], (batch, 2)) * (room + 1)).astype(jnp.int32)
+    mirror = jax.random.bernoulli(keys[2], shape=(batch,))
+
+    def one(i, at, flip):
+        image = jax.lax.dynamic_slice(pictures["image"], (i, *at, 0), (1, crop, crop, 3))[0]
+        labels = jax.lax.dynamic_slice(pictures["labels"], (i, *at), (1, crop, crop))[0]
+        return jnp.where(flip, image[:, ::-1], image), jnp.where(flip, labels[:, ::-1], labels)
+
+    return as_batch(*jax.vmap(one)(index, start, mirror))
+
+
+def cut_scaled(pictures, key, batch: int, crop: int):
+    """As `cut`, of pictures scaled by `SCALES`, with grey and void beyond them."""
+    keys = jax.random.split(key, 4)
+    index = jax.random.randint(keys[0], (batch,), 0, pictures["image"].shape[0])
+    low, high = np.log2(SCALES)
+    scale = 2.0 ** jax.random.uniform(keys[1], (batch,), minval=low, maxval=high)
+    sizes = pictures["sizes"][index]
+    room = sizes * scale[:, None] - crop
+    offset = -room * jax.random.uniform(keys[2], (batch, 2))
+    mirror = jax.random.bernoulli(keys[3], shape=(batch,))
+    centres = jnp.arange(crop) + 0.5
+
+    def one(i, size, factor, shift, flip):
+        image = pictures["image"][i].astype(jnp.float32) / 127.5 - 1.0
+        image = jax.image.scale_and_translate(
+            image, (crop, crop, 3), (0, 1), jnp.stack([factor, factor]), shift, "linear"
+        )
+        at = [jnp.floor((centres - shift[a]) / factor).astype(jnp.int32) for a in (0, 1)]
+        inside = [(at[a] >= 0) & (at[a] < size[a]) for a in (0, 1)]
+        labels = pictures["labels"][i][at[0].clip(0)][:, at[1].clip(0)]
+        labels = jnp.where(inside[0][:, None] & inside[1][None], labels, 0).astype(jnp.int32)
+        image = jnp.where(flip, image[:, ::-1], image)
+        return image, jnp.where(flip, labels[:, ::-1], labels)
+
+    image, labels = jax.vmap(one)(index, sizes, scale, offset, mirror)
+    return {"image": jnp.clip(image, -1.0, 1.0), "label_map": labels}
