@@ -52,7 +52,7 @@ def load_pack(path: str, split: str) -> dict[str, np.ndarray]:
             labels, sizes = pack[f"{split}_labels"], pack[f"{split}_sizes"].astype(np.int32)
     except (KeyError, ValueError, zipfile.BadZipFile) as error:
         raise SmapcompError(f"{path}: no file of experiments.pack_pictures: {error}") from None
-    height, width = sizes.max(axis=0)
+    height, width = map(int, sizes.max(axis=0))
     if labels.shape != (len(sizes), height, width):
         raise SmapcompError(
             f"{path}: {split} labels have shape {labels.shape}, not {(len(sizes), height, width)}; "
