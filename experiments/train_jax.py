@@ -127,7 +127,9 @@ def _stage_settings():
 def _optimizer():
     from smapcomp.training.settings import optimizer_settings
 
-    settings = optimizer_settings(FLAGS.stage, FLAGS.variant)
+    settings, weights = optimizer_settings(FLAGS.stage, FLAGS.variant), _loss_weights()
+    if FLAGS.stage in ("stage1", "stage3") and (weights.gan or weights.feature_matching):
+        settings = dataclasses.replace(settings, beta_1=0.5)  # as the papers' (SPEC section 3)
     if FLAGS.learning_rate is None:
         return settings
     return dataclasses.replace(settings, learning_rate=FLAGS.learning_rate)
