@@ -17,7 +17,7 @@ import itertools
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from absl import app, flags
 from ml_collections import config_flags
@@ -57,12 +57,10 @@ def run(config, workdir: str, strategy_name: str, profile_at: int | None) -> Non
     import keras
     import tensorflow as tf
 
-    from data import PictureCache, clear_errors, pipeline
+    from data import clear_errors
     from smapcomp.training import networks
-    from smapcomp.training.averages import Averages
     from smapcomp.training.distribution import build_strategy, is_chief, synchronise
     from smapcomp.training.loop import Plan, Setup, train
-    from smapcomp.training.optimizers import build_optimizer
     from smapcomp.training.settings import OptimizerSettings
 
     require_useful(config)
@@ -87,37 +85,12 @@ def run(config, workdir: str, strategy_name: str, profile_at: int | None) -> Non
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    options = {
-        "batch_size": config.batch_size,
-        "size": config.size,
-        "fit": config.fit,
-        "cache": PictureCache(config.cache_mib << 20) if config.cache_mib else None,
-    }
-    stream = functools.partial(
-        pipeline.training_batches,
-        config.data,
-        seed=config.seed,
-        scales=tuple(config.scales) or None,
-        rotation=config.rotation,
-        blur=config.blur,
-        **options,
-    )
-    validation_set = functools.partial(pipeline.validation_batches, config.data, **options)
+    stream, validation_set = _streams(config)
     with clear_errors():
         # Opened before the networks are built: wrong data are said at once.
         stream()
         few = _few(validation_set(), max(config.pictures, config.codec_pictures))
-        with strategy.scope():
-            stage = networks.build_stage(settings)
-            optimizers = {
-                group: build_optimizer(
-                    optimizer, config.steps, settings.rules, config.precision == "float16"
-                )
-                for group in stage.groups
-            }
-            variables = [v for group in stage.groups for v in stage.variables(group)]
-            decay = config.average_decay
-            averages = Averages(variables, decay) if decay else None
+        stage, optimizers, averages = _build(config, settings, optimizer, strategy)
         synchronise(stage.models, strategy)
         train(
             stage,
@@ -138,6 +111,46 @@ def run(config, workdir: str, strategy_name: str, profile_at: int | None) -> Non
         networks.save_networks(
             stage.models, stage.trained_roles(), os.path.join(workdir, "weights")
         )
+
+
+def _streams(config) -> tuple[Callable, Callable]:
+    """The functions that open the training and the validation batches."""
+    from data import PictureCache, pipeline
+
+    options = {
+        "batch_size": config.batch_size,
+        "size": config.size,
+        "fit": config.fit,
+        "cache": PictureCache(config.cache_mib << 20) if config.cache_mib else None,
+    }
+    stream = functools.partial(
+        pipeline.training_batches,
+        config.data,
+        seed=config.seed,
+        scales=tuple(config.scales) or None,
+        rotation=config.rotation,
+        blur=config.blur,
+        **options,
+    )
+    return stream, functools.partial(pipeline.validation_batches, config.data, **options)
+
+
+def _build(config, settings, optimizer, strategy):
+    """The stage, its optimizers and the averages of its weights, in the strategy's scope."""
+    from smapcomp.training import networks
+    from smapcomp.training.averages import Averages
+    from smapcomp.training.optimizers import build_optimizer
+
+    with strategy.scope():
+        stage = networks.build_stage(settings)
+        half = config.precision == "float16"
+        optimizers = {
+            group: build_optimizer(optimizer, config.steps, settings.rules, half)
+            for group in stage.groups
+        }
+        variables = [v for group in stage.groups for v in stage.variables(group)]
+        averages = Averages(variables, config.average_decay) if config.average_decay else None
+    return stage, optimizers, averages
 
 
 def _given(context) -> dict:
