@@ -6,9 +6,7 @@ import numpy as np
 
 from experiments.pack_pictures import GRID, load_pack
 from smapcomp.errors import SmapcompError
-
-SCALES = (0.5, 2.0)
-"""Of the crops that `cut_scaled` makes (SPEC section 3)."""
+from smapcomp.training.settings import SEGMENTATION_SCALES
 
 
 def load_training(path: str, crop: int) -> dict[str, jax.Array]:
@@ -68,10 +66,10 @@ def cut(pictures, key, batch: int, crop: int):
 
 
 def cut_scaled(pictures, key, batch: int, crop: int):
-    """As `cut`, of pictures scaled by `SCALES`, with grey and void beyond them."""
+    """As `cut`, of pictures scaled by `SEGMENTATION_SCALES`, with grey and void beyond them."""
     keys = jax.random.split(key, 4)
     index = jax.random.randint(keys[0], (batch,), 0, pictures["image"].shape[0])
-    low, high = np.log2(SCALES)
+    low, high = np.log2(SEGMENTATION_SCALES)
     scale = 2.0 ** jax.random.uniform(keys[1], (batch,), minval=low, maxval=high)
     sizes = pictures["sizes"][index]
     room = sizes * scale[:, None] - crop

@@ -10,6 +10,7 @@ import ml_collections
 from smapcomp.training.settings import (
     LITE_SIZES,
     LITE_WEIGHTS,
+    SEGMENTATION_SCALES,
     VOID_SHARES,
     Stage1Weights,
     optimizer_settings,
@@ -17,9 +18,6 @@ from smapcomp.training.settings import (
 
 ADE20K_PICTURES = 20_210
 """In ADE20K's training split (SceneParse150): what the papers' epochs are of."""
-
-SEGMENTATION_SCALES = (0.5, 2.0)
-"""Of the crops of segmentation and stage 2 (SPEC section 3)."""
 
 ROTATION, BLUR_SHARE = 10.0, 0.5
 """Of the papers' segmentation stage: the highest angle in degrees (SPEC section 3), and the share

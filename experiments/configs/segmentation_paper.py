@@ -14,7 +14,7 @@ This project hasn't trained it: there are no times and no scores of its own.
 import ml_collections
 
 from experiments.configs import common
-from smapcomp.training.settings import PAPER_RULES
+from smapcomp.training.settings import PAPER_RULES, SEGMENTATION_SCALES
 
 EPOCHS = 20
 
@@ -25,7 +25,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.batch_size = 16
     config.steps = EPOCHS * common.ADE20K_PICTURES // config.batch_size
     config.fit = "crop"
-    config.scales = common.SEGMENTATION_SCALES
+    config.scales = SEGMENTATION_SCALES
     config.rotation = common.ROTATION
     config.blur = common.BLUR_SHARE
     config.rules = PAPER_RULES["segmentation"]

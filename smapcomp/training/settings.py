@@ -19,6 +19,9 @@ PAPER_RULES = {
 """Layer-wise rates by stage (SPEC section 3): PSPNet's heads at ten times its backbone's, SMapNet's
 final layer at a tenth. The other stages have one rate."""
 
+SEGMENTATION_SCALES = (0.5, 2.0)
+"""By which pictures are scaled for the segmenter and SMapNet (SPEC section 3)."""
+
 KINDS = ("adam", "sgd")
 SCHEDULES = ("constant", "constant_then_linear", "polynomial", "cosine")
 
