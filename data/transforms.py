@@ -12,12 +12,8 @@ import tensorflow as tf
 
 from data.source import Example
 
-ROTATION = 10.0
-"""Degrees by which the segmentation stage rotates pictures, either way (SPEC section 3)."""
-
-BLUR_SHARE, BLUR_SIGMA = 0.5, 1.1
-"""The segmentation stage's blur (SPEC section 3 names it): hszhao/semseg's half of the pictures and
-the sigma that OpenCV takes for 5x5 taps."""
+BLUR_SIGMA = 1.1
+"""Of the segmentation stage's blur: what OpenCV takes for 5x5 taps, as hszhao/semseg uses it."""
 
 
 def resize256(example: Example, size: int = 256) -> Example:
@@ -90,9 +86,7 @@ def random_flip(example: Example, seed: tf.Tensor) -> Example:
     return out
 
 
-def random_rotation(
-    example: Example, size: int, seed: tf.Tensor, degrees: float = ROTATION
-) -> Example:
+def random_rotation(example: Example, size: int, seed: tf.Tensor, degrees: float) -> Example:
     """Rotates about the centre and cuts the [size, size] window in the middle.
 
     The image with bilinear interpolation, the label map by the nearest label. Where the window
@@ -135,14 +129,14 @@ def random_rotation(
     return out
 
 
-def rotated_side(size: int, degrees: float = ROTATION) -> int:
+def rotated_side(size: int, degrees: float) -> int:
     """Side of the picture that `random_rotation` needs for a window of `size` without mirroring."""
     angle = math.radians(min(degrees, 45.0))
     return math.ceil(size * (math.cos(angle) + math.sin(angle))) + 2
 
 
 def random_blur(
-    example: Example, seed: tf.Tensor, share: float = BLUR_SHARE, sigma: float = BLUR_SIGMA
+    example: Example, seed: tf.Tensor, share: float, sigma: float = BLUR_SIGMA
 ) -> Example:
     """Blurs the image of a share of the examples by a Gaussian of 5x5 taps; labels stay.
 

@@ -171,7 +171,10 @@ def test_rotation_turns_image_and_labels_together_and_to_both_sides():
     example = {"image": np.repeat(label_map[..., None], 3, -1), "label_map": label_map}
     tops = []
     for seed in range(60):
-        out = {k: v.numpy() for k, v in transforms.random_rotation(example, 64, [seed, 1]).items()}
+        out = {
+            k: v.numpy()
+            for k, v in transforms.random_rotation(example, 64, [seed, 1], 10.0).items()
+        }
         sharp = (out["image"][..., 0] == 0) | (out["image"][..., 0] == 100)
         np.testing.assert_array_equal(out["image"][sharp][..., 0], out["label_map"][sharp])
         assert sharp.mean() > 0.95
@@ -203,7 +206,7 @@ def test_blur_is_a_gaussian_of_half_of_the_pictures():
     )
     blurred = 0
     for seed in range(100):
-        out = transforms.random_blur(example, [seed, 2])
+        out = transforms.random_blur(example, [seed, 2], 0.5)
         np.testing.assert_array_equal(out["label_map"], example["label_map"])
         image = np.asarray(out["image"])
         if not np.array_equal(image, example["image"]):
@@ -222,9 +225,9 @@ def test_a_seed_determines_a_transform(transform):
         if transform == "scaled crop":
             return transforms.random_scaled_crop(example, 16, seed)["image"]
         if transform == "rotation":
-            return transforms.random_rotation(example, 16, seed)["image"]
+            return transforms.random_rotation(example, 16, seed, 10.0)["image"]
         if transform == "blur":
-            return transforms.random_blur(example, seed)["image"]
+            return transforms.random_blur(example, seed, 0.5)["image"]
         return transforms.random_flip(example, seed)["image"]
 
     draws = [np.asarray(draw([seed, 5])).tobytes() for seed in range(20)]
