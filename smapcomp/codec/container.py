@@ -1,21 +1,36 @@
-"""The container, format version 1: a header, then the payloads of one to three layers.
+"""The container: a header, then the payloads of the layers.
 
-`docs/format.md` describes it byte by byte. `pack` writes, `unpack` reads; both hold a `Stream` to
-the same rules, and `unpack` checks all of them, the checksums included, before anything of the
-picture's size is allocated.
+`docs/format.md` describes it byte by byte. `pack` writes version 2, `unpack` reads 1 and 2; both
+hold a `Stream` to the same rules, and `unpack` checks all of them, the checksums included, before
+anything of the picture's size is allocated.
 """
 
-import hashlib
 import struct
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
-import numpy as np
-
+from smapcomp.codec.stream import (
+    CODERS,
+    DEFAULT_MAX_PIXELS,
+    DIGEST_BYTES,
+    KINDS,
+    LAYER_ORDER,
+    LOSSLESS_RESIDUAL_CODER,
+    LOSSY_COMPACT_CODERS,
+    MODES,
+    V1_MAX_LAYERS,
+    VARIANTS,
+    VERSION,
+    VERSIONS,
+    Layer,
+    Stream,
+    Tiling,
+    check_size,
+    check_stream,
+    decoder_finds_labels,
+)
 from smapcomp.errors import (
     ChecksumError,
-    LimitError,
     MalformedHeaderError,
     NotAStreamError,
     TrailingBytesError,
@@ -26,122 +41,18 @@ from smapcomp.errors import (
 # As in PNG, the first byte is no ASCII and the last is a line feed, so that a transfer in text mode
 # is noticed.
 MAGIC = b"\xd3SM\n"
-VERSION = 1
 
-# Names in the order of their numbers in the header. Numbers are never reused.
-MODES = ("none", "sent", "matched", "mapped")
-VARIANTS = ("paper", "lite")
-KINDS = ("compact", "labels", "residual")
-CODERS = {
-    "compact": ("jxl", "flif"),
-    "labels": ("contexts", "jxl"),
-    "residual": ("av1",),
-}
-
-DIGEST_BYTES = 8
-MAX_SIDE = 1 << 16  # AV1's limit
-DEFAULT_MAX_PIXELS = 1 << 25  # decided here: one 8K UHD frame (7680x4320) and no more
-MIN_PADDED_SIDE = 16
-PADDED_MULTIPLE = 8
-MAX_RESIDUAL = 255
+_TILED = 1
+"""The one feature so far."""
 
 
-@dataclass(frozen=True)
-class Layer:
-    """One layer: what it carries (`KINDS`), who coded it (`CODERS[kind]`), and its bytes."""
+class _Entry(NamedTuple):
+    """An entry of the layer table: kind, coder, length of the payload, its CRC-32."""
 
     kind: str
     coder: str
-    payload: bytes
-
-
-@dataclass(frozen=True)
-class Stream:
-    """Everything that a stream carries.
-
-    Attributes:
-      width, height: size of the picture in pixels, before padding.
-      channels: 3 (RGB) or 1 (grey), of the picture, the compact image and the residual.
-      compact_scale: pixels of the padded picture along a side of one pixel of the compact image: 1,
-        2, 4 or 8.
-      compact_step: quantiser step of the compact image, 1..128; value = min(255, level * step).
-      mode: one of `MODES`.
-      variant: one of `VARIANTS`, the networks' architecture.
-      model_digest: `weights_digest` of the networks, 8 bytes.
-      prediction_digest: `array_digest` of the 8-bit prediction, 8 bytes.
-      layers: one compact layer, one label layer in mode "sent" only, at most one residual layer.
-      label_digest: `array_digest` of the decoder's label grid in the modes "matched" and "mapped",
-        else None.
-      residual_low, residual_high: residuals that the samples 0 and 255 stand for; both 0 without a
-        residual.
-    """
-
-    width: int
-    height: int
-    channels: int
-    compact_scale: int
-    compact_step: int
-    mode: str
-    variant: str
-    model_digest: bytes
-    prediction_digest: bytes
-    layers: tuple[Layer, ...]
-    label_digest: bytes | None = None
-    residual_low: int = 0
-    residual_high: int = 0
-
-    def layer(self, kind: str) -> Layer | None:
-        """Returns the layer of that kind, or None."""
-        return next((layer for layer in self.layers if layer.kind == kind), None)
-
-    @property
-    def padded_shape(self) -> tuple[int, int]:
-        """Height and width of the padded picture."""
-        return padded_shape(self.height, self.width)
-
-    @property
-    def compact_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of the compact image."""
-        height, width = self.padded_shape
-        return height // self.compact_scale, width // self.compact_scale, self.channels
-
-
-def padded_shape(height: int, width: int) -> tuple[int, int]:
-    """Height and width after padding: the next multiples of 8, at least 16."""
-
-    def padded(side: int) -> int:
-        return max(MIN_PADDED_SIDE, -(-side // PADDED_MULTIPLE) * PADDED_MULTIPLE)
-
-    return padded(height), padded(width)
-
-
-def pad_picture(pixels: np.ndarray) -> np.ndarray:
-    """Repeats the last row and column of `[height, width, channels]` up to `padded_shape`."""
-    height, width, _ = pixels.shape
-    rows, columns = padded_shape(height, width)
-    return np.pad(pixels, ((0, rows - height), (0, columns - width), (0, 0)), mode="edge")
-
-
-def array_digest(array: np.ndarray) -> bytes:
-    """First 8 bytes of the SHA-256 of a uint8 array's values in row-major order."""
-    if array.dtype != np.uint8:
-        raise TypeError(f"array_digest takes uint8, got {array.dtype}")
-    return hashlib.sha256(np.ascontiguousarray(array)).digest()[:DIGEST_BYTES]
-
-
-def weights_digest(weights: Mapping[str, np.ndarray]) -> bytes:
-    """First 8 bytes of the SHA-256 of named arrays, whatever the order or the file they come from.
-
-    Hashed for each name in code-point order: the name in UTF-8, a zero byte, the dtype and the
-    shape as in "<f4 3,3,64,64", a zero byte, and the little-endian values in row-major order.
-    """
-    sha = hashlib.sha256()
-    for name in sorted(weights):
-        array = np.asarray(weights[name])
-        array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-        sha.update(f"{name}\0{array.dtype.str} {','.join(map(str, array.shape))}\0".encode())
-        sha.update(array.tobytes())
-    return sha.digest()[:DIGEST_BYTES]
+    length: int
+    crc: int
 
 
 def pack(stream: Stream) -> bytes:
@@ -151,7 +62,12 @@ def pack(stream: Stream) -> bytes:
       MalformedHeaderError: if a field breaks the rules of the format.
       LimitError: if a side is longer than 65,536 pixels.
     """
-    _check(stream)
+    check_stream(stream)
+    if stream.version != VERSION or stream.missing:
+        raise MalformedHeaderError(
+            f"format version {stream.version}, missing layers {stream.missing}; "
+            f"only whole streams of version {VERSION} are written"
+        )
     header = bytearray(MAGIC)
     header.append(VERSION)
     header.append(
@@ -160,25 +76,41 @@ def pack(stream: Stream) -> bytes:
         | (stream.compact_scale.bit_length() - 1) << 3
         | VARIANTS.index(stream.variant) << 5
     )
-    header.append(stream.compact_step)
+    header.append(_TILED if stream.tiling else 0)
     header += _varint(stream.width) + _varint(stream.height)
-    header += stream.model_digest + stream.prediction_digest + (stream.label_digest or b"")
+    if stream.tiling:
+        header += _varint(stream.tiling.side // 16) + _varint(stream.tiling.overlap // 16)
     header.append(len(stream.layers))
     for layer in stream.layers:
         header.append(KINDS.index(layer.kind) << 4 | CODERS[layer.kind].index(layer.coder))
         header += _varint(len(layer.payload)) + struct.pack("<I", zlib.crc32(layer.payload))
-    if stream.layer("residual") is not None:
-        header += struct.pack("<hh", stream.residual_low, stream.residual_high)
+        header += _parameters(stream, layer)
+    header += stream.model_digest + stream.prediction_digest + (stream.label_digest or b"")
     header += struct.pack("<I", zlib.crc32(header))
     return b"".join([bytes(header), *(layer.payload for layer in stream.layers)])
 
 
-def unpack(data: bytes, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> Stream:
+def _parameters(stream: Stream, layer: Layer) -> bytes:
+    """What the entry of a layer says besides coder, length and checksum."""
+    if layer.kind == "compact":
+        if stream.compact_step is None:
+            return bytes([stream.compact_quality, stream.compact_gain])
+        return bytes([stream.compact_step])
+    if layer.kind == "residual" and not stream.lossless:
+        return struct.pack("<hh", stream.residual_low, stream.residual_high)
+    return b""
+
+
+def unpack(
+    data: bytes, max_pixels: int | None = DEFAULT_MAX_PIXELS, partial: bool = False
+) -> Stream:
     """Reads a stream.
 
     Args:
       data: the bytes of one stream, all of them.
       max_pixels: the largest padded picture to accept, in pixels; None for no limit.
+      partial: accept a stream that was cut off behind its compact layer; `Stream.missing` then
+        tells what is not there.
 
     Returns:
       The stream. Its payloads' checksums are verified; the payloads are not decoded.
@@ -192,47 +124,105 @@ def unpack(data: bytes, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> Stream:
     _check_magic(data)
     reader.take(len(MAGIC), "magic")
     version = reader.byte("version")
-    if version != VERSION:
-        raise UnsupportedVersionError(f"format version {version}; this release reads {VERSION}")
+    if version not in VERSIONS:
+        known = " and ".join(map(str, VERSIONS))
+        raise UnsupportedVersionError(f"format version {version}; this release reads {known}")
     flags = reader.byte("flags")
-    mode = MODES[flags & 3]
-    step = reader.byte("compact step")
-    width, height = reader.varint("width"), reader.varint("height")
-    model_digest = reader.take(DIGEST_BYTES, "model digest")
-    prediction_digest = reader.take(DIGEST_BYTES, "prediction digest")
-    label_digest = reader.take(DIGEST_BYTES, "label digest") if _has_label_digest(mode) else None
-    entries = [_read_entry(reader) for _ in range(reader.byte("layer count"))]
-    has_residual = any(tag >> 4 == KINDS.index("residual") for tag, _, _ in entries)
-    low, high = struct.unpack("<hh", reader.take(4, "residual range")) if has_residual else (0, 0)
+    fields, entries = (_read_v1 if version == 1 else _read_v2)(reader, MODES[flags & 3])
     _check_crc("header", data[: reader.position], reader.crc("header checksum"))
 
     # The sizes are held against the limit before the layers are read.
-    _check_size(width, height, max_pixels)
-    layers = _read_layers(reader, entries)
-    if reader.remaining:
+    check_size(fields["width"], fields["height"], max_pixels)
+    layers = _read_layers(reader, entries, partial)
+    if reader.remaining and len(layers) == len(entries):
         raise TrailingBytesError(f"{reader.remaining} bytes after the last layer; none are allowed")
     stream = Stream(
-        width=width,
-        height=height,
         channels=1 if flags & 4 else 3,
         compact_scale=1 << (flags >> 3 & 3),
-        compact_step=step,
-        mode=mode,
+        mode=MODES[flags & 3],
         variant=_name("variant", flags >> 5, VARIANTS),
-        model_digest=model_digest,
-        prediction_digest=prediction_digest,
         layers=layers,
-        label_digest=label_digest,
-        residual_low=low,
-        residual_high=high,
+        version=version,
+        missing=tuple(entry.kind for entry in entries[len(layers) :]),
+        **fields,
     )
-    _check(stream)
+    check_stream(stream)
     return stream
 
 
-def _has_label_digest(mode: str) -> bool:
-    """Whether the decoder computes its label map; in mode "sent" the layer's checksum guards it."""
-    return mode in ("matched", "mapped")
+def _read_v1(reader: "_Reader", mode: str) -> tuple[dict, list[_Entry]]:
+    """Reads what follows the flags in version 1, up to the checksum."""
+    fields = {"compact_step": reader.byte("compact step")}
+    fields |= {"width": reader.varint("width"), "height": reader.varint("height")}
+    fields |= _read_digests(reader, mode in ("matched", "mapped"))
+    count = reader.byte("layer count")
+    if count > V1_MAX_LAYERS:
+        raise MalformedHeaderError(f"{count} layers; up to {V1_MAX_LAYERS} are allowed")
+    entries = [_read_entry(reader) for _ in range(count)]
+    if any(entry.kind == "residual" for entry in entries):
+        fields |= _read_range(reader)
+    return fields, entries
+
+
+def _read_v2(reader: "_Reader", mode: str) -> tuple[dict, list[_Entry]]:
+    """Reads what follows the flags in version 2, up to the checksum."""
+    features = reader.byte("features")
+    if features & ~_TILED:
+        raise MalformedHeaderError(f"features {features:#x}; known are 0 and {_TILED}")
+    fields = {"width": reader.varint("width"), "height": reader.varint("height")}
+    if features & _TILED:
+        side, overlap = reader.varint("tile side"), reader.varint("tile overlap")
+        fields["tiling"] = Tiling(16 * side, 16 * overlap)
+    fields["compact_step"] = None
+    count = reader.byte("layer count")
+    if count > len(KINDS):
+        raise MalformedHeaderError(f"{count} layers; up to {len(KINDS)} are allowed")
+    entries = []
+    for _ in range(count):
+        entry = _read_entry(reader)
+        entries.append(entry)
+        if entry.kind == "compact" and entry.coder in LOSSY_COMPACT_CODERS:
+            fields["compact_quality"] = reader.byte("compact quality")
+            fields["compact_gain"] = reader.byte("compact gain")
+        elif entry.kind == "compact":
+            fields["compact_step"] = reader.byte("compact step")
+        elif entry.kind == "residual" and entry.coder != LOSSLESS_RESIDUAL_CODER:
+            fields |= _read_range(reader)
+    kinds = [entry.kind for entry in entries]
+    if kinds != [kind for kind in LAYER_ORDER if kind in kinds]:
+        raise MalformedHeaderError(f"layers {kinds}; allowed is each once, in order {LAYER_ORDER}")
+    return fields | _read_digests(reader, decoder_finds_labels(mode, kinds)), entries
+
+
+def _read_digests(reader: "_Reader", labels: bool) -> dict[str, bytes | None]:
+    return {
+        "model_digest": reader.take(DIGEST_BYTES, "model digest"),
+        "prediction_digest": reader.take(DIGEST_BYTES, "prediction digest"),
+        "label_digest": reader.take(DIGEST_BYTES, "label digest") if labels else None,
+    }
+
+
+def _read_range(reader: "_Reader") -> dict[str, int]:
+    low, high = struct.unpack("<hh", reader.take(4, "residual range"))
+    return {"residual_low": low, "residual_high": high}
+
+
+def _read_entry(reader: "_Reader") -> _Entry:
+    tag = reader.byte("layer tag")
+    kind = _name("layer kind", tag >> 4, KINDS)
+    coder = _name(f"coder of the {kind} layer", tag & 15, CODERS[kind])
+    return _Entry(kind, coder, reader.varint("layer length"), reader.crc("layer checksum"))
+
+
+def _read_layers(reader: "_Reader", entries: list[_Entry], partial: bool) -> tuple[Layer, ...]:
+    layers = []
+    for entry in entries:
+        if partial and layers and entry.length > reader.remaining:
+            break
+        payload = reader.take(entry.length, f"{entry.kind} layer")
+        _check_crc(f"{entry.kind} layer", payload, entry.crc)
+        layers.append(Layer(entry.kind, entry.coder, payload))
+    return tuple(layers)
 
 
 class _Reader:
@@ -297,91 +287,7 @@ def _check_crc(what: str, data: bytes, expected: int) -> None:
         raise ChecksumError(f"{what} has CRC-32 {actual:08x}, the stream says {expected:08x}")
 
 
-def _read_entry(reader: _Reader) -> tuple[int, int, int]:
-    """Reads an entry of the layer table: tag, length, CRC-32."""
-    return reader.byte("layer tag"), reader.varint("layer length"), reader.crc("layer checksum")
-
-
-def _read_layers(reader: _Reader, entries: list[tuple[int, int, int]]) -> tuple[Layer, ...]:
-    layers = []
-    for tag, length, crc in entries:
-        kind = _name("layer kind", tag >> 4, KINDS)
-        coder = _name(f"coder of the {kind} layer", tag & 15, CODERS[kind])
-        payload = reader.take(length, f"{kind} layer")
-        _check_crc(f"{kind} layer", payload, crc)
-        layers.append(Layer(kind, coder, payload))
-    return tuple(layers)
-
-
 def _name(what: str, number: int, names: tuple[str, ...]) -> str:
     if number >= len(names):
         raise MalformedHeaderError(f"{what} {number}; known are 0..{len(names) - 1}")
     return names[number]
-
-
-def _check_size(width: int, height: int, max_pixels: int | None) -> None:
-    if not width or not height:
-        raise MalformedHeaderError(
-            f"picture of {width}x{height} pixels; both sides must be at least 1"
-        )
-    if max(width, height) > MAX_SIDE:
-        raise LimitError(f"picture of {width}x{height} pixels; sides up to {MAX_SIDE} are allowed")
-    padded_height, padded_width = padded_shape(height, width)
-    if max_pixels is not None and padded_height * padded_width > max_pixels:
-        raise LimitError(
-            f"picture of {width}x{height} pixels, {padded_height * padded_width} with its padding; "
-            f"up to {max_pixels} are allowed"
-        )
-
-
-def _check(stream: Stream) -> None:
-    """Holds a stream to every rule of the format that does not depend on its bytes."""
-    _check_size(stream.width, stream.height, None)
-    _check_choice("channels", stream.channels, (1, 3))
-    _check_choice("compact scale", stream.compact_scale, (1, 2, 4, 8))
-    _check_choice("mode", stream.mode, MODES)
-    _check_choice("variant", stream.variant, VARIANTS)
-    if not 1 <= stream.compact_step <= 128:
-        raise MalformedHeaderError(f"compact step {stream.compact_step}; 1..128 are allowed")
-    digests = [stream.model_digest, stream.prediction_digest]
-    if _has_label_digest(stream.mode):
-        digests.append(stream.label_digest or b"")
-    elif stream.label_digest is not None:
-        raise MalformedHeaderError(f"label digest in mode {stream.mode!r}; none is allowed")
-    if any(len(digest) != DIGEST_BYTES for digest in digests):
-        sizes = [len(digest) for digest in digests]
-        raise MalformedHeaderError(f"digests of {sizes} bytes; each must have {DIGEST_BYTES}")
-    _check_layers(stream)
-
-
-def _check_choice(what: str, value: object, allowed: tuple) -> None:
-    if value not in allowed:
-        raise MalformedHeaderError(f"{what} {value!r}; allowed are {allowed}")
-
-
-def _check_layers(stream: Stream) -> None:
-    kinds = [layer.kind for layer in stream.layers]
-    required = ["compact", "labels"] if stream.mode == "sent" else ["compact"]
-    if kinds not in (required, [*required, "residual"]):
-        raise MalformedHeaderError(
-            f"layers {kinds} in mode {stream.mode!r}; "
-            f"allowed are {required}, with or without 'residual' at the end"
-        )
-    for layer in stream.layers:
-        _check_choice(f"coder of the {layer.kind} layer", layer.coder, CODERS[layer.kind])
-        if not layer.payload and layer.kind != "residual":
-            raise MalformedHeaderError(
-                f"{layer.kind} layer of 0 bytes; only a residual may be empty"
-            )
-    low, high = stream.residual_low, stream.residual_high
-    residual = stream.layer("residual")
-    if residual is None or not residual.payload:
-        if low or high:
-            raise MalformedHeaderError(
-                f"residual range {low}..{high} without a residual; it must be 0..0"
-            )
-    elif not -MAX_RESIDUAL <= low < high <= MAX_RESIDUAL:
-        raise MalformedHeaderError(
-            f"residual range {low}..{high}; "
-            f"low < high within -{MAX_RESIDUAL}..{MAX_RESIDUAL} is allowed"
-        )

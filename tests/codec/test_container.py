@@ -12,23 +12,53 @@ import pytest
 
 from smapcomp import errors
 from smapcomp.codec.compact import decode_compact
-from smapcomp.codec.container import (
-    Layer,
-    Stream,
-    array_digest,
-    pack,
-    padded_shape,
-    unpack,
-    weights_digest,
-)
+from smapcomp.codec.container import pack, unpack
 from smapcomp.codec.labels import decode_labels
 from smapcomp.codec.residual import ResidualRange, decode_residual
+from smapcomp.codec.stream import (
+    Layer,
+    Stream,
+    Tiling,
+    array_digest,
+    padded_shape,
+    weights_digest,
+)
 
 FORMAT = Path(__file__).parents[2] / "docs" / "format.md"
 
 COMPACT = Layer("compact", "jxl", b"compact payload")
 LABELS = Layer("labels", "contexts", b"labels")
 RESIDUAL = Layer("residual", "av1", b"residual payload" * 20)
+LOSSY = Layer("compact", "av1", b"lossy compact payload")
+ROUNDING = Layer("rounding", "adaptive", b"offsets")
+EXACT = Layer("residual", "jxl", b"lossless residual")
+OTHERS = tuple(
+    Layer(kind, "jxl" if kind == "alpha" else "deflate", kind.encode())
+    for kind in ("alpha", "icc", "exif", "xmp")
+)
+NO_RANGE = {"residual_low": 0, "residual_high": 0}
+
+V1_EXAMPLE = """
+    d3 53 4d 0a
+    01
+    3d
+    0c
+    03
+    02
+    00 11 22 33 44 55 66 77
+    88 99 aa bb cc dd ee ff
+    03
+    00 18 54 5a c8 df
+    10 03 e0 c7 3f 5d
+    20 1d a5 d4 c3 fc
+    ec ff 1e 00
+    e1 9c db 6c
+    ff 0a 08 10 10 14 37 02 08 04 01 00 28 00 4b 18 8b 15 42 29 87 ce 04 04
+    82 9a b0
+    0a 08 18 04 2b 2c 04 34 1a 80
+    32 11 18 00 00 01 00 ef 0c 08 7e f4 2d a1 9d b3 88 c5 2a
+"""
+"""A grey picture of 3x2 pixels, as release 0.1 wrote it: format version 1."""
 
 
 def stream(**changes) -> Stream:
@@ -68,10 +98,19 @@ STREAMS = {
     "flif, scale 1": stream(
         compact_scale=1, compact_step=128, layers=(Layer("compact", "flif", b"x"), RESIDUAL)
     ),
-    "no residual": stream(layers=(COMPACT,), residual_low=0, residual_high=0),
-    "empty residual": stream(
-        layers=(COMPACT, Layer("residual", "av1", b"")), residual_low=0, residual_high=0
+    "no residual": stream(layers=(COMPACT,), **NO_RANGE),
+    "lossy": stream(
+        layers=(LOSSY,), compact_scale=1, compact_step=None, compact_quality=0, **NO_RANGE
     ),
+    "everything": stream(
+        layers=(LOSSY, LABELS, ROUNDING, RESIDUAL, *OTHERS),
+        compact_step=None,
+        compact_quality=100,
+        compact_gain=128,
+        label_digest=None,
+        tiling=Tiling(1024, 128),
+    ),
+    "lossless": stream(layers=(COMPACT, EXACT), **NO_RANGE),
 }
 
 
@@ -105,6 +144,32 @@ def test_the_example_in_the_format_description_decodes_to_what_it_says():
     assert (read.residual_low, read.residual_high) == (-20, 30)
     residual = decode_residual(read.layer("residual"), (2, 3, 1), ResidualRange(-20, 30))
     assert residual[..., 0].tolist() == [[-20, -10, -2], [11, 21, 29]]
+
+
+def test_a_stream_of_version_1_decodes_to_what_it_always_did():
+    read = unpack(bytes.fromhex(V1_EXAMPLE))
+    assert (read.version, read.width, read.height, read.channels) == (1, 3, 2, 1)
+    assert (read.mode, read.variant, read.compact_step) == ("sent", "lite", 12)
+    levels = decode_compact(read.layer("compact"), read.compact_shape, 12)
+    assert levels[..., 0].tolist() == [[10, 12], [14, 16]]
+    with pytest.raises(errors.MalformedHeaderError, match="only whole streams of version 2"):
+        pack(read)
+
+
+def test_a_stream_that_is_cut_off_keeps_the_layers_that_are_whole():
+    whole = STREAMS["everything"]
+    data, start = pack(whole), header_size(whole)
+    ends = np.cumsum([start, *(len(layer.payload) for layer in whole.layers)])
+    for size in range(1, len(data)):
+        count = int((ends[1:] <= size).sum())
+        if count == 0:
+            with pytest.raises(errors.TruncatedError):
+                unpack(data[:size], partial=True)
+            continue
+        read = unpack(data[:size], partial=True)
+        assert read.layers == whole.layers[:count]
+        assert read.missing == tuple(layer.kind for layer in whole.layers[count:])
+    assert unpack(data, partial=True) == whole
 
 
 def test_the_example_in_the_format_description_is_what_the_writer_writes():
@@ -157,8 +222,8 @@ def test_random_bytes_are_no_stream():
 
 def test_another_version_is_named():
     data = bytearray(pack(stream()))
-    data[4] = 2
-    with pytest.raises(errors.UnsupportedVersionError, match="version 2; this release reads 1"):
+    data[4] = 3
+    with pytest.raises(errors.UnsupportedVersionError, match="3; this release reads 1 and 2"):
         unpack(bytes(data))
 
 
@@ -185,7 +250,7 @@ def test_the_limit_holds_for_the_padded_picture():
 
 
 def test_absurd_sizes_are_refused_without_a_payload_to_match():
-    for width, height in ((65_536, 65_536), (8000, 8000)):
+    for width, height in ((65_536, 65_536), (12_000, 12_000)):
         with pytest.raises(errors.LimitError):
             unpack(pack(stream(width=width, height=height)))
 
@@ -204,7 +269,30 @@ WRONG = {
     "no compact layer": {"layers": (RESIDUAL,)},
     "two compact layers": {"layers": (COMPACT, COMPACT, RESIDUAL)},
     "residual first": {"layers": (RESIDUAL, COMPACT)},
-    "labels in mode mapped": {"layers": (COMPACT, LABELS, RESIDUAL)},
+    "a label digest beside labels": {"layers": (COMPACT, LABELS, RESIDUAL)},
+    "labels in mode none": {
+        "mode": "none",
+        "label_digest": None,
+        "layers": (COMPACT, LABELS, RESIDUAL),
+    },
+    "unknown kind": {"layers": (COMPACT, Layer("sound", "jxl", b"x"))},
+    "version 1": {"version": 1},
+    "cut off": {"missing": ("alpha",)},
+    "quality of a lossless compact layer": {"compact_quality": 50},
+    "gain of a lossless compact layer": {"compact_gain": 1},
+    "step of a lossy compact layer": {"layers": (LOSSY, RESIDUAL), "compact_quality": 50},
+    "quality 101": {"layers": (LOSSY, RESIDUAL), "compact_step": None, "compact_quality": 101},
+    "gain 129": {
+        "layers": (LOSSY, RESIDUAL),
+        "compact_step": None,
+        "compact_quality": 50,
+        "compact_gain": 129,
+    },
+    "range of a lossless residual": {"layers": (COMPACT, EXACT)},
+    "empty residual": {"layers": (COMPACT, Layer("residual", "av1", b"")), **NO_RANGE},
+    "tiles that don't overlap": {"tiling": Tiling(64, 0)},
+    "tiles that are mostly overlap": {"tiling": Tiling(64, 48)},
+    "tiles off the grid": {"tiling": Tiling(72, 16)},
     "no labels in mode sent": {"mode": "sent", "label_digest": None},
     "empty compact layer": {"layers": (Layer("compact", "jxl", b""), RESIDUAL)},
     "unknown coder": {"layers": (Layer("compact", "bmp", b"x"), RESIDUAL)},
