@@ -6,12 +6,12 @@ import numpy as np
 
 from data.shards import Labeller
 from smapcomp import zoo
-from smapcomp.codec.container import pad_picture
+from smapcomp.codec.stream import pad_picture
 
 
 def labeller_name(variant: str, weights_dir: str | None) -> str:
     """What a manifest calls the segmenter: its variant and the digest of its weights."""
-    return f"segmenter {variant} {zoo.load(variant, weights_dir).digest.hex()}"
+    return f"segmenter {variant} {zoo.load(variant, weights_dir).digest('finenet').hex()}"
 
 
 def build_labeller(variant: str, weights_dir: str | None) -> Labeller:

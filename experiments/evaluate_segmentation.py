@@ -16,7 +16,7 @@ from absl import app, flags
 from smapcomp import metrics, zoo
 from smapcomp.ade20k import CLASS_NAMES
 from smapcomp.codec.compact import dequantise_compact
-from smapcomp.codec.container import pad_picture
+from smapcomp.codec.stream import pad_picture
 from smapcomp.errors import SmapcompError
 from smapcomp.quiet import import_keras
 
@@ -62,10 +62,12 @@ def _label_maps(predictor, image: np.ndarray) -> dict[str, np.ndarray]:
     padded = pad_picture(image)
     levels = predictor.compact_levels(padded, grey=False)
     compact = dequantise_compact(levels, predictor.variant.step)
+    from smapcomp.codec.predictor import Compact
+
+    seen = Compact(compact, zoo.PAPER_SCALE, quality=None)
     grids = (
         predictor.source_labels(padded),
-        predictor.decoder_labels(compact, "matched"),
-        predictor.decoder_labels(compact, "mapped"),
+        *(predictor.view(seen, mode)[0] for mode in ("matched", "mapped")),
     )
     return {
         view: predictor.variant.full_size(grid)[:height, :width]

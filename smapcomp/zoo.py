@@ -6,18 +6,29 @@ import io
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from smapcomp.codec.container import weights_digest
+from smapcomp.codec.stream import SCALES, weights_digest
 from smapcomp.errors import SmapcompError
 
 BOX = Path(__file__).parent / "weights"
 """Weights that come with the package, one folder a variant."""
 
 SUMS = "SHA256SUMS"
-DECODER_ROLES = ("finenet", "segmenter", "smapnet")
-ROLES = ("compnet", *DECODER_ROLES)
+PAPER_SCALE = 8
+"""The compact scale of CompNet."""
+
+LOSSY_FINENETS = tuple(f"finenet_x{scale}" for scale in SCALES)
+"""Of any compact image but CompNet's, one for each compact scale."""
+
+ROLES = ("compnet", "finenet", "segmenter", "smapnet", *LOSSY_FINENETS)
+
+
+def finenet_role(scale: int, lossy: bool) -> str:
+    """Which FineNet predicts from a compact image: CompNet's, lossless, has its own."""
+    return "finenet" if scale == PAPER_SCALE and not lossy else f"finenet_x{scale}"
 
 
 @dataclass(frozen=True)
@@ -52,26 +63,40 @@ VARIANTS = {
 
 
 class Networks:
-    """The networks of one variant, built and loaded when they are first asked for.
+    """The networks of one variant, read, built and loaded when they are first asked for.
 
     Attributes:
         variant: The variant.
-        digest: `weights_digest` of what the decoder needs (FineNet, segmenter, SMapNet), 8 bytes:
-            the model identity in a stream. CompNet is the encoder's alone, so a better one makes
-            streams that every decoder reads.
+        folder: Where the weights are.
     """
 
     def __init__(self, variant: Variant, folder: Path):
         self.variant = variant
         self.folder = folder
-        self._arrays = {role: _read(folder / f"{role}.npz") for role in ROLES}
-        self.digest = weights_digest(
-            {
-                f"{role}/{key}": array
-                for role in DECODER_ROLES
-                for key, array in self._arrays[role].items()
-            }
-        )
+        self._arrays: dict[str, dict[str, np.ndarray]] = {}
+        self._digests: dict[str, bytes] = {}
+        self._lossy_finenets: dict[str, Any] = {}
+
+    def digest(self, finenet: str) -> bytes:
+        """The model identity in a stream: `weights_digest` of what its decoder needs, 8 bytes.
+
+        That is FineNet, the segmenter and SMapNet. CompNet is the encoder's alone, so a better one
+        makes streams that every decoder reads.
+
+        Args:
+            finenet: The role of the FineNet (`finenet_role`); named "finenet" in the digest
+                whatever it is.
+        """
+        if finenet not in self._digests:
+            roles = {"finenet": finenet, "segmenter": "segmenter", "smapnet": "smapnet"}
+            self._digests[finenet] = weights_digest(
+                {
+                    f"{name}/{key}": array
+                    for name, role in roles.items()
+                    for key, array in self._read(role).items()
+                }
+            )
+        return self._digests[finenet]
 
     @functools.cached_property
     def compnet(self):
@@ -99,15 +124,28 @@ class Networks:
         """`build_smapnet`'s model; the weights tell how many channels it has."""
         from smapcomp.models.smapnet import build_smapnet
 
-        gamma = self._arrays["smapnet"].get("norm/gamma", np.zeros(0))
+        gamma = self._read("smapnet").get("norm/gamma", np.zeros(0))
         channels = gamma.size or None
         return self._load("smapnet", build_smapnet(self.variant.representation, channels))
+
+    def lossy_finenet(self, role: str):
+        """`build_lossy_finenet`'s model, for a role of `LOSSY_FINENETS`."""
+        from smapcomp.models.lossy_finenet import build_lossy_finenet
+
+        if role not in self._lossy_finenets:
+            self._lossy_finenets[role] = self._load(role, build_lossy_finenet())
+        return self._lossy_finenets[role]
+
+    def _read(self, role: str) -> dict[str, np.ndarray]:
+        if role not in self._arrays:
+            self._arrays[role] = _read(self.folder / f"{role}.npz")
+        return self._arrays[role]
 
     def _load(self, role: str, model):
         from smapcomp.models.weights import assign_weights
 
         try:
-            assign_weights(model, self._arrays[role])
+            assign_weights(model, self._read(role))
         except ValueError as error:
             raise SmapcompError(f"{self.folder / role}.npz: {error}") from error
         return model
@@ -135,8 +173,9 @@ def load(variant: str = "lite", weights_dir: str | None = None) -> Networks:
 
     Args:
         variant: A key of `VARIANTS`.
-        weights_dir: Folder of `compnet.npz`, `finenet.npz`, `segmenter.npz` and `smapnet.npz`;
-            None: those in the box. Files are checked against `SHA256SUMS` where that is there.
+        weights_dir: Folder of `compnet.npz`, `finenet.npz` and so on, one for each of `ROLES`
+            that is used; None: those in the box. Files are checked against `SHA256SUMS` where that
+            is there.
 
     Raises:
         SmapcompError: The variant is unknown or has no weights, or a file is damaged.

@@ -6,12 +6,12 @@ import keras
 import numpy as np
 import pytest
 
-from smapcomp.codec.predictor import Predictor
+from smapcomp.codec.predictor import Compact, Predictor
 from smapcomp.models import build_compnet, build_finenet, build_smapnet
 from smapcomp.zoo import VARIANTS
 
 RNG = np.random.default_rng(0)
-COMPACT = RNG.integers(256, size=(5, 7, 3), dtype=np.uint8)
+COMPACT = Compact(RNG.integers(256, size=(5, 7, 3), dtype=np.uint8), 8, quality=None)
 
 
 def segmenter_by_hue(stride: int) -> keras.Model:
@@ -67,17 +67,17 @@ def test_labels_are_the_strongest_class_and_an_smapnet_that_adds_nothing_keeps_t
     expected = np.repeat([[10, 90, 150]], 16, 0).repeat(8, 1).astype(np.uint8)
     stride = made.variant.label_stride
     np.testing.assert_array_equal(made.source_labels(picture), expected[::stride, ::stride])
-    matched = made.decoder_labels(COMPACT, "matched")
+    matched, _ = made.view(COMPACT, "matched")
     assert set(np.unique(matched)) <= {10, 90, 150}
-    np.testing.assert_array_equal(made.decoder_labels(COMPACT, "mapped"), matched)
-    assert made.decoder_labels(COMPACT, "none") is None
+    np.testing.assert_array_equal(made.view(COMPACT, "mapped")[0], matched)
+    assert made.view(COMPACT, "none")[0] is None
 
 
 def test_a_finenet_that_adds_nothing_leaves_the_upsampled_compact_image():
     # A new lite FineNet ends in zeros.
     made = predictor("lite")
-    prediction = made.predict(COMPACT, None)
-    np.testing.assert_allclose(prediction, bilinear(COMPACT), atol=0.51)
+    _, prediction = made.view(COMPACT, "none")
+    np.testing.assert_allclose(prediction, bilinear(COMPACT.image), atol=0.51)
     np.testing.assert_array_equal(made.upsampled(COMPACT), prediction)
 
 
@@ -86,9 +86,10 @@ def test_no_labels_are_void_labels():
     detail = made.networks.finenet.get_layer("detail")
     kernel, bias = detail.get_weights()
     detail.set_weights([RNG.normal(0, 0.05, kernel.shape), bias])
-    void = made.predict(COMPACT, None)
-    np.testing.assert_array_equal(made.predict(COMPACT, np.zeros((5, 7), np.uint8)), void)
-    labelled = made.predict(COMPACT, np.full((5, 7), 3, np.uint8))
+    _, void = made.view(COMPACT, "none")
+    _, sent = made.view(COMPACT, "sent", np.zeros((5, 7), np.uint8))
+    np.testing.assert_array_equal(sent, void)
+    _, labelled = made.view(COMPACT, "sent", np.full((5, 7), 3, np.uint8))
     assert np.abs(labelled.astype(int) - void).max() > 1
 
 
