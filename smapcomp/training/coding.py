@@ -7,13 +7,14 @@ import numpy as np
 
 from smapcomp import metrics
 from smapcomp.codec.codec import compress_with, decode_with
-from smapcomp.codec.container import unpack, weights_digest
+from smapcomp.codec.container import unpack
 from smapcomp.codec.predictor import Predictor
+from smapcomp.codec.stream import weights_digest
 from smapcomp.training.loop import Probe
 from smapcomp.training.pictures import panels
 from smapcomp.training.stages import Stage
 from smapcomp.training.summaries import Summaries
-from smapcomp.zoo import DECODER_ROLES, Variant
+from smapcomp.zoo import Variant
 
 QUALITY = 40
 """Of the coded pictures: the middle of the model card's three."""
@@ -27,24 +28,27 @@ class _TrainingNetworks:
 
     Attributes:
         variant: As `zoo.Networks` has it; the networks are attributes by their roles.
-        digest: Of the weights that the decoder needs, 8 bytes.
     """
 
     def __init__(self, variant: Variant, copies: Mapping[str, keras.Model]):
         self.variant = variant
-        self.digest = bytes(8)
+        self._digest = bytes(8)
         self._copies = dict(copies)
         vars(self).update(copies)
+
+    def digest(self, _: str) -> bytes:
+        """Of the weights that the decoder needs, 8 bytes."""
+        return self._digest
 
     def update(self, models: Mapping[str, keras.Model]) -> None:
         """Takes the present weights over."""
         for role, copy in self._copies.items():
             for own, variable in zip(copy.weights, models[role].weights, strict=True):
                 own.assign(variable.numpy())
-        self.digest = weights_digest(
+        self._digest = weights_digest(
             {
                 f"{role}/{index:04}": variable.numpy()
-                for role in DECODER_ROLES
+                for role in ("finenet", "segmenter", "smapnet")
                 for index, variable in enumerate(getattr(self._copies.get(role), "weights", ()))
             }
         )
@@ -113,7 +117,8 @@ def coding(
 
 
 def _measure(predictor: Predictor, original: np.ndarray, quality: int, mode: str) -> dict:
-    data = compress_with(predictor, original, quality, mode)
+    # The papers' design, which is what these stages train.
+    data = compress_with(predictor, original, quality=quality, mode=mode, compact_coder="jxl")
     stream = unpack(data)
     decoded = decode_with(predictor, stream)
     height, width, _ = original.shape

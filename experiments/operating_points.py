@@ -1,0 +1,243 @@
+r"""Measures which compact and residual settings go together, and writes the codec's table.
+
+    python -m experiments.operating_points --pictures=DIR --work=points.csv \
+        --out=smapcomp/codec/operating_points.json
+
+Every candidate codes every picture; bytes are those of whole streams, PSNR is of what they decode to.
+DIR holds training pictures, never those that the codec is evaluated on. Of the candidates' means those
+stay that no other one beats in both; quality 0..100 walks along them in equal steps of PSNR. Measured
+lines are kept in the CSV file, so an interrupted run goes on where it was.
+"""
+
+import csv
+import itertools
+import json
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from absl import app, flags
+from tqdm import tqdm
+
+from smapcomp import image_io, metrics
+from smapcomp.codec.settings import Settings
+from smapcomp.codec.stream import SCALES
+from smapcomp.errors import SmapcompError
+
+FLAGS = flags.FLAGS
+
+FIELDS = ("picture", "model_digest", "scale", "compact", "residual", "bpp", "psnr")
+
+SCALE_1_QUALITIES = (*range(2, 94, 4), 94, 96, 97)
+"""Above 97 AV1 spends bits on what rounding to 8 bit takes away again."""
+
+COMPACT_QUALITIES = (30, 45, 60, 75, 88)
+RESIDUAL_QUALITIES = (0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95)
+SCALE_1_RESIDUALS = ((20, 40), (40, 60), (60, 80))
+"""Compact and residual quality at scale 1, where the residual is expected to be worth nothing."""
+
+STEPS = 101
+
+
+class Point(NamedTuple):
+    """Mean of a candidate over the pictures. Residual quality 0: no residual."""
+
+    bpp: float
+    psnr: float
+    scale: int
+    compact: int
+    residual: int
+
+
+def candidates() -> list[tuple[int, int, int]]:
+    """Scale, compact quality and residual quality of all that is measured."""
+    found = [(1, quality, 0) for quality in SCALE_1_QUALITIES]
+    found += [(1, *pair) for pair in SCALE_1_RESIDUALS]
+    found += itertools.product(SCALES[1:], COMPACT_QUALITIES, RESIDUAL_QUALITIES)
+    return found
+
+
+def measure(path: Path, wanted: list[tuple[int, int, int]], speed: int) -> list[dict[str, str]]:
+    """Codes one picture with all candidates."""
+    from smapcomp import zoo
+    from smapcomp.codec.encoder import PictureEncoder
+    from smapcomp.codec.predictor import Predictor
+
+    networks = zoo.load(FLAGS.variant if FLAGS.is_parsed() else "lite")
+    picture = image_io.read_picture(path)
+    height, width, _ = picture.samples.shape
+    encoder = PictureEncoder(Predictor(networks), picture, "mapped")
+    rows = []
+    for scale, compact, residual in wanted:
+        coder = "av1" if residual else "none"
+        settings = Settings("av1", scale, compact, coder, residual or None, speed=speed)
+        size = len(encoder.encode(settings))
+        rows.append(
+            {
+                "picture": path.name,
+                "model_digest": networks.digest(f"finenet_x{scale}").hex(),
+                "scale": str(scale),
+                "compact": str(compact),
+                "residual": str(residual),
+                "bpp": f"{metrics.bits_per_pixel(size, width, height):.6g}",
+                "psnr": f"{metrics.psnr(picture.samples, encoder.reconstruction(settings)):.6g}",
+            }
+        )
+    return rows
+
+
+def means(rows: list[dict[str, str]]) -> list[Point]:
+    """Mean of each candidate over the pictures."""
+    groups: dict[tuple[int, ...], list[tuple[float, float]]] = {}
+    for row in rows:
+        key = int(row["scale"]), int(row["compact"]), int(row["residual"])
+        groups.setdefault(key, []).append((float(row["bpp"]), float(row["psnr"])))
+    return [Point(*np.mean(values, axis=0), *key) for key, values in groups.items()]
+
+
+def frontier(points: list[Point]) -> list[Point]:
+    """Those that lie on the upper hull of PSNR over the logarithm of the rate, the cheapest first.
+
+    What mixes of two neighbours would beat is left out: between two of them there are others that
+    were not measured.
+    """
+    hull: list[Point] = []
+    for point in sorted(points, key=lambda p: (p.bpp, -p.psnr)):
+        if hull and point.psnr <= hull[-1].psnr:
+            continue
+        while len(hull) > 1 and _slope(hull[-2], point) >= _slope(hull[-2], hull[-1]):
+            hull.pop()
+        hull.append(point)
+    return hull
+
+
+def _slope(a: Point, b: Point) -> float:
+    return (b.psnr - a.psnr) / (np.log(b.bpp) - np.log(a.bpp))
+
+
+def ladder(points: list[Point], steps: int = STEPS) -> list[list[int]]:
+    """`[scale, compact quality, residual quality]` of each quality, in equal steps of PSNR.
+
+    Between two measured points of one scale their qualities are interpolated; between two scales
+    the nearer one is taken.
+    """
+    hull = frontier(points)
+    wanted = np.linspace(hull[0].psnr, hull[-1].psnr, steps)
+    psnrs = [point.psnr for point in hull]
+    found = []
+    for value in wanted:
+        right = min(max(int(np.searchsorted(psnrs, value)), 1), len(hull) - 1)
+        a, b = hull[right - 1], hull[right]
+        share = (value - a.psnr) / (b.psnr - a.psnr)
+        if a.scale != b.scale or (a.residual == 0) != (b.residual == 0):
+            share = round(share)
+        mixed = [x + share * (y - x) for x, y in ((a.compact, b.compact), (a.residual, b.residual))]
+        found.append([(b if share > 0.5 else a).scale, *(round(float(v)) for v in mixed)])
+    return found
+
+
+def table(points: list[Point]) -> dict[str, list[list[int]]]:
+    """The ladder over all scales ("any") and that of each scale."""
+    found = {"any": ladder(points)}
+    for scale in SCALES:
+        found[str(scale)] = ladder([point for point in points if point.scale == scale])
+    return found
+
+
+def main(arguments: list[str]) -> None:
+    if len(arguments) > 1:
+        raise app.UsageError(f"unknown arguments: {' '.join(arguments[1:])}")
+    try:
+        run(image_io.picture_files(FLAGS.pictures), Path(FLAGS.work), Path(FLAGS.out))
+    except SmapcompError as error:
+        print(f"operating_points: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def run(pictures: list[Path], work: Path, out: Path) -> None:
+    """Measures what is not measured yet, then writes the table."""
+    from smapcomp import zoo
+
+    networks = zoo.load(FLAGS.variant)
+    digests = {scale: networks.digest(f"finenet_x{scale}").hex() for scale in SCALES}
+    rows = [row for row in _read(work) if digests.get(int(row["scale"])) == row["model_digest"]]
+    done = {(r["picture"], int(r["scale"]), int(r["compact"]), int(r["residual"])) for r in rows}
+    tasks = []
+    for path in pictures:
+        missing = [c for c in candidates() if (path.name, *c) not in done]
+        # One scale at a time, so that little is lost when a run is interrupted.
+        for _, group in itertools.groupby(missing, key=lambda c: c[:1]):
+            tasks.append((path, list(group), FLAGS.speed))
+    with (
+        ProcessPoolExecutor(FLAGS.workers) as pool,
+        tqdm(total=len(tasks), unit="task", disable=None) as bar,
+    ):
+        for found in pool.map(measure, *zip(*tasks, strict=True)) if tasks else ():
+            rows += found
+            _write(work, rows)
+            bar.update()
+    points = means(rows)
+    content = {
+        "what": "experiments.operating_points: scale, compact quality, residual quality by quality",
+        "variant": FLAGS.variant,
+        "model_digests": digests,
+        "pictures": sorted({row["picture"] for row in rows}),
+        "speed": FLAGS.speed,
+        "points": table(points),
+    }
+    temporary = out.with_suffix(".tmp")
+    temporary.write_text(_json(content), encoding="utf-8")
+    os.replace(temporary, out)
+    for point in frontier(points):
+        residual = point.residual or "none"
+        print(
+            f"{point.bpp:7.3f} bpp {point.psnr:6.2f} dB  scale {point.scale}  "
+            f"compact {point.compact}  residual {residual}"
+        )
+
+
+def _json(content: dict) -> str:
+    """A line for each quality."""
+    points = content["points"]
+    lines = [
+        f'  "{scale}": [\n' + ",\n".join(f"   {json.dumps(row)}" for row in rows) + "\n  ]"
+        for scale, rows in points.items()
+    ]
+    rest = json.dumps({**content, "points": 0}, indent=1)
+    return rest.replace('"points": 0', '"points": {\n' + ",\n".join(lines) + "\n }") + "\n"
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != FIELDS:
+            raise SmapcompError(f"--work={path}: not a file of this program; it has other columns")
+        return list(reader)
+
+
+def _write(path: Path, rows: list[dict[str, str]]) -> None:
+    temporary = path.with_suffix(".tmp")
+    with open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, FIELDS)
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(temporary, path)
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("pictures", None, "Folder of training pictures.", required=True)
+    flags.DEFINE_string(
+        "work", None, "CSV file of what is measured, read and written.", required=True
+    )
+    flags.DEFINE_string("out", "smapcomp/codec/operating_points.json", "The table.")
+    flags.DEFINE_string("variant", "lite", "Variant of the networks.")
+    flags.DEFINE_integer("workers", os.cpu_count(), "Processes.", 1)
+    flags.DEFINE_integer(
+        "speed", 6, "Of AV1; every candidate is coded with it, and 6 is quick.", 0, 10
+    )
+    app.run(main)

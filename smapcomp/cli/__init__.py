@@ -1,0 +1,5 @@
+"""The command `smapcomp`."""
+
+from smapcomp.cli.main import main
+
+__all__ = ["main"]

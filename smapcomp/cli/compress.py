@@ -1,0 +1,138 @@
+"""`smapcomp compress`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+import smapcomp
+from smapcomp import image_io, metrics
+from smapcomp.cli.commands import Command, Flags, UsageError, define_limits
+from smapcomp.cli.files import define_output, run_files
+from smapcomp.codec.codec import check_options
+from smapcomp.codec.settings import (
+    COMPACT_CODERS,
+    DEFAULT_MODE,
+    DEFAULT_QUALITY,
+    DEFAULT_SPEED,
+    DEFAULT_VARIANT,
+    RESIDUAL_CODERS,
+)
+from smapcomp.codec.stream import MODES, SCALES
+from smapcomp.quiet import import_keras
+from smapcomp.zoo import VARIANTS
+
+SUFFIX = ".smc"
+
+TARGETS = ("target_bytes", "target_bpp", "target_psnr", "target_ms_ssim")
+SETTINGS = (
+    "compact_coder",
+    "compact_scale",
+    "compact_quality",
+    "residual_coder",
+    "residual_quality",
+    "lossless",
+    "speed",
+)
+
+
+def run(values: flags.FlagValues, arguments: Sequence[str]) -> int:
+    """Compresses one picture or many."""
+    given = [name for name in ("quality", *TARGETS) if values[name].present]
+    if len(given) > 1:
+        raise UsageError(f"--{' and --'.join(given)} together; one of them is allowed")
+    options = {name: values[name].value for name in ("mode", "robust", *TARGETS)}
+    options |= {name: values[name].value for name in SETTINGS}
+    options["compact_scale"] = options["compact_scale"] and int(options["compact_scale"])
+    options["quality"] = values.quality
+    check_options(**options)
+
+    def work(source: str, target: str) -> dict[str, Any]:
+        image_io.check_output(target, overwrite=values.overwrite)
+        picture = image_io.read_picture(
+            source, max_pixels=values.max_pixels, keep_metadata=values.keep_metadata
+        )
+        import_keras()
+        data = smapcomp.compress(
+            picture,
+            variant=values.variant,
+            weights_dir=values.weights_dir,
+            max_pixels=values.max_pixels,
+            **options,
+        )
+        image_io.write_file(target, data, overwrite=values.overwrite)
+        height, width, _ = picture.samples.shape
+        bpp = metrics.bits_per_pixel(len(data), width, height)
+        return {"output": target, "width": width, "height": height, "bytes": len(data), "bpp": bpp}
+
+    def sentence(facts: dict[str, Any]) -> str:
+        return "{output}: {width}x{height}, {bytes} bytes, {bpp:.3f} bpp".format(**facts)
+
+    return run_files(values, arguments, SUFFIX, work, sentence)
+
+
+def define_flags(define: Flags) -> None:
+    define.group("How good, or how small: one of these")
+    define.integer("quality", DEFAULT_QUALITY, "0..100: more is better and larger.", 0, 100)
+    define.integer("target_bytes", None, "at most so many bytes, and no less than 2 % below.", 1)
+    define.number("target_bpp", "bits per pixel: at most so many, and no less than 2 % below.")
+    define.number("target_psnr", "at least so many dB over RGB, and no more than 0.1 above.")
+    define.number("target_ms_ssim", "at least that MS-SSIM, 0..1, and no more than .001 above.")
+    define.boolean("lossless", "keep every sample exactly.")
+    define.group("Output")
+    define_output(define)
+    define.boolean("keep_metadata", "carry ICC profile, EXIF and XMP.")
+    define.boolean(
+        "robust",
+        "add what makes decoding the same on machines that round differently.",
+    )
+    define.group("Codec, for experts")
+    define.choice(
+        "mode",
+        DEFAULT_MODE,
+        MODES,
+        "where the decoder's label map comes from: none, no label map; sent, from the stream; "
+        "matched, the decoder segments the compact picture; mapped, the same and then corrected.",
+    )
+    define.choice(
+        "compact_coder",
+        None,
+        COMPACT_CODERS,
+        "who codes the compact picture: av1 or jxl_lossy; without loss jxl, or flif, by its "
+        "program, which decoding needs too. A lossless one is the papers' design: quality is the "
+        "residual's then. By default what the quality's operating point has.",
+    )
+    define.choice(
+        "compact_scale",
+        None,
+        [str(scale) for scale in SCALES],
+        "how many times smaller the sides of the compact picture are.",
+    )
+    define.integer("compact_quality", None, "of a lossy compact picture, 0..100.", 0, 100)
+    define.choice(
+        "residual_coder",
+        None,
+        RESIDUAL_CODERS,
+        "who codes the residual; heic needs the package pillow-heif, bpg its programs, for "
+        "decoding too.",
+    )
+    define.integer("residual_quality", None, "of the residual, 0..100; 0: none.", 0, 100)
+    define.integer(
+        "speed", DEFAULT_SPEED, "of AV1: 0, slow and small, to 10, quick and large.", 0, 10
+    )
+    define.choice("variant", DEFAULT_VARIANT, tuple(VARIANTS), "which set of networks.")
+    define_limits(define)
+
+
+COMMAND = Command(
+    ("IN OUT", "IN... --out_dir=DIR"),
+    "Compresses pictures of any format that Pillow reads into streams.",
+    (
+        "smapcomp compress photo.jpg photo.smc",
+        "smapcomp compress photo.png photo.smc --target_bpp=0.5",
+        "smapcomp compress *.png --out_dir=small --quality=40",
+    ),
+    define_flags,
+    run,
+    (1, 1 << 20),
+)

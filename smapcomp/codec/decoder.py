@@ -1,0 +1,206 @@
+"""The decoder of one stream, layer by layer."""
+
+import logging
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from smapcomp.codec.alpha import decode_alpha
+from smapcomp.codec.compact import decode_compact, decode_lossy_compact, dequantise_compact
+from smapcomp.codec.decoder_options import ON_MISMATCH, STAGES
+from smapcomp.codec.labels import decode_labels
+from smapcomp.codec.metadata import decode_metadata
+from smapcomp.codec.predictor import Compact, Predictor, plain_rounding
+from smapcomp.codec.reconstruction import add_residual, grey_of
+from smapcomp.codec.residual import ResidualRange, decode_lossless_residual
+from smapcomp.codec.rounding import RoundingDecoder, decode_offsets
+from smapcomp.codec.stream import Stream, array_digest
+from smapcomp.errors import DigestMismatchError, LimitError, ModelMismatchError, SmapcompError
+from smapcomp.picture import Picture
+
+_log = logging.getLogger("smapcomp")
+
+
+@dataclass(frozen=True)
+class Stages:
+    """What a stream decodes to, step by step; all cropped to the picture's size.
+
+    Attributes:
+        compact: The up-sampled compact image, uint8 `[height, width, 1 or 3]`.
+        label_map: The decoder's label map, uint8 `[height, width]` of 0..150; None in mode `none`.
+        prediction: What the networks make of both, uint8 `[height, width, 1 or 3]`.
+        reconstruction: The prediction plus the residual layer: the decoded picture.
+    """
+
+    compact: np.ndarray
+    label_map: np.ndarray | None
+    prediction: np.ndarray
+    reconstruction: np.ndarray
+
+
+class StreamDecoder:
+    """Decodes one stream.
+
+    Args:
+        predictor: Of the networks.
+        stream: As `unpack` gives it.
+        on_mismatch: "error": a label map or a prediction other than the encoder's is an error;
+            "warn": a notice on the logger "smapcomp".
+        max_seconds: Decoding that takes longer is given up; looked at between the layers and
+            between the networks' windows.
+
+    Raises:
+        ModelMismatchError: The stream needs other weights.
+        SmapcompError: `on_mismatch` is unknown.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        stream: Stream,
+        on_mismatch: str = "error",
+        max_seconds: float | None = None,
+    ):
+        if on_mismatch not in ON_MISMATCH:
+            allowed = ", ".join(ON_MISMATCH)
+            raise SmapcompError(f"on_mismatch {on_mismatch!r} is unknown; allowed: {allowed}")
+        self.predictor = predictor
+        self.stream = stream
+        self.on_mismatch = on_mismatch
+        self._max_seconds = max_seconds
+        self._began = time.monotonic()
+        self._whole = stream.version == 1
+        self._check_model()
+
+    def picture(self, stage: str = "full") -> Picture:
+        """The picture, with alpha and metadata, as far as one of `STAGES`."""
+        if stage not in STAGES:
+            raise SmapcompError(f"stage {stage!r} is unknown; allowed: {', '.join(STAGES)}")
+        self._say_what_is_missing(stage)
+        compact = self.compact()
+        if stage == "compact":
+            samples = self._cropped(self.predictor.upsampled(compact, self.stream.tiling))
+        else:
+            _, samples = self.view(compact)
+            del compact
+            if stage == "full":
+                samples = self.reconstruction(samples)
+        alpha = self.stream.layer("alpha")
+        self._check_time()
+        return Picture(
+            samples,
+            None if alpha is None else decode_alpha(alpha, samples.shape[:2]),
+            **{kind: self._metadata(kind) for kind in ("icc", "exif", "xmp")},
+        )
+
+    def stages(self) -> Stages:
+        """Everything on the way to the picture."""
+        compact = self.compact()
+        labels, prediction = self.view(compact)
+        height, width = self.stream.height, self.stream.width
+        if labels is not None:
+            labels = self.predictor.variant.full_size(labels)[:height, :width]
+        upsampled = self.predictor.upsampled(compact, self.stream.tiling)
+        return Stages(
+            # A grey picture's three channels are equal.
+            compact=upsampled[:height, :width, : self.stream.channels],
+            label_map=labels,
+            prediction=prediction,
+            reconstruction=self.reconstruction(prediction),
+        )
+
+    def compact(self) -> Compact:
+        """The compact image."""
+        stream = self.stream
+        layer, shape = stream.layer("compact"), stream.compact_shape
+        if stream.compact_quality is None:
+            levels = decode_compact(layer, shape, stream.compact_step)
+            image = dequantise_compact(levels, stream.compact_step)
+        else:
+            image = decode_lossy_compact(layer, shape, stream.compact_gain)
+        self._check_time()
+        if stream.channels == 1:
+            image = np.repeat(image, 3, axis=-1)
+        return Compact(image, stream.compact_scale, stream.compact_quality)
+
+    def view(self, compact: Compact) -> tuple[np.ndarray | None, np.ndarray]:
+        """The label grid and the prediction, held against the encoder's digests."""
+        stream = self.stream
+        rounding = stream.layer("rounding")
+        rounder = plain_rounding
+        if rounding is not None:
+            rounder = RoundingDecoder(decode_offsets(rounding, stream.padded_shape))
+
+        def round_in_time(top: int, values: np.ndarray) -> np.ndarray:
+            self._check_time()
+            return rounder(top, values)
+
+        labels = self._sent_labels()
+        mode = "none" if stream.mode == "sent" and labels is None else stream.mode
+        grid, prediction = self.predictor.view(compact, mode, labels, stream.tiling, round_in_time)
+        prediction = self._cropped(prediction)
+        self._check_digests(grid, prediction)
+        return grid, prediction
+
+    def reconstruction(self, prediction: np.ndarray) -> np.ndarray:
+        """The prediction plus the residual layer."""
+        self._check_time()
+        stream = self.stream
+        if stream.lossless:
+            return decode_lossless_residual(stream.layer("residual"), prediction)
+        residual_range = ResidualRange(stream.residual_low, stream.residual_high)
+        return add_residual(prediction, stream.layer("residual"), residual_range, self._whole)
+
+    def _cropped(self, pixels: np.ndarray) -> np.ndarray:
+        pixels = pixels[: self.stream.height, : self.stream.width]
+        return grey_of(pixels) if self.stream.channels == 1 else pixels
+
+    def _sent_labels(self) -> np.ndarray | None:
+        layer = self.stream.layer("labels")
+        if layer is None:
+            return None
+        stride = self.predictor.variant.label_stride
+        return decode_labels(layer, tuple(side // stride for side in self.stream.padded_shape))
+
+    def _metadata(self, kind: str) -> bytes | None:
+        layer = self.stream.layer(kind)
+        return None if layer is None else decode_metadata(layer)
+
+    def _check_model(self) -> None:
+        stream = self.stream
+        role = Compact(np.empty((0, 0, 3)), stream.compact_scale, stream.compact_quality).finenet
+        found = self.predictor.networks.digest(role)
+        if stream.model_digest != found:
+            raise ModelMismatchError(
+                f"stream needs weights {stream.model_digest.hex()} of variant {stream.variant!r}; "
+                f"those here are {found.hex()}"
+            )
+
+    def _check_digests(self, labels: np.ndarray | None, prediction: np.ndarray) -> None:
+        stream = self.stream
+        if {"labels", "rounding"} & set(stream.missing):
+            return
+        for name, digest, array in (
+            ("label map", stream.label_digest, labels),
+            ("prediction", stream.prediction_digest, prediction),
+        ):
+            if digest is None or array_digest(array) == digest:
+                continue
+            message = (
+                f"the {name} differs from the encoder's: this machine's arithmetic rounds otherwise"
+            )
+            if self.on_mismatch == "error":
+                raise DigestMismatchError(message)
+            _log.warning("%s; the picture may be damaged", message)
+
+    def _check_time(self) -> None:
+        passed = time.monotonic() - self._began
+        if self._max_seconds is not None and passed > self._max_seconds:
+            raise LimitError(f"decoding takes longer than {self._max_seconds:g} seconds, the limit")
+
+    def _say_what_is_missing(self, stage: str) -> None:
+        needed = {"compact": {"alpha"}, "prediction": {"alpha", "labels", "rounding"}}
+        lost = [k for k in self.stream.missing if stage == "full" or k in needed[stage]]
+        if lost:
+            _log.warning("the stream is cut off; without %s", ", ".join(lost))

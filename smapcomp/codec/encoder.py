@@ -1,0 +1,273 @@
+"""The encoder of one picture: what its layers are made of, each computed once."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from smapcomp.codec.alpha import encode_alpha
+from smapcomp.codec.compact import (
+    decode_lossy_compact,
+    dequantise_compact,
+    encode_compact,
+    encode_lossy_compact,
+    quantise_compact,
+)
+from smapcomp.codec.container import pack
+from smapcomp.codec.labels import encode_labels
+from smapcomp.codec.metadata import encode_metadata
+from smapcomp.codec.predictor import Compact, Predictor, plain_rounding
+from smapcomp.codec.reconstruction import add_residual, grey_of, subtract
+from smapcomp.codec.residual import ResidualRange, encode_lossless_residual, encode_residual
+from smapcomp.codec.rounding import RoundingEncoder, encode_offsets
+from smapcomp.codec.settings import Settings
+from smapcomp.codec.stream import (
+    DIGEST_BYTES,
+    LAYER_ORDER,
+    Layer,
+    Stream,
+    array_digest,
+    check_size,
+    decoder_finds_labels,
+    pad_picture,
+)
+from smapcomp.codec.tiles import choose_tiling
+from smapcomp.picture import Picture
+from smapcomp.zoo import PAPER_SCALE
+
+
+@dataclass(frozen=True)
+class _CompactLayer:
+    layer: Layer
+    compact: Compact
+    step: int | None
+    gain: int
+
+
+@dataclass(frozen=True)
+class _View:
+    """What the decoder will compute: the label grid, and the prediction without padding.
+
+    `rounding` is the layer that makes the prediction independent of small differences.
+    """
+
+    labels: np.ndarray | None
+    prediction: np.ndarray
+    rounding: Layer | None
+
+
+class PictureEncoder:
+    """Codes one picture with as many settings as it takes.
+
+    The compact layer and the networks' work are kept from one call to the next, so only what
+    changed is done again.
+
+    Args:
+        predictor: Of the networks; its variant's name and its networks' digest go into the header.
+        picture: Any size from 1×1 up.
+        mode: One of `MODES`.
+        robust: Add the label map and what makes the prediction's rounding independent of small
+            differences between machines.
+        max_pixels: Larger pictures are refused.
+
+    Raises:
+        LimitError: The picture is too large.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        picture: Picture,
+        mode: str,
+        robust: bool = False,
+        max_pixels: int | None = None,
+    ):
+        self.predictor = predictor
+        self.pixels = picture.samples
+        self.mode = mode
+        self.robust = robust
+        height, width, self.channels = self.pixels.shape
+        check_size(width, height, max_pixels)
+        self._padded = pad_picture(self.pixels)
+        self.tiling = choose_tiling(*self._padded.shape[:2])
+        self._other_layers = _other_layers(picture)
+        self._last: dict[str, tuple] = {}
+
+    def encode(self, settings: Settings) -> bytes:
+        """The stream."""
+        compact = self._compact(settings)
+        view = self._view(settings)
+        residual, residual_range = self._residual(settings)
+        layers = [compact.layer, *self._label_layers(view), view.rounding, residual]
+        layers = [layer for layer in layers if layer is not None] + self._other_layers
+        return pack(self._stream(settings, compact, layers, residual_range, view))
+
+    def bytes_without_networks(self, settings: Settings) -> int | None:
+        """How long the stream will be, where the networks have no part in that; else None."""
+        if settings.residual_coder != "none" or self.robust or self.mode == "sent":
+            return None
+        compact = self._compact(settings)
+        layers = [compact.layer, *self._other_layers]
+        return len(pack(self._stream(settings, compact, layers, ResidualRange(0, 0), None)))
+
+    def reconstruction(self, settings: Settings) -> np.ndarray:
+        """The picture that the stream will decode to, uint8 `[height, width, channels]`."""
+        if settings.lossless:
+            return self.pixels
+        prediction = self._view(settings).prediction
+        layer, residual_range = self._residual(settings)
+        return add_residual(prediction, layer, residual_range)
+
+    def _stream(self, settings, compact, layers, residual_range, view) -> Stream:
+        height, width, channels = self.pixels.shape
+        order = {kind: place for place, kind in enumerate(LAYER_ORDER)}
+        finds = decoder_finds_labels(self.mode, [layer.kind for layer in layers])
+        none = bytes(DIGEST_BYTES)
+        return Stream(
+            width=width,
+            height=height,
+            channels=channels,
+            compact_scale=settings.compact_scale,
+            compact_step=compact.step,
+            compact_quality=settings.compact_quality,
+            compact_gain=compact.gain,
+            mode=self.mode,
+            variant=self.predictor.variant.name,
+            model_digest=self.predictor.networks.digest(compact.compact.finenet),
+            prediction_digest=array_digest(view.prediction) if view else none,
+            label_digest=(array_digest(view.labels) if view else none) if finds else None,
+            residual_low=residual_range.low,
+            residual_high=residual_range.high,
+            tiling=self.tiling,
+            layers=tuple(sorted(layers, key=lambda layer: order[layer.kind])),
+        )
+
+    def _once(self, name: str, key: tuple, make):
+        """What `make` gives; kept until the key is another."""
+        if name not in self._last or self._last[name][0] != key:
+            self._last.pop(name, None)  # Large arrays go before the new ones come.
+            self._last[name] = key, make()
+        return self._last[name][1]
+
+    def _compact(self, settings: Settings) -> _CompactLayer:
+        key = _compact_key(settings)
+        return self._once("compact", key, lambda: self._make_compact(settings))
+
+    def _make_compact(self, settings: Settings) -> _CompactLayer:
+        scale, quality = settings.compact_scale, settings.compact_quality
+        if settings.lossy_compact:
+            image = self._once("small", (scale,), lambda: downsampled(self._padded, scale))
+            gain = settings.compact_gain
+            coder, speed = settings.compact_coder, settings.speed
+            layer = encode_lossy_compact(image, quality, coder, gain=gain, speed=speed)
+            decoded = decode_lossy_compact(layer, image.shape, gain)
+            return _CompactLayer(layer, Compact(_as_colour(decoded), scale, quality), None, gain)
+        step = self.predictor.variant.step
+        levels = self._once("levels", (scale,), lambda: self._levels(scale, step))
+        key = settings.compact_coder, scale
+        layer = self._once("lossless", key, lambda: encode_compact(levels, settings.compact_coder))
+        image = _as_colour(dequantise_compact(levels, step))
+        return _CompactLayer(layer, Compact(image, scale, None), step, 0)
+
+    def _levels(self, scale: int, step: int) -> np.ndarray:
+        if scale != PAPER_SCALE:
+            return quantise_compact(downsampled(self._padded, scale), step)
+        colour = _as_colour(self._padded)
+        return self.predictor.compact_levels(colour, self.channels == 1, self.tiling)
+
+    def _view(self, settings: Settings) -> _View:
+        key = _compact_key(settings)
+        return self._once("view", key, lambda: self._make_view(self._compact(settings).compact))
+
+    def _make_view(self, compact: Compact) -> _View:
+        height, width, channels = self.pixels.shape
+        rounding = RoundingEncoder(*compact.shape) if self.robust else None
+        labels, prediction = self.predictor.view(
+            compact,
+            self.mode,
+            labels=self._source_labels() if self.mode == "sent" else None,
+            tiling=self.tiling,
+            rounder=rounding or plain_rounding,
+        )
+        prediction = prediction[:height, :width]
+        if channels == 1:
+            prediction = grey_of(prediction)
+        return _View(labels, prediction, encode_offsets(rounding.offsets) if rounding else None)
+
+    def _source_labels(self) -> np.ndarray:
+        return self._once(
+            "labels",
+            (),
+            lambda: self.predictor.source_labels(_as_colour(self._padded), self.tiling),
+        )
+
+    def _label_layers(self, view: _View) -> list[Layer]:
+        if self.mode == "sent" or (self.robust and view.labels is not None):
+            return [self._once("label layer", (id(view),), lambda: encode_labels(view.labels))]
+        return []
+
+    def _residual(self, settings: Settings) -> tuple[Layer | None, ResidualRange]:
+        if settings.residual_coder == "none":
+            return None, ResidualRange(0, 0)
+        view = self._view(settings)
+        if settings.lossless:
+            return encode_lossless_residual(self.pixels, view.prediction), ResidualRange(0, 0)
+        return self._once(
+            "residual",
+            (
+                id(view),
+                settings.residual_coder,
+                settings.residual_quality,
+                settings.residual_widen,
+                settings.speed,
+            ),
+            lambda: encode_residual(
+                subtract(self.pixels, view.prediction),
+                settings.residual_quality,
+                settings.residual_coder,
+                speed=settings.speed,
+                widen=settings.residual_widen,
+            ),
+        )
+
+
+def downsampled(padded: np.ndarray, scale: int) -> np.ndarray:
+    """The plain compact image: Lanczos, decided here for its PSNR after up-sampling.
+
+    Args:
+        padded: uint8 `[height, width, channels]`.
+        scale: Divides both sides.
+
+    Returns:
+        uint8 `[height/scale, width/scale, channels]`.
+    """
+    if scale == 1:
+        return padded
+    height, width, channels = padded.shape
+    image = Image.fromarray(padded[..., 0] if channels == 1 else padded)
+    small = image.resize((width // scale, height // scale), Image.Resampling.LANCZOS)
+    return np.asarray(small).reshape(height // scale, width // scale, channels)
+
+
+def _compact_key(settings: Settings) -> tuple:
+    return (
+        settings.compact_coder,
+        settings.compact_scale,
+        settings.compact_quality,
+        settings.compact_gain,
+        settings.speed,
+    )
+
+
+def _as_colour(pixels: np.ndarray) -> np.ndarray:
+    return np.repeat(pixels, 3, axis=-1) if pixels.shape[2] == 1 else pixels
+
+
+def _other_layers(picture: Picture) -> list[Layer]:
+    """Alpha and what the picture carries besides samples."""
+    layers = [] if picture.alpha is None else [encode_alpha(picture.alpha)]
+    for kind in ("icc", "exif", "xmp"):
+        data = getattr(picture, kind)
+        if data:
+            layers.append(encode_metadata(kind, data))
+    return layers
