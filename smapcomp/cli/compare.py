@@ -43,7 +43,7 @@ def _as_rgb(image: np.ndarray) -> np.ndarray:
 
 COMMAND = Command(
     ("A B",),
-    "Measures how far the picture B is from the picture A: PSNR and MS-SSIM over RGB, without alpha.",
+    "Measures how far the picture B is from the picture A: PSNR, MS-SSIM over RGB.",
     ("smapcomp compare photo.png back.png",),
     define_json,
     run,

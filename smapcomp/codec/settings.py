@@ -25,7 +25,7 @@ DEFAULT_SPEED = 4
 4 -8 %, 2.1 s; 5 -6 %, 1.7 s; 6 0, 0.4 s; 7 +4 %, 0.2 s. Speed 3 takes 1.5 % off speed 4's bits in
 twice the time."""
 
-RESIDUAL_CODERS = tuple(c for c in CODERS["residual"] if c != LOSSLESS_RESIDUAL_CODER) + ("none",)
+RESIDUAL_CODERS = (*(c for c in CODERS["residual"] if c != LOSSLESS_RESIDUAL_CODER), "none")
 COMPACT_CODERS = CODERS["compact"]
 
 LOSSLESS_COMPACT_QUALITY = 50
