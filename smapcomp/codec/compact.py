@@ -1,12 +1,17 @@
-"""The compact layer: the quantised compact image, coded losslessly."""
+"""The compact layer: the quantised compact image without loss, or the image itself with loss."""
 
 import numpy as np
 
+from smapcomp.codec.blocks import decode_blocks, encode_blocks
+from smapcomp.codec.coders import find_coder
 from smapcomp.codec.container import Layer
 from smapcomp.codec.flif import decode_flif, encode_flif
 from smapcomp.codec.jxl import decode_jxl, encode_jxl
 from smapcomp.errors import PayloadError
 from smapcomp.levels import max_level
+
+LOSSY_CODERS = ("av1", "jxl_lossy")
+MAX_GAIN = 128
 
 
 def quantise_compact(values: np.ndarray, step: int) -> np.ndarray:
@@ -50,3 +55,52 @@ def decode_compact(layer: Layer, shape: tuple[int, int, int], step: int) -> np.n
             f"compact level {levels.max()}; at step {step} 0..{max_level(step)} are allowed"
         )
     return levels
+
+
+def encode_lossy_compact(
+    image: np.ndarray,
+    quality: int,
+    coder: str = "av1",
+    gain: int = 0,
+    speed: int | None = None,
+) -> Layer:
+    """Codes a compact image with loss.
+
+    Args:
+      image: uint8 [h, w, 1 or 3].
+      quality: 0..100, the coder's scale.
+      coder: one of `LOSSY_CODERS`.
+      gain: 0..`MAX_GAIN`. The contrast is lowered to (256 - gain) / 256 before the coder, which
+        makes its steps coarser by as much: what lies between two qualities. 0 changes nothing.
+      speed: 0 (slowest) to 10, None for the coder's default.
+
+    Raises:
+      SmapcompError: if the coder is another.
+    """
+    encode = find_coder(coder, LOSSY_CODERS).encode
+    samples = _lowered(gain)
+    payload = encode_blocks(image, lambda block: encode(samples[block], quality, speed))
+    return Layer("compact", coder, payload)
+
+
+def decode_lossy_compact(layer: Layer, shape: tuple[int, int, int], gain: int = 0) -> np.ndarray:
+    """Decodes a lossy compact layer to a uint8 image of the given shape [h, w, 1 or 3].
+
+    Raises:
+      PayloadError: if the payload is no picture of that shape by the layer's coder.
+    """
+    decode = find_coder(layer.coder, LOSSY_CODERS).decode
+    values = _raised(gain)
+    return decode_blocks(layer.payload, shape, lambda payload, size: values[decode(payload, size)])
+
+
+def _lowered(gain: int) -> np.ndarray:
+    """The samples of the values 0..255: 128 + (value - 128) (256 - gain) / 256, half up."""
+    return (128 + (((np.arange(256) - 128) * (256 - gain) + 128) >> 8)).astype(np.uint8)
+
+
+def _raised(gain: int) -> np.ndarray:
+    """Clipped values of the samples 0..255: 128 + (sample - 128) 256 / (256 - gain), half up."""
+    divisor = 256 - gain
+    values = 128 + (512 * (np.arange(256) - 128) + divisor) // (2 * divisor)
+    return np.clip(values, 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""A stand-in for the program `flif`, which package indexes don't carry."""
+"""Stand-ins for the programs `flif`, `bpgenc` and `bpgdec`, which package indexes don't carry."""
 
 import stat
 import sys
@@ -30,4 +30,40 @@ def flif_program(tmp_path, monkeypatch):
     program = tmp_path / "flif"
     program.write_text(FLIF.format(python=sys.executable))
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+BPG = """#!{python}
+# Keeps to the contract of libbpg's programs: a BPG header, then a JPEG in place of the HEVC data.
+import io
+import sys
+from PIL import Image
+
+def ue7(value, more=0):
+    return (ue7(value >> 7, 128) if value > 127 else b"") + bytes([value & 127 | more])
+
+program = sys.argv[0].rsplit("/", 1)[1]
+if program == "bpgenc":
+    q, quantiser, f, format, o, target, source = sys.argv[1:]
+    assert (q, f, format, o) == ("-q", "-f", "420", "-o"), sys.argv
+    image = Image.open(source)
+    jpeg = io.BytesIO()
+    image.save(jpeg, "JPEG", quality=100 - int(quantiser))
+    header = b"BPG\\xfb" + {{"L": b"\\x00", "RGB": b"\\x20"}}[image.mode] + b"\\x00"
+    header += ue7(image.width) + ue7(image.height) + b"\\x00"
+    open(target, "wb").write(header + jpeg.getvalue())
+else:
+    o, target, source = sys.argv[1:]
+    assert o == "-o", sys.argv
+    data = open(source, "rb").read()
+    Image.open(io.BytesIO(data[data.index(b"\\xff\\xd8") :])).save(target)
+"""
+
+
+@pytest.fixture
+def bpg_programs(tmp_path, monkeypatch):
+    for name in ("bpgenc", "bpgdec"):
+        program = tmp_path / name
+        program.write_text(BPG.format(python=sys.executable))
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -1,0 +1,255 @@
+"""HEVC still pictures by `pillow-heif` (HEIC: libheif with x265) where that is installed.
+
+As with AV1, the boxes of the file stay out of the payload and are put back for decoding: they say
+nothing that the shape and the parameter sets do not, and without them a file cannot ask for more
+memory than its checked size takes. The payload is the NAL units VPS, SPS, PPS and one slice, each
+behind its length in four bytes.
+
+Names are those of the HEVC specification (7.3.2.2 SPS, 7.3.3 profile_tier_level) and of ISO/IEC
+14496-12, 14496-15 and 23008-12 (boxes).
+"""
+
+import io
+import struct
+
+import numpy as np
+
+from smapcomp.errors import MissingCoderError, PayloadError
+
+INSTALL = "pip install pillow-heif"
+# libheif pads smaller and odd sides itself and cuts them back by a box of its own.
+MIN_SIDE = 64
+# Of x265, from speed 0 on. "slow" is libheif's own default.
+PRESETS = (
+    *("placebo", "veryslow", "slower", "slow", "medium"),
+    *("fast", "faster", "veryfast", "superfast", "ultrafast"),
+)
+DEFAULT_SPEED = 3
+
+_PARAMETER_SETS = (32, 33, 34)  # VPS, SPS, PPS
+_IDR = (19, 20)
+_CHROMA_FORMATS = {1: 0, 3: 3}  # chroma_format_idc by channels: 4:0:0, 4:4:4
+# A decoder rounds sides up to its largest coding block.
+_MAX_CODING_BLOCK = 64
+
+
+def _pillow_heif():
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise MissingCoderError(f"HEIC takes the package pillow-heif: {INSTALL}") from error
+    return pillow_heif
+
+
+def encode(samples: np.ndarray, quality: int, speed: int | None = None) -> bytes:
+    """Codes uint8 [h, w, 1 or 3]; quality 0..100 is libheif's scale.
+
+    Raises:
+      MissingCoderError: if pillow-heif is not installed.
+    """
+    pillow_heif = _pillow_heif()
+    height, width, channels = samples.shape
+    rows, columns = _coded_size(samples.shape)
+    padding = ((0, rows - height), (0, columns - width), (0, 0))
+    preset = PRESETS[min(DEFAULT_SPEED if speed is None else speed, len(PRESETS) - 1)]
+    buffer = io.BytesIO()
+    pillow_heif.encode(
+        "L" if channels == 1 else "RGB",
+        (columns, rows),
+        np.pad(samples, padding, mode="edge").tobytes(),
+        buffer,
+        quality=quality,
+        # No thread pool: with one the rows are coded in parallel, which takes other bytes.
+        enc_params={"chroma": "444", "preset": preset, "x265:pools": "none"},
+    )
+    return strip_heic(buffer.getvalue())
+
+
+def decode(payload: bytes, shape: tuple[int, int, int]) -> np.ndarray:
+    """Decodes to uint8 of the given shape [h, w, 1 or 3].
+
+    Raises:
+      MissingCoderError: if pillow-heif is not installed.
+      PayloadError: if the payload is no HEVC still picture of that shape.
+    """
+    file = wrap_heic(payload, shape)
+    pillow_heif = _pillow_heif()
+    try:
+        heif = pillow_heif.open_heif(file, convert_hdr_to_8bit=False)
+        image = np.asarray(heif)
+    except (EOFError, OSError, RuntimeError, SyntaxError, ValueError) as error:
+        raise PayloadError(f"HEVC picture does not decode: {error}") from error
+    rows, columns = _coded_size(shape)
+    if image.dtype != np.uint8 or image.size != rows * columns * shape[2]:
+        raise PayloadError(f"HEVC picture is {image.dtype} {image.shape}, must be uint8 {shape}")
+    return image.reshape(rows, columns, shape[2])[: shape[0], : shape[1]]
+
+
+def _coded_size(shape: tuple[int, int, int]) -> tuple[int, int]:
+    """Height and width of the picture that is coded: even, and at least `MIN_SIDE`."""
+    return max(MIN_SIDE, shape[0] + shape[0] % 2), max(MIN_SIDE, shape[1] + shape[1] % 2)
+
+
+def strip_heic(file: bytes) -> bytes:
+    """Returns the NAL units of a HEIC file of one item, parameter sets first."""
+    meta = _find(file, b"meta")[4:]
+    config = _find(_find(_find(meta, b"iprp"), b"ipco"), b"hvcC")
+    units = []
+    position = 23
+    for _ in range(config[22]):
+        (count,) = struct.unpack_from(">H", config, position + 1)
+        position += 3
+        for _ in range(count):
+            (size,) = struct.unpack_from(">H", config, position)
+            units.append(config[position + 2 : position + 2 + size])
+            position += 2 + size
+    return b"".join(map(_with_length, units)) + _find(file, b"mdat")
+
+
+def wrap_heic(payload: bytes, shape: tuple[int, int, int]) -> bytes:
+    """Returns a HEIC file around the NAL units of one 8-bit picture [h, w, 1 or 3], BT.601.
+
+    The file's picture is the padded one that `encode` codes.
+
+    Raises:
+      PayloadError: unless the NAL units are the parameter sets of such a picture and one slice.
+    """
+    units = _split(payload)
+    kinds = tuple(unit[0] >> 1 if unit else -1 for unit in units)
+    if kinds[:-1] != _PARAMETER_SETS or kinds[-1] not in _IDR:
+        raise PayloadError(
+            f"HEVC picture has NAL units of types {kinds}, must be {_PARAMETER_SETS} "
+            f"and one of {_IDR}"
+        )
+    rows, columns = _coded_size(shape)
+    channels = shape[2]
+    profile_tier_level = _check_sps(units[1], (rows, columns, channels))
+    config = (
+        b"\x01"
+        + profile_tier_level
+        # No segmentation, any parallelism, 8 bits, one temporal layer, lengths of four bytes.
+        + bytes([0xF0, 0, 0xFC, 0xFC | _CHROMA_FORMATS[channels], 0xF8, 0xF8, 0, 0, 0x0F])
+        + bytes([len(_PARAMETER_SETS)])
+        + b"".join(
+            struct.pack(">BHH", 0x80 | kind, 1, len(unit)) + unit
+            for kind, unit in zip(kinds[:-1], units[:-1], strict=True)
+        )
+    )
+    properties = [
+        _box(b"hvcC", config),
+        # Primaries of BT.709, transfer function of sRGB, matrix of BT.601, full range.
+        _box(b"colr", b"nclx" + struct.pack(">HHHB", 1, 13, 6, 0x80)),
+        _box(b"ispe", struct.pack(">III", 0, columns, rows)),
+        _box(b"pixi", struct.pack(">IB", 0, channels) + b"\x08" * channels),
+    ]
+    # Item 1 has the four properties; the first is essential.
+    association = struct.pack(">IIHB4B", 0, 1, 1, 4, 0x81, 2, 3, 4)
+    item = _box(b"infe", struct.pack(">IHH4sB", 2 << 24, 1, 0, b"hvc1", 0))
+    data = _with_length(units[-1])
+
+    def meta(offset: int) -> bytes:
+        extent = struct.pack(">IHHHHHII", 0, 0x4400, 1, 1, 0, 1, offset, len(data))
+        boxes = (
+            _box(b"hdlr", struct.pack(">II4s12xB", 0, 0, b"pict", 0)),
+            _box(b"pitm", struct.pack(">IH", 0, 1)),
+            _box(b"iloc", extent),
+            _box(b"iinf", struct.pack(">IH", 0, 1) + item),
+            _box(b"iprp", _box(b"ipco", b"".join(properties)) + _box(b"ipma", association)),
+        )
+        return _box(b"meta", bytes(4) + b"".join(boxes))
+
+    start = _box(b"ftyp", b"heic" + bytes(4) + b"mif1heic")
+    offset = len(start) + len(meta(0)) + 8
+    return start + meta(offset) + _box(b"mdat", data)
+
+
+def _box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+def _find(boxes: bytes, kind: bytes) -> bytes:
+    """Returns the content of the first box of that kind."""
+    position = 0
+    while position + 8 <= len(boxes):
+        size, found = struct.unpack_from(">I4s", boxes, position)
+        if found == kind:
+            return boxes[position + 8 : position + size]
+        position += max(8, size)
+    raise PayloadError(f"HEIC file has no {kind.decode()} box")
+
+
+def _with_length(unit: bytes) -> bytes:
+    return struct.pack(">I", len(unit)) + unit
+
+
+def _split(payload: bytes) -> list[bytes]:
+    """Splits four-byte lengths and NAL units; at least one, and no more than a picture has."""
+    units = []
+    position = 0
+    while position < len(payload) or not units:
+        size = int.from_bytes(payload[position : position + 4], "big")
+        position += 4
+        if size > len(payload) - position:
+            left = max(0, len(payload) - position)
+            raise PayloadError(f"HEVC NAL unit of {size} bytes, {left} are left")
+        if len(units) > len(_PARAMETER_SETS):
+            raise PayloadError("HEVC picture has more than one slice")
+        units.append(payload[position : position + size])
+        position += size
+    return units
+
+
+class _Bits:
+    """Reads bit fields of a NAL unit; zeros follow the end."""
+
+    def __init__(self, data: bytes) -> None:
+        self._value = int.from_bytes(data, "big")
+        self._left = 8 * len(data)
+
+    def take(self, count: int) -> int:
+        self._left -= count
+        value = self._value >> self._left if self._left >= 0 else self._value << -self._left
+        return value & ((1 << count) - 1)
+
+    def ue(self) -> int:
+        """ue(v), Exp-Golomb."""
+        zeros = 0
+        while not self.take(1):
+            zeros += 1
+            if zeros > 16:
+                raise PayloadError("HEVC SPS has a number of more than 16 bits")
+        return (1 << zeros) - 1 + self.take(zeros)
+
+
+def _check_sps(unit: bytes, shape: tuple[int, int, int]) -> bytes:
+    """Checks format and size in an SPS; returns its 12 bytes of profile, tier and level."""
+    # Emulation prevention; 64 bytes hold all fields that are read.
+    content = unit[2:128].replace(b"\0\0\3", b"\0\0")[:64]
+    bits = _Bits(content)
+    bits.take(4)  # sps_video_parameter_set_id
+    if bits.take(3):
+        raise PayloadError("HEVC SPS has sub-layers; none are allowed")
+    bits.take(1)  # sps_temporal_id_nesting_flag
+    profile_tier_level = content[1:13]
+    bits.take(8 * 12)
+    bits.ue()  # sps_seq_parameter_set_id
+    chroma_format = bits.ue()
+    separate = bits.take(1) if chroma_format == 3 else 0
+    if (chroma_format, separate) != (_CHROMA_FORMATS[shape[2]], 0):
+        allowed = (_CHROMA_FORMATS[shape[2]], 0)
+        raise PayloadError(
+            f"HEVC chroma_format_idc, separate_colour_plane_flag are "
+            f"{(chroma_format, separate)}, must be {allowed}"
+        )
+    coded_width, coded_height = bits.ue(), bits.ue()
+    left, right, top, bottom = (bits.ue() for _ in range(4)) if bits.take(1) else (0, 0, 0, 0)
+    width, height = coded_width - left - right, coded_height - top - bottom
+    if (height, width) != shape[:2] or max(left + right, top + bottom) >= _MAX_CODING_BLOCK:
+        raise PayloadError(
+            f"HEVC picture of {width}x{height} pixels in {coded_width}x{coded_height}, "
+            f"must be {shape[1]}x{shape[0]}"
+        )
+    depths = bits.ue() + 8, bits.ue() + 8
+    if depths != (8, 8):
+        raise PayloadError(f"HEVC bit depths are {depths}, must be 8")
+    return profile_tier_level
