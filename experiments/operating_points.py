@@ -3,10 +3,11 @@ r"""Measures which compact and residual settings go together, and writes the cod
     python -m experiments.operating_points --pictures=DIR --work=points.csv \
         --out=smapcomp/codec/operating_points.json
 
-Every candidate codes every picture; bytes are those of whole streams, PSNR is of what they decode to.
-DIR holds training pictures, never those that the codec is evaluated on. Of the candidates' means those
-stay that no other one beats in both; quality 0..100 walks along them in equal steps of PSNR. Measured
-lines are kept in the CSV file, so an interrupted run goes on where it was.
+Every candidate codes every picture; bytes are those of whole streams, PSNR is of what they decode
+to. DIR holds training pictures, never those that the codec is evaluated on. Of the candidates' means
+those stay that lie on the upper hull of PSNR over the logarithm of the rate; quality 0..100 walks
+along them in equal steps of PSNR. Measured lines are kept in the CSV file, so an interrupted run goes
+on where it was.
 """
 
 import csv
@@ -60,13 +61,15 @@ def candidates() -> list[tuple[int, int, int]]:
     return found
 
 
-def measure(path: Path, wanted: list[tuple[int, int, int]], speed: int) -> list[dict[str, str]]:
+def measure(
+    path: Path, wanted: list[tuple[int, int, int]], speed: int, variant: str
+) -> list[dict[str, str]]:
     """Codes one picture with all candidates."""
     from smapcomp import zoo
     from smapcomp.codec.encoder import PictureEncoder
     from smapcomp.codec.predictor import Predictor
 
-    networks = zoo.load(FLAGS.variant if FLAGS.is_parsed() else "lite")
+    networks = zoo.load(variant)
     picture = image_io.read_picture(path)
     height, width, _ = picture.samples.shape
     encoder = PictureEncoder(Predictor(networks), picture, "mapped")
@@ -170,7 +173,7 @@ def run(pictures: list[Path], work: Path, out: Path) -> None:
         missing = [c for c in candidates() if (path.name, *c) not in done]
         # One scale at a time, so that little is lost when a run is interrupted.
         for _, group in itertools.groupby(missing, key=lambda c: c[:1]):
-            tasks.append((path, list(group), FLAGS.speed))
+            tasks.append((path, list(group), FLAGS.speed, FLAGS.variant))
     with (
         ProcessPoolExecutor(FLAGS.workers) as pool,
         tqdm(total=len(tasks), unit="task", disable=None) as bar,

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from smapcomp.codec.container import DEFAULT_MAX_PIXELS
+from smapcomp.codec.stream import DEFAULT_MAX_PIXELS
 from smapcomp.errors import SmapcompError
 
 _log = logging.getLogger("smapcomp")

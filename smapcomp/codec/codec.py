@@ -228,8 +228,8 @@ def info(data: bytes) -> dict:
         JSON-ready dict: `format_version`, `width`, `height`, `channels`, `mode`, `variant`,
         `alpha`, `metadata` (of icc, exif, xmp), `lossless`, `robust`, `compact_scale`,
         `compact_step`, `compact_quality`, `compact_gain`, `tiles` (side, overlap),
-        `residual_range`, the digests in hexadecimal (None where there is none), `bytes` and `bpp` of the whole,
-        `header_bytes`, and `layers`: a list of `kind`, `coder`, `bytes` and `bpp`.
+        `residual_range`, the digests in hexadecimal (None where there is none), `bytes` and `bpp`
+        of the whole, `header_bytes`, and `layers`: a list of `kind`, `coder`, `bytes` and `bpp`.
 
     Raises:
         StreamError: The stream is damaged or of another version.

@@ -4,14 +4,11 @@ import numpy as np
 
 from smapcomp.codec.blocks import decode_blocks, encode_blocks
 from smapcomp.codec.coders import find_coder
-from smapcomp.codec.container import Layer
 from smapcomp.codec.flif import decode_flif, encode_flif
 from smapcomp.codec.jxl import decode_jxl, encode_jxl
+from smapcomp.codec.stream import LOSSY_COMPACT_CODERS, Layer
 from smapcomp.errors import PayloadError
 from smapcomp.levels import max_level
-
-LOSSY_CODERS = ("av1", "jxl_lossy")
-MAX_GAIN = 128
 
 
 def quantise_compact(values: np.ndarray, step: int) -> np.ndarray:
@@ -69,15 +66,15 @@ def encode_lossy_compact(
     Args:
       image: uint8 [h, w, 1 or 3].
       quality: 0..100, the coder's scale.
-      coder: one of `LOSSY_CODERS`.
-      gain: 0..`MAX_GAIN`. The contrast is lowered to (256 - gain) / 256 before the coder, which
+      coder: one of `LOSSY_COMPACT_CODERS`.
+      gain: 0..128. The contrast is lowered to (256 - gain) / 256 before the coder, which
         makes its steps coarser by as much: what lies between two qualities. 0 changes nothing.
       speed: 0 (slowest) to 10, None for the coder's default.
 
     Raises:
       SmapcompError: if the coder is another.
     """
-    encode = find_coder(coder, LOSSY_CODERS).encode
+    encode = find_coder(coder, LOSSY_COMPACT_CODERS).encode
     samples = _lowered(gain)
     payload = encode_blocks(image, lambda block: encode(samples[block], quality, speed))
     return Layer("compact", coder, payload)
@@ -89,7 +86,7 @@ def decode_lossy_compact(layer: Layer, shape: tuple[int, int, int], gain: int = 
     Raises:
       PayloadError: if the payload is no picture of that shape by the layer's coder.
     """
-    decode = find_coder(layer.coder, LOSSY_CODERS).decode
+    decode = find_coder(layer.coder, LOSSY_COMPACT_CODERS).decode
     values = _raised(gain)
     return decode_blocks(layer.payload, shape, lambda payload, size: values[decode(payload, size)])
 

@@ -17,8 +17,13 @@ from smapcomp.codec.container import pack
 from smapcomp.codec.labels import encode_labels
 from smapcomp.codec.metadata import encode_metadata
 from smapcomp.codec.predictor import Compact, Predictor, plain_rounding
-from smapcomp.codec.reconstruction import add_residual, grey_of, subtract
-from smapcomp.codec.residual import ResidualRange, encode_lossless_residual, encode_residual
+from smapcomp.codec.reconstruction import add_residual, grey_of
+from smapcomp.codec.residual import (
+    Difference,
+    ResidualRange,
+    encode_lossless_residual,
+    encode_residual,
+)
 from smapcomp.codec.rounding import RoundingEncoder, encode_offsets
 from smapcomp.codec.settings import Settings
 from smapcomp.codec.stream import (
@@ -222,7 +227,7 @@ class PictureEncoder:
                 settings.speed,
             ),
             lambda: encode_residual(
-                subtract(self.pixels, view.prediction),
+                Difference(self.pixels, view.prediction),
                 settings.residual_quality,
                 settings.residual_coder,
                 speed=settings.speed,

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from smapcomp.codec.container import Layer
 from smapcomp.codec.jxl import decode_jxl, encode_jxl
 from smapcomp.codec.label_contexts import decode_contexts, encode_contexts
+from smapcomp.codec.stream import Layer
 from smapcomp.errors import PayloadError, SmapcompError
 
 MAX_LABEL = 150

@@ -1,9 +1,9 @@
 """Finds the settings that give a wanted size or a wanted distortion.
 
 The qualities 0..100 are a ladder. Its rungs around the target are found by a bracketing search;
-then the upper one is made coarser by the fine step (`Settings.coarser`) until it fits. Where bytes are
-wanted and there is no residual, that takes no networks; where the compact layer stays as it is, they
-run once; else once for each compact image that is tried.
+then the upper one is made coarser by the fine step (`Settings.coarser`) until it fits. Where bytes
+are wanted and there is no residual, that takes no networks; where the compact layer stays as it is,
+they run once; else once for each compact image that is tried.
 """
 
 import math

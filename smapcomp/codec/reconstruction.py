@@ -46,11 +46,6 @@ def add_residual(
     return samples
 
 
-def subtract(pixels: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """The residual, int16 `[height, width, channels]` in -255..255."""
-    return pixels.astype(np.int16) - prediction
-
-
 def grey_of(prediction: np.ndarray) -> np.ndarray:
     """The mean of three channels, rounded half up: uint8 `[h, w, 3]` to `[h, w, 1]`."""
     grey = np.empty((*prediction.shape[:2], 1), np.uint8)

@@ -10,10 +10,13 @@ import numpy as np
 
 from smapcomp.codec.blocks import decode_blocks, encode_blocks
 from smapcomp.codec.coders import CODERS, find_coder
-from smapcomp.codec.container import MAX_RESIDUAL, Layer
+from smapcomp.codec.stream import (
+    LOSSLESS_RESIDUAL_CODER,
+    LOSSY_RESIDUAL_CODERS,
+    MAX_RESIDUAL,
+    Layer,
+)
 
-LOSSY_CODERS = ("av1", "jxl_lossy", "heic", "bpg")
-LOSSLESS_CODER = "jxl"
 # Its layers follow the papers' protocol: the range of the residual is its minimum and maximum.
 PAPERS_CODER = "bpg"
 # Stands for a lossless residual of zero. In the middle, since from 0 on small residuals of either
@@ -50,7 +53,26 @@ class ResidualRange:
         return ResidualRange(low, min(round(self.high + extra), MAX_RESIDUAL))
 
 
-def choose_range(residual: np.ndarray) -> ResidualRange:
+class Difference:
+    """A picture minus its prediction, computed where it is looked at: int16 `[H, W, 1 or 3]`.
+
+    Of a large picture it would take more memory than all else.
+    """
+
+    def __init__(self, pixels: np.ndarray, prediction: np.ndarray):
+        self._pixels = pixels
+        self._prediction = prediction
+        self.shape = pixels.shape
+        self.size = pixels.size
+
+    def __len__(self) -> int:
+        return len(self._pixels)
+
+    def __getitem__(self, area) -> np.ndarray:
+        return self._pixels[area].astype(np.int16) - self._prediction[area]
+
+
+def choose_range(residual: "np.ndarray | Difference") -> ResidualRange:
     """Returns the narrowest range that clips no more than `CLIP_MSE`, half of it at either end.
 
     The wider the range, the less of the 8 bits is left for each residual, so a few far values cost
@@ -77,14 +99,15 @@ def _clip_point(counts: np.ndarray, budget: float) -> int:
     return int(np.flatnonzero(error <= budget)[-1])
 
 
-def full_range(residual: np.ndarray) -> ResidualRange:
+def full_range(residual: "np.ndarray | Difference") -> ResidualRange:
     """Returns the papers' range, from the minimum to the maximum; nothing is clipped."""
-    low = min(int(residual.min()), MAX_RESIDUAL - 1)
-    return ResidualRange(low, max(int(residual.max()), low + 1))
+    rows = range(len(residual))
+    low = min(min(int(residual[row].min()) for row in rows), MAX_RESIDUAL - 1)
+    return ResidualRange(low, max(*(int(residual[row].max()) for row in rows), low + 1))
 
 
 def encode_residual(
-    residual: np.ndarray,
+    residual: "np.ndarray | Difference",
     quality: int,
     coder: str = "av1",
     speed: int | None = None,
@@ -98,7 +121,7 @@ def encode_residual(
       quality: 0..100, the coder's scale on the mapped samples; AV1 has 64 steps of it. A narrow
         range makes the steps finer, so pictures that are well predicted get more PSNR, which is
         cheap there: equal steps would take 6 % more bits at the same mean PSNR of ten pictures.
-      coder: one of `LOSSY_CODERS`.
+      coder: one of `LOSSY_RESIDUAL_CODERS`.
       speed: 0 (slowest) to 10, None for the coder's default.
       widen: factor >= 1 of the range, and thereby of any coder's quantiser steps: what lies between
         two qualities. Where the range is -255..255 it does nothing.
@@ -110,7 +133,7 @@ def encode_residual(
       SmapcompError: if the coder is another.
       MissingCoderError: if it is not installed.
     """
-    encode = find_coder(coder, LOSSY_CODERS).encode
+    encode = find_coder(coder, LOSSY_RESIDUAL_CODERS).encode
     choose = full_range if coder == PAPERS_CODER else choose_range
     residual_range = choose(residual).widened(widen)
     payload = encode_blocks(
@@ -119,37 +142,35 @@ def encode_residual(
     return Layer("residual", coder, payload), residual_range
 
 
-def decode_residual(
-    layer: Layer | None,
-    shape: tuple[int, int, int],
-    residual_range: ResidualRange,
-    whole: bool = False,
-) -> np.ndarray:
-    """Decodes a lossy residual layer.
+def decode_samples(layer: Layer, shape: tuple[int, int, int], whole: bool = False) -> np.ndarray:
+    """Decodes a lossy residual layer to its samples.
 
     Args:
-      layer: the residual layer of a stream; None and an empty payload mean zeros.
+      layer: the residual layer of a stream; its payload is not empty.
       shape: [height, width, channels] of the picture, without padding.
-      residual_range: the range in the stream's header; ignored for an empty residual.
       whole: whether the stream is of format version 1, which has no blocks.
 
     Returns:
-      int16 of that shape, -255..255.
+      uint8 of that shape; `ResidualRange.to_residual` tells what they stand for.
 
     Raises:
       PayloadError: if the payload is no picture of that shape by the layer's coder.
       MissingCoderError: if the coder is not installed.
     """
+    decode = find_coder(layer.coder, LOSSY_RESIDUAL_CODERS).decode
+    return decode_blocks(layer.payload, shape, decode, whole=whole)
+
+
+def decode_residual(
+    layer: Layer | None, shape: tuple[int, int, int], residual_range: ResidualRange
+) -> np.ndarray:
+    """Decodes a lossy residual layer to int16 of the given shape, -255..255.
+
+    As `decode_samples`; no layer and an empty payload mean zeros.
+    """
     if layer is None or not layer.payload:
         return np.zeros(shape, np.int16)
-    decode = find_coder(layer.coder, LOSSY_CODERS).decode
-    return decode_blocks(
-        layer.payload,
-        shape,
-        lambda payload, size: residual_range.to_residual(decode(payload, size)),
-        whole=whole,
-        dtype=np.int16,
-    )
+    return residual_range.to_residual(decode_samples(layer, shape))
 
 
 def encode_lossless_residual(
@@ -165,10 +186,10 @@ def encode_lossless_residual(
     Returns:
       The layer.
     """
-    encode = CODERS[LOSSLESS_CODER].encode
+    encode = CODERS[LOSSLESS_RESIDUAL_CODER].encode
     samples = pixels - prediction + ZERO_SAMPLE  # modulo 256, as uint8 are
     payload = encode_blocks(samples, lambda block: encode(block, 100, speed))
-    return Layer("residual", LOSSLESS_CODER, payload)
+    return Layer("residual", LOSSLESS_RESIDUAL_CODER, payload)
 
 
 def decode_lossless_residual(layer: Layer, prediction: np.ndarray) -> np.ndarray:
@@ -177,6 +198,6 @@ def decode_lossless_residual(layer: Layer, prediction: np.ndarray) -> np.ndarray
     Raises:
       PayloadError: if the payload is no lossless picture of that shape.
     """
-    decode = find_coder(layer.coder, (LOSSLESS_CODER,)).decode
+    decode = find_coder(layer.coder, (LOSSLESS_RESIDUAL_CODER,)).decode
     samples = decode_blocks(layer.payload, prediction.shape, decode)
     return samples + prediction - ZERO_SAMPLE  # modulo 256, as uint8 are

@@ -5,10 +5,12 @@ import json
 from dataclasses import dataclass, replace
 from importlib import resources
 
+from smapcomp.codec.coders.av1 import DEFAULT_SPEED
 from smapcomp.codec.stream import (
     CODERS,
     LOSSLESS_RESIDUAL_CODER,
     LOSSY_COMPACT_CODERS,
+    LOSSY_RESIDUAL_CODERS,
     MAX_GAIN,
     MODES,
     SCALES,
@@ -20,16 +22,11 @@ DEFAULT_QUALITY = 60
 DEFAULT_MODE = "mapped"
 DEFAULT_VARIANT = "lite"
 
-DEFAULT_SPEED = 4
-"""Of libaom. Bits at equal PSNR against speed 6, and seconds for 768x512 pixels on one core: speed
-4 -8 %, 2.1 s; 5 -6 %, 1.7 s; 6 0, 0.4 s; 7 +4 %, 0.2 s. Speed 3 takes 1.5 % off speed 4's bits in
-twice the time."""
-
-RESIDUAL_CODERS = (*(c for c in CODERS["residual"] if c != LOSSLESS_RESIDUAL_CODER), "none")
+RESIDUAL_CODERS = (*LOSSY_RESIDUAL_CODERS, "none")
 COMPACT_CODERS = CODERS["compact"]
 
-LOSSLESS_COMPACT_QUALITY = 50
-"""Of the lossy compact layer under a lossless residual."""
+LOSSLESS_COMPACT_QUALITY = 10
+"""Of the lossy compact layer under a lossless residual: a finer one costs more than it saves."""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ CODERS = {
 }
 LOSSY_COMPACT_CODERS = ("av1", "jxl_lossy")
 LOSSLESS_RESIDUAL_CODER = "jxl"
+LOSSY_RESIDUAL_CODERS = ("av1", "jxl_lossy", "heic", "bpg")
 SCALES = (1, 2, 4, 8)
 
 LAYER_ORDER = ("compact", "labels", "rounding", "residual", "alpha", "icc", "exif", "xmp")

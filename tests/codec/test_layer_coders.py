@@ -9,8 +9,7 @@ from PIL import Image
 
 from smapcomp import errors
 from smapcomp.codec import blocks
-from smapcomp.codec.compact import MAX_GAIN, decode_lossy_compact, encode_lossy_compact
-from smapcomp.codec.container import Layer
+from smapcomp.codec.compact import decode_lossy_compact, encode_lossy_compact
 from smapcomp.codec.residual import (
     ResidualRange,
     choose_range,
@@ -20,6 +19,7 @@ from smapcomp.codec.residual import (
     encode_residual,
     full_range,
 )
+from smapcomp.codec.stream import MAX_GAIN, Layer
 
 PHOTO = np.asarray(Image.open(Path(__file__).parents[2] / "docs/demo/photo.png").convert("RGB"))
 CODERS = [

@@ -15,10 +15,10 @@ from smapcomp.codec.compact import (
     max_level,
     quantise_compact,
 )
-from smapcomp.codec.container import Layer
 from smapcomp.codec.jxl import decode_jxl, encode_jxl
 from smapcomp.codec.labels import decode_labels, encode_labels
 from smapcomp.codec.range_coder import MAX_TOTAL, RangeDecoder, RangeEncoder
+from smapcomp.codec.stream import Layer
 
 SIZES = [(2, 2), (2, 9), (16, 24), (33, 57), (64, 96)]
 

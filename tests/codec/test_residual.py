@@ -8,7 +8,6 @@ from PIL import Image
 
 from smapcomp import errors
 from smapcomp.codec.avif import strip_avif, wrap_avif
-from smapcomp.codec.container import Layer
 from smapcomp.codec.residual import (
     CLIP_MSE,
     ResidualRange,
@@ -16,6 +15,7 @@ from smapcomp.codec.residual import (
     decode_residual,
     encode_residual,
 )
+from smapcomp.codec.stream import Layer
 
 SIZES = [(1, 1), (1, 40), (37, 50), (64, 96)]
 

@@ -1,5 +1,7 @@
 """Windows cover a picture, and their joints can't be seen."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -30,7 +32,7 @@ def test_windows_cover_a_side_and_overlap_by_what_is_said(side):
     assert found[0][0] == 0
     assert found[-1][1] == side
     assert all(end - start <= TILING.side for start, end in found)
-    for (_, end), (start, _) in zip(found, found[1:], strict=False):
+    for (_, end), (start, _) in pairwise(found):
         assert end - start == TILING.overlap
     assert found[-1][1] - found[-1][0] > TILING.overlap or len(found) == 1
 
