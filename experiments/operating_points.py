@@ -4,10 +4,10 @@ r"""Measures which compact and residual settings go together, and writes the cod
         --out=smapcomp/codec/operating_points.json
 
 Every candidate codes every picture; bytes are those of whole streams, PSNR is of what they decode
-to. DIR holds training pictures, never those that the codec is evaluated on. Of the candidates' means
-those stay that lie on the upper hull of PSNR over the logarithm of the rate; quality 0..100 walks
-along them in equal steps of PSNR. Measured lines are kept in the CSV file, so an interrupted run goes
-on where it was.
+to. DIR holds training pictures, never those that the codec is evaluated on. Of the candidates'
+means those stay that lie on the upper hull of PSNR over the logarithm of the rate; quality 0..100
+walks along them in equal steps of PSNR. Measured lines are kept in the CSV file, so an interrupted
+run goes on where it was.
 """
 
 import csv
