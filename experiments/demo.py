@@ -18,6 +18,9 @@ import smapcomp
 from smapcomp import image_io, metrics
 from smapcomp.ade20k import CLASS_NAMES, PALETTE, colourise, commonest, label_counts
 from smapcomp.codec import codec, container
+from smapcomp.codec.decoder import Stages
+from smapcomp.codec.settings import DEFAULT_MODE, DEFAULT_QUALITY, DEFAULT_VARIANT
+from smapcomp.codec.stream import MODES
 from smapcomp.errors import SmapcompError
 from smapcomp.quiet import import_keras
 from smapcomp.zoo import VARIANTS
@@ -35,10 +38,10 @@ def run_demo(input_path: str, out_dir: str, *, quality: int, mode: str, variant:
       out_dir: folder for the three files, made if it is absent; files in it are replaced.
       quality, mode, variant: as `smapcomp.compress` takes them.
     """
-    original = image_io.read_image(input_path)
+    original = image_io.read_picture(input_path).samples
     os.makedirs(out_dir, exist_ok=True)
     name = os.path.splitext(os.path.basename(input_path))[0]
-    stream_path = os.path.join(out_dir, f"{name}.smap")
+    stream_path = os.path.join(out_dir, f"{name}.smc")
     reconstruction_path = os.path.join(out_dir, f"{name}.png")
     stages_path = os.path.join(out_dir, "stages.png")
 
@@ -63,7 +66,7 @@ def run_demo(input_path: str, out_dir: str, *, quality: int, mode: str, variant:
 
 
 def _draw_stages(
-    original: np.ndarray, stages: codec.Stages, reconstruction: np.ndarray, data: bytes
+    original: np.ndarray, stages: Stages, reconstruction: np.ndarray, data: bytes
 ) -> np.ndarray:
     bpp = metrics.bits_per_pixel(len(data), original.shape[1], original.shape[0])
     panels = [
@@ -179,7 +182,7 @@ def main(argv: list[str]) -> None:
 if __name__ == "__main__":
     flags.DEFINE_string("input", "docs/demo/photo.png", "the picture.")
     flags.DEFINE_string("out_dir", "out/demo", "folder for the files.")
-    flags.DEFINE_integer("quality", codec.DEFAULT_QUALITY, "quality, 0..100.", 0, 100)
-    flags.DEFINE_enum("mode", codec.DEFAULT_MODE, container.MODES, "segmentation mode.")
-    flags.DEFINE_enum("variant", codec.DEFAULT_VARIANT, tuple(VARIANTS), "set of networks.")
+    flags.DEFINE_integer("quality", DEFAULT_QUALITY, "quality, 0..100.", 0, 100)
+    flags.DEFINE_enum("mode", DEFAULT_MODE, MODES, "segmentation mode.")
+    flags.DEFINE_enum("variant", DEFAULT_VARIANT, tuple(VARIANTS), "set of networks.")
     app.run(main)

@@ -1,0 +1,107 @@
+"""What is fuzzed: each takes any bytes and ends in an error of the package, or in what it says.
+
+The first bytes of an input choose the size that the stream's header would have given; the rest is
+the payload.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from smapcomp.codec.alpha import decode_alpha
+from smapcomp.codec.compact import decode_compact, decode_lossy_compact
+from smapcomp.codec.container import pack, unpack
+from smapcomp.codec.labels import decode_labels
+from smapcomp.codec.metadata import MAX_BYTES, decode_metadata
+from smapcomp.codec.residual import decode_lossless_residual, decode_samples
+from smapcomp.codec.rounding import decode_offsets
+from smapcomp.codec.stream import VERSION, Layer
+from smapcomp.errors import MissingCoderError, StreamError
+
+MAX_PIXELS = 1 << 16
+
+
+def container(data: bytes) -> None:
+    """The header and the layer table; a whole stream is written as it was read."""
+    for partial in (False, True):
+        stream = unpack(data, MAX_PIXELS, partial)
+        if stream.version == VERSION and not stream.missing:
+            assert pack(stream) == bytes(data)
+
+
+def _of_shape(data: bytes) -> tuple[tuple[int, int, int], bytes]:
+    """A small shape [h, w, 1 or 3], and the payload."""
+    head, payload = data[:3].ljust(3, b"\0"), data[3:]
+    return (head[0] % 64 + 1, head[1] % 64 + 1, (1, 3)[head[2] & 1]), payload
+
+
+def _picture(decode: Callable[[Layer, tuple[int, int, int]], np.ndarray], kind: str, coder: str):
+    def target(data: bytes) -> None:
+        shape, payload = _of_shape(data)
+        found = decode(Layer(kind, coder, payload), shape)
+        assert found.shape == shape
+        assert found.dtype == np.uint8
+
+    return target
+
+
+def _labels(coder: str):
+    def target(data: bytes) -> None:
+        shape, payload = _of_shape(data)
+        labels = decode_labels(Layer("labels", coder, payload), shape[:2])
+        assert labels.shape == shape[:2]
+        assert labels.max() <= 150
+
+    return target
+
+
+def _rounding(data: bytes) -> None:
+    (height, width, _), payload = _of_shape(data)
+    offsets = decode_offsets(Layer("rounding", "adaptive", payload), (height * 8, width * 8))
+    assert offsets.dtype == np.uint8
+
+
+def _alpha(data: bytes) -> None:
+    shape, payload = _of_shape(data)
+    assert decode_alpha(Layer("alpha", "jxl", payload), shape[:2]).shape == shape[:2]
+
+
+def _metadata(data: bytes) -> None:
+    assert len(decode_metadata(Layer("xmp", "deflate", data))) <= MAX_BYTES
+
+
+def _lossless(layer: Layer, shape: tuple[int, int, int]) -> np.ndarray:
+    return decode_lossless_residual(layer, np.zeros(shape, np.uint8))
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "container": container,
+    "compact_jxl": _picture(lambda layer, shape: decode_compact(layer, shape, 1), "compact", "jxl"),
+    "compact_flif": _picture(
+        lambda layer, shape: decode_compact(layer, shape, 1), "compact", "flif"
+    ),
+    "compact_av1": _picture(decode_lossy_compact, "compact", "av1"),
+    "compact_jxl_lossy": _picture(decode_lossy_compact, "compact", "jxl_lossy"),
+    "labels_contexts": _labels("contexts"),
+    "labels_jxl": _labels("jxl"),
+    "residual_av1": _picture(decode_samples, "residual", "av1"),
+    "residual_jxl_lossy": _picture(decode_samples, "residual", "jxl_lossy"),
+    "residual_heic": _picture(decode_samples, "residual", "heic"),
+    "residual_bpg": _picture(decode_samples, "residual", "bpg"),
+    "residual_jxl": _picture(_lossless, "residual", "jxl"),
+    "rounding": _rounding,
+    "alpha": _alpha,
+    "metadata": _metadata,
+}
+
+
+def run(name: str, data: bytes) -> None:
+    """Runs a target; what is left as an exception is a finding."""
+    try:
+        TARGETS[name](data)
+    except MissingCoderError:
+        pass
+    except StreamError as error:
+        message = str(error)
+        assert message
+        assert "\n" not in message
