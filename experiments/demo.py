@@ -18,7 +18,7 @@ import smapcomp
 from smapcomp import image_io, metrics
 from smapcomp.ade20k import CLASS_NAMES, PALETTE, colourise, commonest, label_counts
 from smapcomp.codec import codec, container
-from smapcomp.codec.decoder import Stages
+from smapcomp.codec.decoder_options import Stages
 from smapcomp.codec.settings import DEFAULT_MODE, DEFAULT_QUALITY, DEFAULT_VARIANT
 from smapcomp.codec.stream import MODES
 from smapcomp.errors import SmapcompError

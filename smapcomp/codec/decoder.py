@@ -2,13 +2,12 @@
 
 import logging
 import time
-from dataclasses import dataclass
 
 import numpy as np
 
 from smapcomp.codec.alpha import decode_alpha
 from smapcomp.codec.compact import decode_compact, decode_lossy_compact, dequantise_compact
-from smapcomp.codec.decoder_options import ON_MISMATCH, STAGES
+from smapcomp.codec.decoder_options import ON_MISMATCH, STAGES, Stages
 from smapcomp.codec.labels import decode_labels
 from smapcomp.codec.metadata import decode_metadata
 from smapcomp.codec.predictor import Compact, Predictor, plain_rounding
@@ -20,23 +19,6 @@ from smapcomp.errors import DigestMismatchError, LimitError, ModelMismatchError,
 from smapcomp.picture import Picture
 
 _log = logging.getLogger("smapcomp")
-
-
-@dataclass(frozen=True)
-class Stages:
-    """What a stream decodes to, step by step; all cropped to the picture's size.
-
-    Attributes:
-        compact: The up-sampled compact image, uint8 `[height, width, 1 or 3]`.
-        label_map: The decoder's label map, uint8 `[height, width]` of 0..150; None in mode `none`.
-        prediction: What the networks make of both, uint8 `[height, width, 1 or 3]`.
-        reconstruction: The prediction plus the residual layer: the decoded picture.
-    """
-
-    compact: np.ndarray
-    label_map: np.ndarray | None
-    prediction: np.ndarray
-    reconstruction: np.ndarray
 
 
 class StreamDecoder:

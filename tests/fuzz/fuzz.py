@@ -2,9 +2,9 @@ r"""Coverage-guided fuzzing of the decoder, by atheris (requirements-dev.txt, Li
 
     python -m tests.fuzz.fuzz --target=container --seconds=600
 
-New inputs that reach new code go to tests/fuzz/corpus/TARGET, which the test suite replays. An input
-that ends in anything but an error of the package is written to the folder of --crashes and stops
-the run. Without --target every target runs for its share of the seconds.
+New inputs that reach new code go to tests/fuzz/corpus/TARGET, which the test suite replays. An
+input that ends in anything but an error of the package is written to the folder of --crashes and
+stops the run. Without --target every target runs for its share of the seconds.
 """
 
 import os
