@@ -115,8 +115,14 @@ def run(config, workdir: str, strategy_name: str, profile_at: int | None) -> Non
 
 def _streams(config) -> tuple[Callable, Callable]:
     """The functions that open the training and the validation batches."""
-    from data import PictureCache, pipeline
+    from data import PictureCache, coded_pipeline, pipeline
 
+    if config.stage == "lossy":
+        options = {"batch_size": config.batch_size, "size": config.size, "scale": config.scale}
+        stream = functools.partial(
+            coded_pipeline.training_batches, config.data, seed=config.seed, **options
+        )
+        return stream, functools.partial(coded_pipeline.validation_batches, config.data, **options)
     options = {
         "batch_size": config.batch_size,
         "size": config.size,
