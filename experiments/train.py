@@ -214,7 +214,10 @@ def parse(arguments: Sequence[str]) -> Sequence[str]:
         name = name.strip("\\'\"")
         _fail(f"the configuration has no field {name!r}. {advice}".strip(". "), EXIT_USAGE)
     except (flags.Error, KeyError, TypeError, ValueError, OSError) as error:
-        _fail(str(error), EXIT_USAGE)
+        message = str(error)
+        if "Traceback" in message:  # ml_collections' own, of an error in the file
+            message = message.strip().splitlines()[-1]
+        _fail(message, EXIT_USAGE)
     if len(rest) > 1:
         _fail(f"unknown arguments: {' '.join(rest[1:])}", EXIT_USAGE)
     return rest

@@ -337,6 +337,7 @@ def test_a_perceptual_loss_without_vgg_is_refused(pictures, light, tmp_path, cap
         ("--stage=stage1", "Unknown command line flag 'stage'"),
         ("stage1", "unknown arguments: stage1"),
         ("--config=experiments/configs/stage9.py", "No such file or directory"),
+        ("--config=experiments/configs/lossy_lite.py:3", "ValueError: lossy_lite.py:3: the scale "),
     ],
 )
 def test_flags_and_fields_that_do_not_exist_are_one_line_and_exit_with_2(flag, message):

@@ -16,8 +16,8 @@ LITE_RATES = {
 tuned to new labels, twice where one network is trained whose first prediction is no change."""
 
 LITE_CLIP_NORMS = {"lossy": 20.0}
-"""Norms that gradients are clipped to, else 1. Decided here: the lossy FineNet's loss has no term
-but decibels, whose gradient is large where little is to be gained; few of its steps are clipped."""
+"""Norms that gradients are clipped to, else 1. Decided here: the gradient of decibels grows as the
+error falls, to a norm of 20 and more for the small errors of lossy FineNets."""
 
 PAPER_RULES = {
     "segmentation": (
