@@ -1,7 +1,8 @@
 """Pictures and label maps, from whichever source the user has.
 
 `load` opens a source, `PictureCache` keeps it in memory, `transforms` changes single examples,
-`pipeline` makes batches of them. Jobs: `data.prepare`, `data.browse`, `data.benchmark`.
+`pipeline` makes batches of them, `coded_pipeline` of those whose compact images have been coded.
+Jobs: `data.prepare`, `data.code_compact`, `data.browse`, `data.benchmark`.
 
 Importing the package loads no TensorFlow: a job keeps its remarks off the console first.
 """

@@ -10,6 +10,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
 
 from data import shards
+from data.compact import CodedSource
 from data.errors import raise_data_error
 from data.sources import open_source
 
@@ -61,7 +62,7 @@ class WriteShard(beam.DoFn):
 
     Args:
       spec, split, labels: of the source, as `data.load` takes them.
-      settings: of the records.
+      settings: of the records; with `compact`, the source's pictures are coded.
       segmenter: variant and folder of weights whose segmenter makes the labels, or None.
     """
 
@@ -73,15 +74,18 @@ class WriteShard(beam.DoFn):
         settings: shards.Settings,
         segmenter: tuple[str, str | None] | None = None,
     ):
-        self._arguments = (spec, split, labels)
-        self._settings = settings
+        self.spec = spec
+        self.split = split
+        self.settings = settings
+        self._labels = labels
         self._segmenter = segmenter
 
     def setup(self) -> None:
         # The manifest says what these notices say.
         logging.getLogger("smapcomp").setLevel(logging.ERROR)
-        spec, split, labels = self._arguments
-        self._source = open_source(spec, split, labels=labels, missing_ok=True)
+        self._source = open_source(self.spec, self.split, labels=self._labels, missing_ok=True)
+        if self.settings.compact:
+            self._source = CodedSource(self._source, self.settings.compact)
         self._labeller = None
         if self._segmenter:
             from data.labeller import build_labeller
@@ -90,4 +94,4 @@ class WriteShard(beam.DoFn):
                 self._labeller = build_labeller(*self._segmenter)
 
     def process(self, task: shards.Task) -> None:
-        shards.write_shard(task, self._source, self._settings, self._labeller)
+        shards.write_shard(task, self._source, self.settings, self._labeller)

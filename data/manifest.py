@@ -91,7 +91,8 @@ class Manifest:
     Attributes:
       source, split: what the examples were read from.
       settings: how they were prepared: `size` (None: as they are), `encoding` ("raw" or "file"),
-        `labels` ("annotations", "none", or which segmenter made them).
+        `labels` ("annotations", "none", or which segmenter made them); `compact`, of
+        `compact.CompactSettings`, where there are compact images.
       read: examples in the source; each is either in a shard or in `reported`.
       reported: (what, reason) for what was left out.
       notices: (what, reason) for what was changed, such as grey pictures.

@@ -6,6 +6,7 @@ A batch is {"image": float32 [B, size, size, 3] in [-1, 1], "label_map": int32 [
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import tensorflow as tf
@@ -65,7 +66,6 @@ def training_batches(
     if not (0 <= rotation <= 45 and 0 <= blur <= 1):
         raise ValueError(f"rotation must be 0..45 degrees and blur a share, got {rotation}, {blur}")
     source = open_source(spec, split, labels=labels, cache=cache, training=True)
-    hosts, host, part = _shares(batch_size, context)
     side = transforms.rotated_side(size, rotation) if rotation and fit == "crop" else size
 
     def example(position: tf.Tensor) -> transforms.Example:
@@ -85,13 +85,9 @@ def training_batches(
             out = transforms.random_rotation(out, size, turn_key, rotation)
         if blur:
             out = transforms.random_blur(out, blur_key, blur)
-        return _for_networks(transforms.random_flip(out, flip_key), size)
+        return for_networks(transforms.random_flip(out, flip_key), size)
 
-    share = batch_size // hosts
-    positions = tf.data.Dataset.counter(start_step * share)
-    positions = positions.map(lambda n: n // share * batch_size + host * share + n % share)
-    examples = positions.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return examples.batch(part, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    return training_examples(example, batch_size, start_step, context)
 
 
 def validation_batches(
@@ -112,13 +108,43 @@ def validation_batches(
     """
     _check(fit, size, batch_size)
     source = open_source(spec, split, labels=labels, cache=cache)
-    hosts, host, part = _shares(batch_size, context)
 
     def example(index: tf.Tensor) -> transforms.Example:
         place = transforms.center_crop if fit == "crop" else transforms.resize256
-        return _for_networks(place(source.read(index), size), size)
+        return for_networks(place(source.read(index), size), size)
 
-    indices = tf.data.Dataset.range(len(source))
+    return validation_examples(example, len(source), batch_size, context)
+
+
+def training_examples(
+    example: Callable[[tf.Tensor], transforms.Example],
+    batch_size: int,
+    start_step: int,
+    context: tf.distribute.InputContext | None,
+) -> tf.data.Dataset:
+    """The endless batches of which each host gets its replicas' part, as `training_batches`.
+
+    Args:
+      example: in-graph, from its position in the endless stream, int64 [].
+      batch_size, start_step, context: as `training_batches` takes them.
+    """
+    hosts, host, part = _shares(batch_size, context)
+    share = batch_size // hosts
+    positions = tf.data.Dataset.counter(start_step * share)
+    positions = positions.map(lambda n: n // share * batch_size + host * share + n % share)
+    examples = positions.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return examples.batch(part, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+
+
+def validation_examples(
+    example: Callable[[tf.Tensor], transforms.Example],
+    count: int,
+    batch_size: int,
+    context: tf.distribute.InputContext | None,
+) -> tf.data.Dataset:
+    """Each of `count` examples once, as `validation_batches`; `example` takes its number."""
+    hosts, host, part = _shares(batch_size, context)
+    indices = tf.data.Dataset.range(count)
     indices = indices.filter(lambda index: index // batch_size % hosts == host)
     examples = indices.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return examples.batch(part).prefetch(tf.data.AUTOTUNE)
@@ -143,7 +169,8 @@ def _shares(batch_size: int, context: tf.distribute.InputContext | None) -> tupl
     return context.num_input_pipelines, context.input_pipeline_id, batch_size // replicas
 
 
-def _for_networks(example: transforms.Example, size: int) -> transforms.Example:
+def for_networks(example: transforms.Example, size: int) -> transforms.Example:
+    """Image and label map of a [size, size] example in the networks' ranges."""
     image = tf.ensure_shape(example["image"], [size, size, 3])
     out = {"image": tf.cast(image, tf.float32) / 127.5 - 1.0}
     if "label_map" in example:

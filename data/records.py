@@ -1,14 +1,15 @@
 """Examples in TFRecord shards, as `data.prepare` writes them; read in-graph, in any order.
 
 A record is a `tf.train.Example` of `name`, `image` and, with labels, `label_map`, and of `height`
-and `width`. Encoding "raw" keeps samples as they are; "file" keeps a JPEG or PNG file of the image
-and a PNG of the label map.
+and `width`; coded pictures (`data.compact`) have `compact` and `quality` too. Encoding "raw" keeps
+samples as they are; "file" keeps a JPEG or PNG file of the image and PNGs of the others.
 """
 
 from __future__ import annotations
 
 import io
 import os
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -25,6 +26,10 @@ class RecordSource:
     Args:
       folder: one that `data.prepare` has finished.
       labels: as `data.load` takes it.
+
+    Attributes:
+      compact: what the manifest says of the compact images (`compact.CompactSettings`); None if
+        the pictures have none.
 
     Raises:
       DataError: there is no manifest, a shard is missing or of another size than it says, or it
@@ -46,6 +51,7 @@ class RecordSource:
             raise DataError(f"{folder}: was prepared without labels")
         self.labelled = self.manifest.labelled and labels is not False
         self.static_size = self.manifest.settings["size"]
+        self.compact = self.manifest.settings.get("compact")
         counts = [len(shard.offsets) for shard in self.manifest.shards]
         self._shard_of = np.repeat(np.arange(len(counts)), counts)
         self._offsets = np.concatenate(
@@ -75,7 +81,10 @@ class RecordSource:
         return self._features(tf.constant(index, tf.int64))["image"].numpy()
 
     def read(self, index: tf.Tensor) -> Example:
-        """The example of a number, int64 [], as `data.load` describes it; in-graph."""
+        """The example of a number, int64 [], as `data.load` describes it; in-graph.
+
+        Coded pictures have `compact`, uint8 [H/scale, W/scale, 3], and `quality`, int64 [], too.
+        """
         features = self._features(index)
         size = [self.static_size] * 2
         shape = [tf.ensure_shape(features[key], []) for key in ("height", "width")]
@@ -85,6 +94,10 @@ class RecordSource:
         if self.labelled:
             label_map = decode(features["label_map"], [*shape, 1])[..., 0]
             example["label_map"] = tf.ensure_shape(label_map, size)
+        if self.compact:
+            smaller = [side // self.compact["scale"] for side in shape]
+            example["compact"] = decode(features["compact"], [*smaller, 3])
+            example["quality"] = features["quality"]
         return example
 
     def _features(self, index: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -93,6 +106,9 @@ class RecordSource:
         spec |= {key: tf.io.FixedLenFeature([], tf.int64) for key in ("height", "width")}
         if self.labelled:
             spec["label_map"] = tf.io.FixedLenFeature([], tf.string)
+        if self.compact:
+            spec["compact"] = tf.io.FixedLenFeature([], tf.string)
+            spec["quality"] = tf.io.FixedLenFeature([], tf.int64)
         return tf.io.parse_single_example(read_record(path, tf.gather(self._offsets, index)), spec)
 
 
@@ -128,36 +144,31 @@ def record_offsets(path: str) -> list[int]:
 
 
 def encode_record(
-    name: str,
-    image: np.ndarray,
-    label_map: np.ndarray | None,
-    encoding: str,
-    image_file: bytes | None = None,
+    example: Mapping[str, np.ndarray], encoding: str, image_file: bytes | None = None
 ) -> bytes:
     """A record.
 
     Args:
-      name: of the example.
-      image: uint8 [H, W, 3].
-      label_map: uint8 [H, W] or None.
+      example: `name`, bytes; `image`, uint8 [H, W, 3]; `label_map`, uint8 [H, W], if it has one;
+        `compact`, uint8 [h, w, 3], and `quality`, an integer, of coded pictures.
       encoding: "raw" or "file".
       image_file: a JPEG or PNG file of the picture; with "file" it is kept if it decodes to
         exactly these samples, else they are written as PNG.
     """
-    if encoding == "raw":
-        stored = image.tobytes()
-        labels = None if label_map is None else label_map.tobytes()
-    else:
-        stored = image_file if _is_file_of(image_file, image) else _png(image)
-        labels = None if label_map is None else _png(label_map)
+    image = example["image"]
+    encode = np.ndarray.tobytes if encoding == "raw" else _png
+    kept = encoding == "file" and _is_file_of(image_file, image)
     feature = {
-        "name": _bytes(name.encode()),
+        "name": _bytes(example["name"]),
         "height": _int(image.shape[0]),
         "width": _int(image.shape[1]),
-        "image": _bytes(stored),
+        "image": _bytes(image_file if kept else encode(image)),
     }
-    if labels is not None:
-        feature["label_map"] = _bytes(labels)
+    for key in ("label_map", "compact"):
+        if key in example:
+            feature[key] = _bytes(encode(example[key]))
+    if "quality" in example:
+        feature["quality"] = _int(int(example["quality"]))
     return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString(
         deterministic=True
     )

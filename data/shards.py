@@ -21,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from data import transforms
+from data.compact import CompactSettings
 from data.errors import DataError, clear_errors
 from data.manifest import Manifest, Shard, Statistics, file_sha256
 from data.records import encode_record
@@ -33,11 +34,21 @@ Labeller = Callable[[np.ndarray], np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How examples become records; see `manifest.Manifest.settings`."""
+    """How examples become records; see `manifest.Manifest.settings`.
+
+    Attributes:
+      compact: how their compact images are made; None for none.
+    """
 
     size: int | None
     encoding: str
     labels: str
+    compact: CompactSettings | None = None
+
+    def facts(self) -> dict:
+        """As the manifest has them, JSON-ready; `compact` only where there is one."""
+        facts = json.loads(json.dumps(dataclasses.asdict(self)))
+        return {key: value for key, value in facts.items() if key != "compact" or value}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +92,14 @@ class Result:
     statistics: Statistics | None
     reported: tuple[tuple[str, str], ...]
     notices: tuple[tuple[str, str], ...]
+
+
+def label_kind(source: Source) -> str:
+    """What the settings say of a source's own labels."""
+    if not source.labelled:
+        return "none"
+    prepared = getattr(source, "manifest", None)
+    return prepared.settings["labels"] if prepared else "annotations"
 
 
 def plan(folder: str, stem: str, examples: int, examples_per_shard: int) -> list[Task]:
@@ -154,7 +173,7 @@ def manifest_of(
     return Manifest(
         source=spec,
         split=split,
-        settings=dataclasses.asdict(settings),
+        settings=settings.facts(),
         read=len(source) + len(source.ignored),
         reported=(*reported, *source.ignored),
         notices=tuple(entry for result in results for entry in result.notices),
@@ -198,7 +217,7 @@ def _write_text(path: str, text: str) -> None:
 
 
 def _stamp(task: Task, source: Source, settings: Settings) -> str:
-    digest = hashlib.sha256(json.dumps(dataclasses.asdict(settings)).encode())
+    digest = hashlib.sha256(json.dumps(settings.facts()).encode())
     for index in range(task.first, task.last):
         digest.update(f"\n{source.stamp(index)}".encode())
     return digest.hexdigest()
@@ -231,14 +250,15 @@ def _write(
         for index in range(task.first, task.last):
             where = source.where(index)
             try:
-                name, image, label_map = _example(source, index, settings, labeller)
+                example = _example(source, index, settings, labeller)
             except DataError as error:
                 reported.append((where, str(error).removeprefix(f"{where}: ")))
                 continue
+            image, label_map = example["image"], example.get("label_map")
             if (image == image[..., :1]).all():
                 notices.append((where, "is grey; has three equal channels"))
             file = source.image_file(index) if settings.encoding == "file" else None
-            record = encode_record(name, image, label_map, settings.encoding, file)
+            record = encode_record(example, settings.encoding, file)
             writer.write(record)
             offsets.append(end)
             end += len(record) + 16  # length, its CRC, and the record's
@@ -253,16 +273,16 @@ def _write(
 
 def _example(
     source: Source, index: int, settings: Settings, labeller: Labeller | None
-) -> tuple[str, np.ndarray, np.ndarray | None]:
+) -> dict[str, np.ndarray]:
     with clear_errors():
         example = source.read(tf.constant(index, tf.int64))
-    name = example.pop("name").numpy().decode()
+    name = example.pop("name")
     if settings.size:
         example = _resizer(settings.size)(example)
-    image = example["image"].numpy()
-    if labeller:
-        return name, image, labeller(image)
-    return name, image, example["label_map"].numpy() if "label_map" in example else None
+    kept = {"image", "label_map"} | ({"compact", "quality"} if settings.compact else set())
+    found = {key: value.numpy() for key, value in example.items() if key in kept}
+    found["name"] = name.numpy()
+    return found | {"label_map": labeller(found["image"])} if labeller else found
 
 
 @functools.cache

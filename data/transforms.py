@@ -41,7 +41,7 @@ def random_crop(example: Example, size: int | tf.Tensor, seed: tf.Tensor) -> Exa
     """
     height, width = _size(example)
     draw = tf.random.stateless_uniform([2], seed)
-    return _window(example, size, _scaled(draw[0], height - size), _scaled(draw[1], width - size))
+    return window(example, size, _scaled(draw[0], height - size), _scaled(draw[1], width - size))
 
 
 def random_scaled_crop(
@@ -71,7 +71,7 @@ def center_crop(example: Example, size: int) -> Example:
     """The [size, size] window in the middle; small pictures are continued as by `random_crop`."""
     height, width = _size(example)
     top, left = tf.maximum(height - size, 0) // 2, tf.maximum(width - size, 0) // 2
-    return _window(example, size, top, left)
+    return window(example, size, top, left)
 
 
 def random_flip(example: Example, seed: tf.Tensor) -> Example:
@@ -182,7 +182,8 @@ def _mirror(indices: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
     return tf.minimum(folded, 2 * length - 1 - folded)
 
 
-def _window(example: Example, size: int | tf.Tensor, top: tf.Tensor, left: tf.Tensor) -> Example:
+def window(example: Example, size: int | tf.Tensor, top: tf.Tensor, left: tf.Tensor) -> Example:
+    """The [size, size] window at a place; past the picture's end, its mirror image."""
     height, width = _size(example)
     rows = _mirror(top + tf.range(size), height)
     columns = _mirror(left + tf.range(size), width)

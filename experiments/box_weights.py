@@ -3,8 +3,10 @@
     python -m experiments.box_weights --from=RUN2/weights,RUN3/weights,RUN4/weights
 
 Writes `smapcomp/weights/VARIANT/` with `compnet.npz`, `finenet.npz`, `segmenter.npz`,
-`smapnet.npz` and `SHA256SUMS`, which the codec checks when it loads them. The same weights give
-the same bytes. Nothing is written unless all of them fit the networks, float16 and 16 MiB.
+`smapnet.npz`, those of the lossy FineNets `finenet_x1.npz`, `finenet_x2.npz`, `finenet_x4.npz` and
+`finenet_x8.npz` that are found, and `SHA256SUMS`, which the codec checks when it loads them. The
+folder itself may be among those of --from: what it has and no later one stays. The same weights
+give the same bytes. Nothing is written unless all of them fit the networks, float16 and 16 MiB.
 
 Exit status: 0 done; 1 something doesn't fit, said in one line.
 """
@@ -27,6 +29,9 @@ from smapcomp.zoo import BOX, ROLES, SUMS, VARIANTS, Networks, Variant
 
 FLAGS = flags.FLAGS
 
+LOSSY_ROLES = tuple(f"finenet_x{scale}" for scale in (1, 2, 4, 8))
+"""As `smapcomp.models.lossy_finenet.lossy_role` calls them."""
+
 LIMIT = 16 * 2**20
 """Bytes that the weights of one variant must stay below."""
 
@@ -38,8 +43,8 @@ def box(folders: Sequence[str | os.PathLike], variant: Variant, target: Path) ->
     """Writes the weights of a variant in float16.
 
     Args:
-        folders: Folders with `ROLE.npz` for the roles of `smapcomp.zoo`; the last that has one
-            counts.
+        folders: Folders with `ROLE.npz` for the roles of `smapcomp.zoo` and for lossy FineNets;
+            the last that has one counts. Lossy FineNets may be missing.
         variant: Whose networks they are.
         target: Folder to write; created if it is not there.
 
@@ -48,10 +53,16 @@ def box(folders: Sequence[str | os.PathLike], variant: Variant, target: Path) ->
 
     Raises:
         SmapcompError: A file is missing, damaged or of another network; a value is no finite
-            number or too large for float16; the files reach `LIMIT` together.
+            number or too large for float16; the files reach `LIMIT` together; the target has a
+            lossy FineNet that the folders have not.
     """
     files = {}
-    for role in ROLES:
+    lossy = [role for role in LOSSY_ROLES if _path(folders, role)]
+    for role in LOSSY_ROLES:
+        if role not in lossy and (target / f"{role}.npz").exists():
+            raise SmapcompError(f"--from: no {role}.npz, which {target} has; name it there too")
+    roles = [role for role in ROLES if role not in LOSSY_ROLES]
+    for role in (*roles, *lossy):
         path, arrays = _read(folders, role)
         files[f"{role}.npz"] = npz_bytes({k: _half(path, k, array) for k, array in arrays.items()})
     total = sum(map(len, files.values()))
@@ -65,8 +76,10 @@ def box(folders: Sequence[str | os.PathLike], variant: Variant, target: Path) ->
         for name, data in files.items():
             (Path(folder) / name).write_bytes(data)
         networks = Networks(variant, Path(folder))
-        for role in ROLES:
+        for role in roles:
             getattr(networks, role)  # builds it and loads its weights
+        for role in lossy:
+            _require_lossy_finenet(Path(folder) / f"{role}.npz")
         for name in files:
             os.replace(Path(folder) / name, target / name)
     return total
@@ -83,9 +96,13 @@ def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
     return buffer.getvalue()
 
 
-def _read(folders: Sequence[str | os.PathLike], role: str) -> tuple[Path, dict]:
+def _path(folders: Sequence[str | os.PathLike], role: str) -> Path | None:
     paths = [Path(folder) / f"{role}.npz" for folder in folders]
-    path = next((path for path in reversed(paths) if path.is_file()), None)
+    return next((path for path in reversed(paths) if path.is_file()), None)
+
+
+def _read(folders: Sequence[str | os.PathLike], role: str) -> tuple[Path, dict]:
+    path = _path(folders, role)
     if path is None:
         raise SmapcompError(f"--from: no {role}.npz in {', '.join(map(str, folders))}")
     try:
@@ -93,6 +110,16 @@ def _read(folders: Sequence[str | os.PathLike], role: str) -> tuple[Path, dict]:
             return path, dict(arrays)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise SmapcompError(f"{path}: not a readable file of weights: {error}") from None
+
+
+def _require_lossy_finenet(path: Path) -> None:
+    from smapcomp.models.lossy_finenet import build_lossy_finenet
+    from smapcomp.models.weights import load_weights
+
+    try:
+        load_weights(build_lossy_finenet(), path)
+    except ValueError as error:
+        raise SmapcompError(str(error)) from None
 
 
 def _half(path: Path, key: str, array: np.ndarray) -> np.ndarray:

@@ -115,8 +115,14 @@ def run(config, workdir: str, strategy_name: str, profile_at: int | None) -> Non
 
 def _streams(config) -> tuple[Callable, Callable]:
     """The functions that open the training and the validation batches."""
-    from data import PictureCache, pipeline
+    from data import PictureCache, coded_pipeline, pipeline
 
+    if config.stage == "lossy":
+        options = {"batch_size": config.batch_size, "size": config.size, "scale": config.scale}
+        stream = functools.partial(
+            coded_pipeline.training_batches, config.data, seed=config.seed, **options
+        )
+        return stream, functools.partial(coded_pipeline.validation_batches, config.data, **options)
     options = {
         "batch_size": config.batch_size,
         "size": config.size,
@@ -208,7 +214,10 @@ def parse(arguments: Sequence[str]) -> Sequence[str]:
         name = name.strip("\\'\"")
         _fail(f"the configuration has no field {name!r}. {advice}".strip(". "), EXIT_USAGE)
     except (flags.Error, KeyError, TypeError, ValueError, OSError) as error:
-        _fail(str(error), EXIT_USAGE)
+        message = str(error)
+        if "Traceback" in message:  # ml_collections' own, of an error in the file
+            message = message.strip().splitlines()[-1]
+        _fail(message, EXIT_USAGE)
     if len(rest) > 1:
         _fail(f"unknown arguments: {' '.join(rest[1:])}", EXIT_USAGE)
     return rest

@@ -21,6 +21,7 @@ FIXED = (
         "rules",
     ),
     *("loss_weights", "void_share", "representation", "channels", "optimizer", "precision"),
+    *("scale", "mse_floor"),
 )
 """What may not change when a run is continued. `steps` may: a run can be made longer."""
 
@@ -65,8 +66,20 @@ def require_useful(config) -> None:
         raise ConfigError(f"config: size {config.size}; it must be a multiple of 8 from 16 up")
     if config.fit not in ("crop", "resize"):
         raise ConfigError(f"config: fit {config.fit!r}; allowed: crop, resize")
+    if config.stage == "lossy":
+        _require_useful_for_lossy(config)
     if not 0 <= config.average_decay < 1:
         raise ConfigError(f"config: average_decay must be in [0, 1), got {config.average_decay}")
     for name in ("steps", "batch_size", "validate_every", "image_every", "codec_every", "pictures"):
         if config[name] < 1:
             raise ConfigError(f"config: {name} must be at least 1, got {config[name]}")
+
+
+def _require_useful_for_lossy(config) -> None:
+    if config.size % 16:
+        raise ConfigError(f"config: size {config.size}; stage lossy needs a multiple of 16")
+    # What changes samples would part pictures from their coded compact images.
+    kept = {"fit": "crop", "scales": (), "rotation": 0.0, "blur": 0.0}
+    for name, value in kept.items():
+        if config[name] != value:
+            raise ConfigError(f"config: {name} {config[name]!r}; stage lossy allows only {value!r}")

@@ -62,6 +62,11 @@ def measure(config, steps: int) -> dict:
         "image": tf.constant(rng.uniform(-1, 1, (*shape, 3)), tf.float32),
         "label_map": tf.constant(regions.repeat(REGION, 1).repeat(REGION, 2), tf.int32),
     }
+    if config.stage == "lossy":
+        side = config.size // config.scale
+        compact = rng.uniform(-1, 1, (config.batch_size, side, side, 3))
+        batch["compact"] = tf.constant(compact, tf.float32)
+        batch["level"] = tf.constant(rng.uniform(0, 1, config.batch_size), tf.float32)
     result = {"before": memory(), "seconds": []}
     for _ in range(steps):
         began = time.monotonic()

@@ -25,6 +25,12 @@ def build_finenet(_):
     return keras.Model([image, label_map], detail)
 
 
+def build_lossy_finenet():
+    image, label_map = keras.Input((None, None, 3)), keras.Input((None, None), dtype="int32")
+    detail = layers.Conv2D(3, 3, padding="same", name="detail")(image)
+    return keras.Model([image, label_map, keras.Input(())], detail)
+
+
 def build_pspnet(_, auxiliary=False):
     image = keras.Input((None, None, 3))
     logits = layers.Conv2D(150, 8, strides=8, name="logits")(image)
@@ -39,7 +45,7 @@ def build_smapnet(representation, channels):
     return keras.Model(labels, layers.Conv2D(channels, 1, name="mix")(labels))
 
 
-BUILDERS = (build_compnet, build_finenet, build_pspnet, build_smapnet)
+BUILDERS = (build_compnet, build_finenet, build_lossy_finenet, build_pspnet, build_smapnet)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from experiments.box_weights import box, npz_bytes
 from smapcomp import zoo
 from smapcomp.errors import SmapcompError
 from smapcomp.models import build_compnet, build_finenet, build_pspnet, build_smapnet
+from smapcomp.models.lossy_finenet import build_lossy_finenet
 from smapcomp.models.weights import save_weights
 
 LITE = zoo.VARIANTS["lite"]
@@ -98,3 +99,25 @@ def test_missing_and_damaged_files_are_named(trained, tmp_path):
         box(trained[1:], LITE, tmp_path / "box")
     with pytest.raises(SmapcompError, match=r"first.*segmenter.npz: not a readable file of weig"):
         box(trained[:1], LITE, tmp_path / "box")
+
+
+def test_lossy_finenets_that_are_there_are_boxed_and_not_lost_again(trained, tmp_path):
+    keras.utils.set_random_seed(2)
+    (tmp_path / "lossy").mkdir()
+    save_weights(build_lossy_finenet(), tmp_path / "lossy/finenet_x2.npz")
+    target = tmp_path / "box"
+    total = box((*trained, tmp_path / "lossy"), LITE, target)
+    assert total == sum(path.stat().st_size for path in target.glob("*.npz"))
+    sums = (target / "SHA256SUMS").read_text()
+    digest = hashlib.sha256((target / "finenet_x2.npz").read_bytes()).hexdigest()
+    assert f"{digest}  finenet_x2.npz\n" in sums
+    with (
+        np.load(tmp_path / "lossy/finenet_x2.npz") as exact,
+        np.load(target / "finenet_x2.npz") as half,
+    ):
+        for key, array in exact.items():
+            np.testing.assert_array_equal(half[key], array.astype("<f2"))
+    with pytest.raises(SmapcompError, match=r"--from: no finenet_x2.npz, which .*box has"):
+        box(trained, LITE, target)
+    box((target, *trained), LITE, target)
+    assert (target / "SHA256SUMS").read_text() == sums

@@ -306,10 +306,9 @@ def test_a_record_survives_its_round_trip_whatever_its_samples(tmp_path):
     rng = np.random.default_rng(3)
     image = rng.integers(0, 256, (9, 7, 3), dtype=np.uint8)
     labels = rng.integers(0, 151, (9, 7), dtype=np.uint8)
+    example = {"name": "näme".encode(), "image": image, "label_map": labels}
     for encoding in records.ENCODINGS:
-        first, second = (
-            records.encode_record("näme", image, labels, encoding, b"no picture") for _ in range(2)
-        )
+        first, second = (records.encode_record(example, encoding, b"no picture") for _ in range(2))
         assert first == second
-        example = tf.train.Example.FromString(first).features.feature
-        assert example["name"].bytes_list.value[0].decode() == "näme"
+        features = tf.train.Example.FromString(first).features.feature
+        assert features["name"].bytes_list.value[0].decode() == "näme"

@@ -10,6 +10,8 @@ import ml_collections
 from smapcomp.training.settings import (
     LITE_SIZES,
     LITE_WEIGHTS,
+    LOSSY_MSE_FLOOR,
+    MSE_FLOOR,
     SEGMENTATION_SCALES,
     VOID_SHARES,
     Stage1Weights,
@@ -28,7 +30,7 @@ def fields(stage: str, variant: str) -> ml_collections.ConfigDict:
     """A configuration with all fields; `data`, and where the docstring says so others, to be given.
 
     Args:
-        stage: "stage1", "segmentation", "stage2" or "stage3".
+        stage: "stage1", "segmentation", "stage2", "stage3" or, with "lite", "lossy".
         variant: Of the networks: "lite" or "paper".
     """
     lite = variant == "lite"
@@ -39,11 +41,13 @@ def fields(stage: str, variant: str) -> ml_collections.ConfigDict:
             # What is trained: smapcomp.training.networks.StageSettings.
             "stage": stage,
             "variant": variant,
+            "scale": 1,  # Of the compact image; stage lossy.
             "init": "",  # Folders of weights, separated by commas; the last that has a file counts.
             "backbone": "",
             "vgg": "",
             "vgg_depth": 19,
             "loss_weights": dataclasses.asdict(weights),
+            "mse_floor": LOSSY_MSE_FLOOR if stage == "lossy" else MSE_FLOOR,
             "void_share": VOID_SHARES.get((stage, variant), 0.0),
             "representation": "classes" if lite else "index",
             "channels": 0,

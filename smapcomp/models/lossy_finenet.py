@@ -1,5 +1,7 @@
 """FineNet for compact images that were coded lossily: it takes the coder's artefacts away too."""
 
+from dataclasses import dataclass
+
 import keras
 
 from smapcomp.models.label_conv import LabelConv2D
@@ -8,19 +10,43 @@ from smapcomp.models.layers import DepthToSpace, LabelStride, SpaceToDepth
 LABEL_STRIDE = 8
 """Pixels along a side of the cells of the grid that labels are read on."""
 
-WIDTHS = (32, 64, 96)
-"""Channels on the 1/2, 1/4 and 1/8 grid; decided here."""
-
-BLOCKS = (1, 2, 2, 2, 2)
-"""Residual blocks on the 1/2, 1/4, 1/8, again the 1/4 and the 1/2 grid; decided here."""
+SCALES = (1, 2, 4, 8)
+"""By which the compact image may be smaller than the picture."""
 
 
-def build_lossy_finenet() -> keras.Model:
+@dataclass(frozen=True)
+class LossySize:
+    """Size of the network; the default is what the weights in the box have, decided here.
+
+    Attributes:
+        widths: Channels on the 1/2, 1/4 and 1/8 grid.
+        blocks: Residual blocks on the 1/2, 1/4, 1/8, again the 1/4 and the 1/2 grid.
+    """
+
+    widths: tuple[int, int, int] = (32, 64, 96)
+    blocks: tuple[int, int, int, int, int] = (1, 2, 2, 2, 2)
+
+
+def lossy_role(scale: int) -> str:
+    """What the network of a scale is called: its weights lie in `ROLE.npz`.
+
+    Raises:
+        ValueError: The scale is none of `SCALES`.
+    """
+    if scale not in SCALES:
+        raise ValueError(f"scale {scale!r}; allowed: {', '.join(map(str, SCALES))}")
+    return f"finenet_x{scale}"
+
+
+def build_lossy_finenet(size: LossySize | None = None) -> keras.Model:
     """Builds the network that predicts the picture from a lossy compact image.
 
     One architecture serves every compact scale, each with weights of its own: at scale 1 it is a
     filter of the coder's artefacts, at 2, 4 and 8 it restores resolution too. A U of residual
     blocks without normalisation, about 40,000 multiplications a pixel (decided here).
+
+    Args:
+        size: None for the default.
 
     Returns:
         Model of `[upsampled, label_map, level]`, float `[batch, height, width, 3]` in [-1, 1], int
@@ -28,22 +54,24 @@ def build_lossy_finenet() -> keras.Model:
         image was coded: 1 - quality/100 on AVIF's scale), to float `[batch, height, width, 3]`, to
         be added to `upsampled`. Height and width are multiples of 8.
     """
+    size = size or LossySize()
+    widths, blocks = size.widths, size.blocks
     upsampled = keras.Input((None, None, 3), name="upsampled")
     label_map = keras.Input((None, None), dtype="int32", name="label_map")
     level = keras.Input((), name="level")
     half = SpaceToDepth(2, name="blocks")(upsampled)
     plane = keras.layers.Reshape((1, 1, 1), name="level_plane")(level)
     plane = keras.ops.zeros_like(half[..., :1]) + plane
-    half = _conv(keras.layers.Concatenate(name="inputs")([half, plane]), WIDTHS[0], 3, "conv0")
-    half = _blocks(half, BLOCKS[0], "half")
-    quarter = _blocks(_down(half, WIDTHS[1], "down1"), BLOCKS[1], "quarter")
-    eighth = _down(quarter, WIDTHS[2], "down2")
+    half = _conv(keras.layers.Concatenate(name="inputs")([half, plane]), widths[0], 3, "conv0")
+    half = _blocks(half, blocks[0], "half")
+    quarter = _blocks(_down(half, widths[1], "down1"), blocks[1], "quarter")
+    eighth = _down(quarter, widths[2], "down2")
     labels = LabelStride(LABEL_STRIDE, name="label_grid")(label_map)
     normal = keras.initializers.RandomNormal(stddev=0.02)
-    eighth = eighth + LabelConv2D(WIDTHS[2], 1, initializer=normal, name="labels")(labels)
-    eighth = _blocks(eighth, BLOCKS[2], "eighth")
-    quarter = _blocks(quarter + _up(eighth, WIDTHS[1], "up2"), BLOCKS[3], "quarter_out")
-    half = _blocks(half + _up(quarter, WIDTHS[0], "up1"), BLOCKS[4], "half_out")
+    eighth = eighth + LabelConv2D(widths[2], 1, initializer=normal, name="labels")(labels)
+    eighth = _blocks(eighth, blocks[2], "eighth")
+    quarter = _blocks(quarter + _up(eighth, widths[1], "up2"), blocks[3], "quarter_out")
+    half = _blocks(half + _up(quarter, widths[0], "up1"), blocks[4], "half_out")
     detail = keras.layers.Conv2D(12, 3, padding="same", kernel_initializer="zeros", name="detail")(
         half
     )

@@ -11,18 +11,19 @@ from smapcomp.levels import max_level
 from smapcomp.models.compnet import build_compnet
 from smapcomp.models.discriminator import build_discriminator
 from smapcomp.models.finenet import build_finenet
+from smapcomp.models.lossy_finenet import SCALES, build_lossy_finenet, lossy_role
 from smapcomp.models.pspnet import build_pspnet
 from smapcomp.models.smapnet import build_smapnet
 from smapcomp.models.vgg import build_vgg16_features, build_vgg19_features
 from smapcomp.models.weights import load_weights, save_weights
-from smapcomp.training import label_stages, stages
+from smapcomp.training import label_stages, lossy_stage, stages
 from smapcomp.training.layerwise import Rules, freeze, require_used
 from smapcomp.training.precision import POLICIES, recomputed, with_precision
 from smapcomp.training.rate import build_rate_model
-from smapcomp.training.settings import LITE_WEIGHTS, Stage1Weights
+from smapcomp.training.settings import LITE_WEIGHTS, MSE_FLOOR, Stage1Weights
 from smapcomp.zoo import VARIANTS
 
-STAGES = ("stage1", "segmentation", "stage2", "stage3")
+STAGES = ("stage1", "segmentation", "stage2", "stage3", "lossy")
 VGG = {16: build_vgg16_features, 19: build_vgg19_features}
 
 NO_LOSSES = Stage1Weights(**dict.fromkeys(vars(Stage1Weights()), 0.0))
@@ -36,12 +37,16 @@ class StageSettings:
     Attributes:
         stage: One of `STAGES`.
         variant: Of the networks: "lite" or "paper".
-        init: Folders of weights to start from; the last that has a network's file counts.
+        scale: Of the compact image in stage lossy: 1, 2, 4 or 8; what it trains is called
+            `finenet_xSCALE`.
+        init: Folders of weights to start from; the last that has a network's file counts. A lossy
+            FineNet whose own file is nowhere starts from the nearest other scale's.
         backbone: Weights of the segmenter's backbone to start from; empty for none.
         vgg: Weights of VGG, where the perceptual loss has weight.
         vgg_depth: 16 or 19; the papers' is 19.
         loss_weights: Of stages 1 and 3.
-        void_share: Of the batch that FineNet sees without labels, in stages 1 and 3.
+        mse_floor: Of `stages.log_mse`.
+        void_share: Of the batch that FineNet sees without labels, in stages 1, 3 and lossy.
         representation: SMapNet's: "classes" or "index"; empty for the variant's.
         channels: Of SMapNet's index: 1 or 3; 0 for its representation's own.
         rules: Layer-wise rates of all trained variables.
@@ -57,11 +62,13 @@ class StageSettings:
 
     stage: str
     variant: str = "lite"
+    scale: int = 1
     init: tuple[str, ...] = ()
     backbone: str = ""
     vgg: str = ""
     vgg_depth: int = 19
     loss_weights: Stage1Weights = LITE_WEIGHTS
+    mse_floor: float = MSE_FLOOR
     void_share: float = 0.0
     representation: str = ""
     channels: int = 0
@@ -73,6 +80,7 @@ class StageSettings:
         for name, allowed in (
             ("stage", STAGES),
             ("variant", tuple(VARIANTS)),
+            ("scale", SCALES),
             ("vgg_depth", tuple(VGG)),
             ("representation", ("", "classes", "index")),
             ("channels", (0, 1, 3)),
@@ -84,6 +92,8 @@ class StageSettings:
             raise ValueError(
                 f"precision {self.precision!r} is unknown; allowed: {', '.join(POLICIES)}"
             )
+        if self.mse_floor <= 0:
+            raise ValueError(f"mse_floor must be above 0, got {self.mse_floor}")
         if not 0 <= self.void_share <= 1:
             raise ValueError(f"void_share must be in [0, 1], got {self.void_share}")
         representation = self.representation or VARIANTS[self.variant].representation
@@ -113,11 +123,19 @@ def build_stage(
     wrap = recompute if settings.recompute else None
     if settings.stage == "stage1":
         models = _codec_models(settings, random_weights)
-        stage = stages.stage1(models, weights, step, settings.void_share, wrap)
+        stage = stages.stage1(models, weights, step, settings.void_share, settings.mse_floor, wrap)
     elif settings.stage == "segmentation":
         stage = label_stages.segmentation(_segmentation_models(settings), step)
     elif settings.stage == "stage2":
         stage = label_stages.stage2(_label_models(settings), step, settings.representation)
+    elif settings.stage == "lossy":
+        stage = lossy_stage.lossy(
+            _lossy_models(settings),
+            settings.scale,
+            settings.void_share,
+            settings.mse_floor,
+            settings.representation,
+        )
     else:
         models = _label_models(settings) | _codec_models(settings, random_weights)
         stage = stages.stage3(
@@ -126,6 +144,7 @@ def build_stage(
             step,
             settings.void_share,
             representation=settings.representation,
+            floor=settings.mse_floor,
             wrap=wrap,
         )
     trained = stage.trained_roles()
@@ -181,10 +200,19 @@ def _segmentation_models(settings: StageSettings) -> dict[str, keras.Model]:
 
 
 def _label_models(settings: StageSettings) -> dict[str, keras.Model]:
+    compnet = _network(settings, build_compnet, VARIANTS[settings.variant].name)
+    return {"compnet": compnet} | _decoder_label_models(settings)
+
+
+def _lossy_models(settings: StageSettings) -> dict[str, keras.Model]:
+    finenet = _network(settings, build_lossy_finenet)
+    return {lossy_role(settings.scale): finenet} | _decoder_label_models(settings)
+
+
+def _decoder_label_models(settings: StageSettings) -> dict[str, keras.Model]:
     variant, index = VARIANTS[settings.variant], settings.representation == "index"
     options = (settings.representation, settings.channels or None)
     return {
-        "compnet": _network(settings, build_compnet, variant.name),
         "segmenter": _network(settings, build_pspnet, variant.backbone),
         "smapnet": _network(settings, build_smapnet, *options, exact=index),
     }
@@ -200,12 +228,16 @@ def build_codec_networks(settings: StageSettings) -> dict[str, keras.Model]:
 
 
 def _load(settings: StageSettings, role: str, model: keras.Model) -> bool:
-    for folder in reversed(settings.init):
-        path = os.path.join(folder, f"{role}.npz")
-        if os.path.exists(path):
-            # A finished segmenter has lost the auxiliary head that its own stage has.
-            load_weights(model, path, partial=settings.stage == "segmentation")
-            return True
+    names = [role]
+    if role == lossy_role(settings.scale):
+        names = map(lossy_role, sorted(SCALES, key=lambda scale: abs(scale - settings.scale)))
+    for name in names:
+        for folder in reversed(settings.init):
+            path = os.path.join(folder, f"{name}.npz")
+            if os.path.exists(path):
+                # A finished segmenter has lost the auxiliary head that its own stage has.
+                load_weights(model, path, partial=settings.stage == "segmentation")
+                return True
     return False
 
 

@@ -5,9 +5,19 @@ from dataclasses import dataclass
 WARM_UP_SHARE = 0.02
 """Of a lite run, over which the rate rises from 0. Decided here, as the cosine that follows."""
 
-LITE_RATES = {"stage1": 5e-4, "segmentation": 5e-4, "stage2": 5e-4, "stage3": 2.5e-4}
+LITE_RATES = {
+    "stage1": 5e-4,
+    "segmentation": 5e-4,
+    "stage2": 5e-4,
+    "stage3": 2.5e-4,
+    "lossy": 1e-3,
+}
 """Highest learning rates of the lite stages. Decided here: half of it where trained networks are
-tuned to new labels."""
+tuned to new labels, twice where one network is trained whose first prediction is no change."""
+
+LITE_CLIP_NORMS = {"lossy": 20.0}
+"""Norms that gradients are clipped to, else 1. Decided here: the gradient of decibels grows as the
+error falls, to a norm of 20 and more for the small errors of lossy FineNets."""
 
 PAPER_RULES = {
     "segmentation": (
@@ -78,7 +88,9 @@ PAPER_ADVERSARIAL = OptimizerSettings(
 def optimizer_settings(stage: str, variant: str) -> OptimizerSettings:
     """A stage's optimizer: SPEC section 3's for "paper", else the lite one, decided here."""
     if variant != "paper":
-        return OptimizerSettings("adam", LITE_RATES[stage], "cosine", clip_norm=1.0)
+        return OptimizerSettings(
+            "adam", LITE_RATES[stage], "cosine", clip_norm=LITE_CLIP_NORMS.get(stage, 1.0)
+        )
     return {
         "stage1": PAPER_ADVERSARIAL,
         # Keras adds the decay after the momentum and the papers before it, where 1e-4 works like
@@ -89,7 +101,14 @@ def optimizer_settings(stage: str, variant: str) -> OptimizerSettings:
     }[stage]
 
 
-VOID_SHARES = {("stage1", "lite"): 0.5, ("stage3", "lite"): 0.25}
+MSE_FLOOR = 4.0
+"""Of `stages.log_mse` in stages 1 and 3: 42 dB, decided here."""
+
+LOSSY_MSE_FLOOR = 1.0
+"""The same for the lossy FineNets, 48 dB: decoded compact images come much nearer to the picture,
+and the finest of them are to gain, too."""
+
+VOID_SHARES = {("stage1", "lite"): 0.5, ("stage3", "lite"): 0.25, ("lossy", "lite"): 0.25}
 """Of a batch that FineNet sees without labels, by stage and variant, else 0: lite's FineNet serves
 the modes without labels too, the papers' was never without."""
 
@@ -126,6 +145,6 @@ more than at 15 dB/bpp for more than 1 dB. What a dB of the prediction saves in 
 (0.04 to 0.05 bpp, measured with plain down-sampling at several steps) would ask for 20 to 25, at
 which the prediction gained little over bicubic up-sampling."""
 
-LITE_SIZES = {"stage1": 128, "segmentation": 256, "stage2": 256, "stage3": 128}
+LITE_SIZES = {"stage1": 128, "segmentation": 256, "stage2": 256, "stage3": 128, "lossy": 128}
 """Side of the crops that the box's weights are trained on, in pixels. Decided here: the segmenter
 needs to see whole things, and smaller crops show the codec's networks more pictures in the time."""

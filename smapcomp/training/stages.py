@@ -19,12 +19,7 @@ from smapcomp import losses
 from smapcomp.models.compnet import SCALE
 from smapcomp.models.layers import NUM_CLASSES, quantize, upsample
 from smapcomp.training.replicas import ONE, Replicas, contribution
-from smapcomp.training.settings import Stage1Weights
-
-MSE_FLOOR = 4.0
-"""Added to a crop's squared error (of 255) before its logarithm, so that flat crops, which any
-network predicts well, don't rule the gradient. Decided here: 42 dB."""
-
+from smapcomp.training.settings import MSE_FLOOR, Stage1Weights
 
 Network = Callable[..., Any]
 Wrap = Callable[[keras.Model], Network]
@@ -53,7 +48,7 @@ class Stage:
     """A training stage.
 
     Attributes:
-        name: "stage1", "segmentation", "stage2" or "stage3".
+        name: "stage1", "segmentation", "stage2", "stage3" or "lossy".
         models: Every network that takes part, by role.
         groups: Optimizer group to the roles that it trains; a role in no group is frozen.
         losses: `losses(batch, training=True, replicas=ONE) -> Outcome`.
@@ -98,6 +93,16 @@ def psnr(a, b):
     return ops.mean(-10.0 * ops.log10(ops.maximum(error, 1e-10) / 4.0))
 
 
+def log_mse(image, prediction, floor: float):
+    """Mean over the batch of 10·log10(squared error + floor): minus the PSNR, but for a constant.
+
+    The error is that of values of 0..255. The floor keeps flat crops, which any network predicts
+    well, from ruling the gradient.
+    """
+    error = ops.mean(ops.square(image - prediction), axis=(1, 2, 3)) * 127.5**2
+    return ops.mean(10.0 * ops.log10(error + floor))
+
+
 def predict(finenet, upsampled, label_map, training: bool = False):
     """The decoder's prediction `clip(u + FineNet(s, u))`, float in [-1, 1]."""
     detail = finenet([upsampled, label_map], training=training)
@@ -126,6 +131,7 @@ def stage1(
     weights: Stage1Weights,
     step: int = 1,
     void_share: float = 0.0,
+    floor: float = MSE_FLOOR,
     wrap: Wrap | None = None,
 ) -> Stage:
     """CompNet and FineNet with the original labels, and the discriminator.
@@ -136,13 +142,14 @@ def stage1(
         weights: Of the loss terms.
         step: Of the compact image's levels.
         void_share: Share of the batch that FineNet sees without labels.
+        floor: Of `log_mse`.
         wrap: What the networks are called through, such as `precision.recomputed`.
     """
 
     def labels(_, label_map, replicas):
         return without_labels(label_map, void_share, replicas)
 
-    losses_of_batch = _CodecLosses(models, weights, step, labels, wrap)
+    losses_of_batch = _CodecLosses(models, weights, step, floor, labels, wrap)
     return Stage("stage1", models, _stage1_groups(weights), losses_of_batch)
 
 
@@ -153,13 +160,15 @@ def stage3(
     void_share: float = 0.25,
     sent_share: float = 0.25,
     representation: str = "classes",
+    floor: float = MSE_FLOOR,
     wrap: Wrap | None = None,
 ) -> Stage:
     """CompNet's and FineNet's fine-tuning on the labels that the decoder will see.
 
     The first `void_share` of each batch has no labels, the next `sent_share` the original ones,
     the rest those of `segmenter` and `smapnet` from the up-sampled compact image, so that one
-    FineNet serves every mode. `representation` is SMapNet's, as in `stage2`; `wrap` as in `stage1`.
+    FineNet serves every mode. `representation` is SMapNet's, as in `stage2`; `floor` and
+    `wrap` as in `stage1`.
     """
 
     def labels(upsampled, label_map, replicas):
@@ -167,7 +176,7 @@ def stage3(
         sent = first_part(ops.shape(label_map)[0], void_share + sent_share, replicas)
         return without_labels(ops.where(sent, label_map, mapped), void_share, replicas)
 
-    losses_of_batch = _CodecLosses(models, weights, step, labels, wrap)
+    losses_of_batch = _CodecLosses(models, weights, step, floor, labels, wrap)
     return Stage("stage3", models, _stage1_groups(weights), losses_of_batch)
 
 
@@ -219,13 +228,14 @@ class _CodecLosses:
     Every term is a mean over pictures of one size, so that a replica's share is that of pictures.
     """
 
-    def __init__(self, models, weights: Stage1Weights, step: int, finenet_labels, wrap):
+    def __init__(self, models, weights: Stage1Weights, step: int, floor, finenet_labels, wrap):
         self.networks = dict(models)
         for role in LARGE_ROLES if wrap else ():
             if role in models:
                 self.networks[role] = wrap(models[role])
         self.weights = weights
         self.step = step
+        self.floor = floor
         self.finenet_labels = finenet_labels
 
     def __call__(self, batch, training: bool = True, replicas: Replicas = ONE) -> Outcome:
@@ -261,8 +271,7 @@ class _CodecLosses:
         if weights.ssim:
             terms["ssim"] = -losses.ssim(image, prediction)
         if weights.log_mse:
-            error = ops.mean(ops.square(image - prediction), axis=(1, 2, 3)) * 127.5**2
-            terms["log_mse"] = ops.mean(10.0 * ops.log10(error + MSE_FLOOR))
+            terms["log_mse"] = log_mse(image, prediction, self.floor)
         if weights.perceptual:
             vgg = self.networks["vgg"]
             terms["perceptual"] = losses.perceptual(vgg(image), vgg(prediction))

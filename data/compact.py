@@ -1,0 +1,175 @@
+"""Pictures with the compact image that a lossy coder makes of each: what lossy FineNets learn from.
+
+The coder looks at whole pictures, as it does in the codec: a crop of what it decodes is not what
+it decodes of a crop.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from data.errors import DataError
+from data.source import Example, Source
+
+ALIGNMENT = 16
+"""Coded pictures have sides of multiples of it, and crops begin at them: of every compact scale,
+and of the 8x8 cells of labels."""
+
+QUALITIES = {1: (4, 97), 2: (10, 97), 4: (15, 98), 8: (20, 98)}
+"""Lowest and highest quality by compact scale, decided here: a smaller compact image is worth
+coding finer, as each of its samples stands for more pixels."""
+
+SPEED = 6
+"""Of libaom, decided here: the 4 of the codec's residual layer takes five times as long."""
+
+
+@dataclass(frozen=True)
+class CompactSettings:
+    """How compact images are made; part of `manifest.Manifest.settings`.
+
+    Attributes:
+      scale: 1, 2, 4 or 8, by which the compact image is smaller.
+      passes: how often each picture is coded.
+      seed: of the qualities.
+      qualities: lowest and highest, 0..100 on AVIF's scale; all between are equally likely.
+      speed: of libaom, 0..10.
+
+    Raises:
+      ValueError: a value is not allowed.
+    """
+
+    scale: int
+    passes: int = 1
+    seed: int = 0
+    qualities: tuple[int, int] = ()
+    speed: int = SPEED
+
+    def __post_init__(self):
+        if self.scale not in QUALITIES:
+            allowed = ", ".join(map(str, QUALITIES))
+            raise ValueError(f"scale must be one of {allowed}, got {self.scale}")
+        qualities = tuple(self.qualities) or QUALITIES[self.scale]
+        object.__setattr__(self, "qualities", qualities)
+        if len(qualities) != 2 or not 0 <= qualities[0] <= qualities[1] <= 100:
+            raise ValueError(f"qualities must be 0 <= lowest <= highest <= 100, got {qualities}")
+        if self.passes < 1 or not 0 <= self.speed <= 10:
+            raise ValueError(
+                f"passes must be at least 1 and speed 0..10, got {self.passes}, {self.speed}"
+            )
+
+    def quality(self, name: str, number: int) -> int:
+        """The quality of a picture in a pass: a function of the seed, the name and the number."""
+        lowest, highest = self.qualities
+        digest = hashlib.sha256(f"{self.seed} {number} {self.scale} {name}".encode()).digest()
+        return lowest + int.from_bytes(digest[:8], "big") % (highest - lowest + 1)
+
+
+class CodedSource:
+    """A source whose examples have `compact` and `quality` too; each is there once a pass.
+
+    `compact` is uint8 [H/scale, W/scale, 3]: the picture, down-sampled by Pillow's Lanczos filter,
+    coded and decoded; `quality` is int64 []. Pictures are cut to multiples of `ALIGNMENT` on the
+    right and below, with their labels; smaller ones are at fault.
+
+    Args:
+      source: of the pictures.
+      settings: how they are coded.
+    """
+
+    def __init__(self, source: Source, settings: CompactSettings):
+        self.source = source
+        self.settings = settings
+        self.labelled = source.labelled
+        self.ignored = source.ignored
+
+    def __len__(self) -> int:
+        return len(self.source) * self.settings.passes
+
+    def name(self, index: int) -> str:
+        """The picture's, the same in each pass."""
+        return self.source.name(self._picture(index))
+
+    def where(self, index: int) -> str:
+        """The picture's place."""
+        return self.source.where(self._picture(index))
+
+    def stamp(self, index: int) -> str:
+        """The picture's, and the pass."""
+        number = index // len(self.source)
+        return f"{self.source.stamp(self._picture(index))} pass {number}"
+
+    def image_file(self, index: int) -> bytes | None:
+        """The file of the whole picture; it is not what `read` gives where that is cut."""
+        return self.source.image_file(self._picture(index))
+
+    def read(self, index: tf.Tensor) -> Example:
+        """As `data.load` describes it, and `compact` and `quality`; in-graph."""
+        example = dict(self.source.read(index % len(self.source)))
+        for key in ("image", "label_map"):
+            if key in example:
+                height, width = (tf.shape(example[key])[axis] for axis in (0, 1))
+                rows, columns = (n // ALIGNMENT * ALIGNMENT for n in (height, width))
+                example[key] = example[key][:rows, :columns]
+        inputs = [example["image"], example["name"], index // len(self.source)]
+        compact, quality = tf.numpy_function(self._code, inputs, [tf.uint8, tf.int64])
+        example["compact"] = tf.ensure_shape(compact, [None, None, 3])
+        example["quality"] = tf.ensure_shape(quality, [])
+        return example
+
+    @tf.autograph.experimental.do_not_convert
+    def _code(self, image: np.ndarray, name: bytes, number: int) -> tuple[np.ndarray, np.int64]:
+        name = name if isinstance(name, bytes) else name.item()
+        if not image.size:
+            raise DataError(f"has a side under {ALIGNMENT} pixels")
+        quality = self.settings.quality(name.decode(), int(number))
+        compact = code_av1(shrink(image, self.settings.scale), quality, self.settings.speed)
+        return compact, np.int64(quality)
+
+    def _picture(self, index: int) -> int:
+        return index % len(self.source)
+
+
+def shrink(image: np.ndarray, scale: int) -> np.ndarray:
+    """The compact image before it is coded.
+
+    Args:
+      image: uint8 [H, W, 3], of multiples of `scale`.
+      scale: by which it is made smaller, with Pillow's Lanczos filter.
+    """
+    if scale == 1:
+        return image
+    height, width, _ = image.shape
+    size = (width // scale, height // scale)
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+
+
+def code_av1(image: np.ndarray, quality: int, speed: int) -> np.ndarray:
+    """What the codec's AV1 layers make of a picture.
+
+    Args:
+      image: uint8 [h, w, 3].
+      quality: 0..100.
+      speed: of libaom, 0..10.
+
+    Returns:
+      uint8 [h, w, 3], decoded.
+    """
+    file = io.BytesIO()
+    # One thread and one tile: the samples must not depend on the machine's number of cores.
+    Image.fromarray(image).save(
+        file,
+        format="AVIF",
+        quality=quality,
+        subsampling="4:4:4",
+        speed=speed,
+        max_threads=1,
+        autotiling=False,
+        advanced={"tune": "psnr"},
+    )
+    return np.array(Image.open(file, formats=["AVIF"]).convert("RGB"))
