@@ -197,7 +197,7 @@ class PictureEncoder:
         prediction = prediction[:height, :width]
         if channels == 1:
             prediction = grey_of(prediction)
-        return _View(labels, prediction, encode_offsets(rounding.offsets) if rounding else None)
+        return _View(labels, prediction, encode_offsets(rounding.indices) if rounding else None)
 
     def _source_labels(self) -> np.ndarray:
         return self._once(
