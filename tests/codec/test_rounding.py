@@ -110,6 +110,6 @@ def test_any_bytes_are_indices_or_an_error(payload):
 
 def test_bytes_that_no_offset_needs_are_refused():
     layer = encode_offsets(np.zeros((4, 5), np.uint8))
-    longer = Layer("rounding", "adaptive", layer.payload + b"\1\2\3\4\5")
+    longer = Layer("rounding", "adaptive", layer.payload + bytes(range(1, 60)))
     with pytest.raises(PayloadError, match="after the last offset"):
         decode_offsets(longer, (50, 70))
