@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,9 @@ from PIL import Image
 import smapcomp
 from smapcomp.cli import main
 from smapcomp.codec import container
-from smapcomp.image_io import read_image, write_image
+from smapcomp.codec.stream import Layer, Stream
+from smapcomp.image_io import read_picture, write_picture
+from smapcomp.picture import Picture
 
 ROOT = Path(__file__).resolve().parent.parent
 PHOTO = ROOT / "docs" / "demo" / "photo.png"
@@ -35,13 +38,13 @@ def command(capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.M
 def small_picture(tmp_path: Path) -> Path:
     """A 40x24 piece of the photograph."""
     path = tmp_path / "small.png"
-    write_image(path, read_image(PHOTO)[100:124, 200:240])
+    write_picture(path, Picture(read_picture(PHOTO).samples[100:124, 200:240]))
     return path
 
 
 def stream_of_one_layer(payload: bytes = b"payload") -> bytes:
     return container.pack(
-        container.Stream(
+        Stream(
             width=20,
             height=10,
             channels=3,
@@ -51,7 +54,7 @@ def stream_of_one_layer(payload: bytes = b"payload") -> bytes:
             variant="lite",
             model_digest=b"weights!",
             prediction_digest=b"predict!",
-            layers=(container.Layer("compact", "jxl", payload),),
+            layers=(Layer("compact", "jxl", payload),),
         )
     )
 
@@ -70,6 +73,7 @@ def test_help_names_every_command(command):
         assert (status, err) == (0, "")
         for name in ("compress IN OUT", "decompress IN OUT", "info IN", "compare A B"):
             assert name in out
+        assert "smapcomp compress photo.jpg photo.smc" in out
     assert command()[0] == 2
 
 
@@ -78,9 +82,19 @@ def test_help_names_every_command(command):
     [
         (
             "compress",
-            ["--quality=60", "--mode=mapped", "--variant=lite", "--overwrite", "--weights_dir"],
+            [
+                "--quality=60",
+                "--mode=none|sent|matched|mapped",
+                "Default: mapped.",
+                "--variant=paper|lite",
+                "--overwrite",
+                "--weights_dir",
+                "How good, or how small: one of these:",
+                "--target_bytes=BYTES",
+                "smapcomp compress *.png --out_dir=small --quality=40",
+            ],
         ),
-        ("decompress", ["--overwrite", "--weights_dir", f"--max_pixels={1 << 25}", ".png"]),
+        ("decompress", ["--overwrite", "--weights_dir", f"--max_pixels={1 << 27}", ".png"]),
         ("info", ["--json"]),
         ("compare", ["--json"]),
     ],
@@ -103,13 +117,18 @@ def test_version_is_printed(command):
     [
         (["expand", "a", "b"], "unknown command 'expand'"),
         (["compress"], "wants IN OUT, got nothing"),
-        (["compress", "a"], "wants IN OUT, got a"),
+        (["compress", "a"], "wants IN OUT, or IN... with --out_dir=DIR, got a"),
+        (["compress", "a", "b", "c"], "wants IN OUT, or IN... with --out_dir=DIR, got a b c"),
+        (["compress", "x/a.png", "a.jpg", "--out_dir=o"], "would both become o/a.smc"),
+        (["compress", "a", "b", "--quality=3", "--target_psnr=40"], "--quality and --target_psnr"),
+        (["compress", "a", "b", "--compact_scale=3"], "--compact_scale=3"),
+        (["decompress", "a", "b", "--on_mismatch=ignore"], "--on_mismatch=ignore"),
         (["compare", "a", "b", "c"], "wants A B, got a b c"),
         (["compress", "a", "b", "--quality=101"], "--quality=101"),
         (["compress", "a", "b", "--quality=high"], "--quality=high"),
         (["compress", "a", "b", "--mode=magic"], "--mode=magic"),
         (["compress", "a", "b", "--max_pixels=0"], "--max_pixels=0"),
-        (["compress", "a", "b", "--speed=3"], "'speed'"),
+        (["compress", "a", "b", "--colour=3"], "'colour'"),
         (["decompress", "a", "b", "--quality=3"], "'quality'"),
     ],
 )
@@ -129,6 +148,9 @@ def test_wrong_files_are_one_line_and_exit_status_1(command, tmp_path, small_pic
         (["compress", small_picture, small_picture, "--overwrite"], "is the input"),
         (["compress", small_picture, "text"], "text: exists; --overwrite replaces it"),
         (["compress", small_picture, "out", "--max_pixels=959"], "up to 959 are allowed"),
+        (["compress", small_picture, "out", "--lossless", "--target_bpp=1"], "with lossless"),
+        (["compress", small_picture, "out", "--target_ms_ssim=1.5"], "target_ms_ssim 1.5"),
+        (["compress", small_picture, "--out_dir=text"], "text: File exists"),
         (["decompress", "absent", "out.png"], "absent: No such file or directory"),
         (["decompress", "cut", "out.xyz"], "unknown extension '.xyz'"),
         (["decompress", "cut", "small.png"], "small.png: exists"),
@@ -171,9 +193,9 @@ def test_info_tells_sizes_model_and_digests_without_networks(command, tmp_path):
 
 
 def test_compare_prints_psnr_and_ms_ssim(command, tmp_path):
-    image = read_image(PHOTO)[:170, :180] // 2
-    write_image(tmp_path / "a.png", image)
-    write_image(tmp_path / "b.bmp", image + np.uint8(10))
+    image = read_picture(PHOTO).samples[:170, :180] // 2
+    write_picture(tmp_path / "a.png", Picture(image))
+    write_picture(tmp_path / "b.bmp", Picture(image + np.uint8(10)))
     status, out, err = command("compare", "a.png", "b.bmp", "--json")
     assert (status, err) == (0, "")
     scores = json.loads(out)
@@ -193,9 +215,9 @@ def test_compare_of_small_and_equal_pictures_says_so(command, small_picture, tmp
 
 
 def test_compare_holds_grey_against_rgb(command, tmp_path):
-    grey = read_image(PHOTO)[:20, :20, :1]
-    write_image(tmp_path / "grey.png", grey)
-    write_image(tmp_path / "rgb.png", np.repeat(grey, 3, axis=2))
+    grey = read_picture(PHOTO).samples[:20, :20, :1]
+    write_picture(tmp_path / "grey.png", Picture(grey))
+    write_picture(tmp_path / "rgb.png", Picture(np.repeat(grey, 3, axis=2)))
     assert command("compare", "grey.png", "rgb.png")[1].startswith("PSNR     inf dB")
 
 
@@ -227,22 +249,22 @@ def test_module_passes_the_exit_status_on(tmp_path):
 
 
 def test_a_picture_goes_through_a_file_and_back(command, small_picture, tmp_path):
-    image = read_image(small_picture)
-    status, out, err = command("compress", small_picture, "photo.smap")
-    data = (tmp_path / "photo.smap").read_bytes()
+    image = read_picture(small_picture).samples
+    status, out, err = command("compress", small_picture, "photo.smc")
+    data = (tmp_path / "photo.smc").read_bytes()
     bpp = 8 * len(data) / (40 * 24)
     assert (status, err) == (0, "")
-    assert out == f"photo.smap: 40x24, {len(data)} bytes, {bpp:.3f} bpp\n"
+    assert out == f"photo.smc: 40x24, {len(data)} bytes, {bpp:.3f} bpp\n"
     assert data == smapcomp.compress(image)
 
-    status, out, err = command("decompress", "photo.smap", "back.png")
+    status, out, err = command("decompress", "photo.smc", "back.png")
     assert (status, out, err) == (0, "back.png: 40x24\n", "")
-    back = read_image(tmp_path / "back.png")
+    back = read_picture(tmp_path / "back.png").samples
     np.testing.assert_array_equal(back, smapcomp.decompress(data))
 
     scores = json.loads(command("compare", small_picture, "back.png", "--json")[1])
     assert scores["psnr"] > 25
-    facts = json.loads(command("info", "photo.smap", "--json")[1])
+    facts = json.loads(command("info", "photo.smc", "--json")[1])
     assert (facts["bytes"], facts["mode"]) == (len(data), "mapped")
 
 
@@ -260,6 +282,89 @@ def test_flags_reach_the_codec(command, small_picture, tmp_path):
         command("compress", small_picture, "out", "--weights_dir=absent"), 1, "absent"
     )
     assert sorted(os.listdir()) == ["best", "least", "small.png"]
+
+
+def test_many_files_go_into_a_folder_and_one_bad_one_does_not_stop_the_rest(
+    command, small_picture, tmp_path
+):
+    (tmp_path / "bad.png").write_text("no picture")
+    other = read_picture(PHOTO).samples[:20, :30]
+    write_picture(tmp_path / "other.bmp", Picture(other))
+    words = ["compress", "small.png", "bad.png", "other.bmp", "--out_dir=small", "--speed=9"]
+    status, out, err = command(*words)
+    assert status == 1
+    summary = json.loads(out)
+    assert [summary[key] for key in ("done", "kept", "failed", "not_reached")] == [2, 0, 1, 0]
+    done, bad, last = summary["files"]
+    assert (done["input"], done["status"]) == ("small.png", "done")
+    assert done["bytes"] == (tmp_path / "small" / "small.smc").stat().st_size
+    assert done["bpp"] == pytest.approx(8 * done["bytes"] / 960)
+    assert (bad["status"], bad["error"]) == ("failed", "bad.png: not a picture of a known format")
+    assert last["output"] == os.path.join("small", "other.smc")
+    assert sorted(os.listdir("small")) == ["other.smc", "small.smc"]
+
+    before = (tmp_path / "small" / "small.smc").stat().st_mtime_ns
+    status, out, _ = command(*words)
+    assert status == 1
+    assert [file["status"] for file in json.loads(out)["files"]] == ["kept", "failed", "kept"]
+    assert (tmp_path / "small" / "small.smc").stat().st_mtime_ns == before
+    status, out, _ = command(*words[:2], "--out_dir=small", "--overwrite", "--speed=9")
+    assert (status, json.loads(out)["files"][0]["status"]) == (0, "done")
+
+    status, out, _ = command(
+        "decompress", "small/small.smc", "small/other.smc", "--out_dir=back", "--format=webp"
+    )
+    assert (status, json.loads(out)["done"]) == (0, 2)
+    assert sorted(os.listdir("back")) == ["other.webp", "small.webp"]
+    assert read_picture("back/other.webp").samples.shape == other.shape
+
+
+def test_an_interrupted_batch_says_what_it_did(command, small_picture, monkeypatch):
+    shutil.copy("small.png", "second.png")
+    compress = smapcomp.compress
+
+    def interrupted(*arguments, **options):
+        if os.path.exists("out/small.smc"):
+            raise KeyboardInterrupt
+        return compress(*arguments, **options)
+
+    monkeypatch.setattr(smapcomp, "compress", interrupted, raising=False)
+    status, out, _ = command("compress", "small.png", "second.png", "--out_dir=out", "--speed=9")
+    summary = json.loads(out)
+    assert status == 130
+    assert (summary["done"], summary["not_reached"]) == (1, 1)
+    assert os.listdir("out") == ["small.smc"]
+
+
+def test_stages_and_cut_off_streams_are_decompressed_as_asked(command, small_picture, tmp_path):
+    words = ["--quality=60", "--compact_coder=jxl", "--speed=9"]
+    assert command("compress", small_picture, "stream", *words)[0] == 0
+    data = (tmp_path / "stream").read_bytes()
+    for stage in ("compact", "prediction", "full"):
+        assert command("decompress", "stream", f"{stage}.png", f"--stage={stage}")[0] == 0
+        expected = smapcomp.decompress(data, stage=stage)
+        found = read_picture(tmp_path / f"{stage}.png").samples
+        np.testing.assert_array_equal(found, expected)
+    (tmp_path / "cut").write_bytes(data[:-9])
+    assert_one_line_error(command("decompress", "cut", "cut.png"), 1, "cut: residual layer needs")
+    status, _, err = command("decompress", "cut", "cut.png", "--allow_partial")
+    assert (status, err) == (0, "smapcomp: the stream is cut off; without residual\n")
+    np.testing.assert_array_equal(
+        read_picture(tmp_path / "cut.png").samples, smapcomp.decompress(data, stage="prediction")
+    )
+
+
+def test_targets_metadata_and_lossless_reach_the_codec(command, tmp_path):
+    image = Image.fromarray(read_picture(PHOTO).samples[:96, :120])
+    image.save(tmp_path / "a.png", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0")
+    assert command("compress", "a.png", "a.smc", "--target_bytes=2500", "--speed=9")[0] == 0
+    assert 2450 <= (tmp_path / "a.smc").stat().st_size <= 2500
+    words = ["--lossless", "--keep_metadata", "--speed=9"]
+    assert command("compress", "a.png", "b.smc", *words)[0] == 0
+    facts = json.loads(command("info", "b.smc", "--json")[1])
+    assert (facts["lossless"], facts["metadata"]) == (True, ["exif"])
+    assert command("decompress", "b.smc", "b.png")[0] == 0
+    assert json.loads(command("compare", "a.png", "b.png", "--json")[1])["identical"]
 
 
 def test_a_damaged_stream_leaves_no_picture(command, small_picture, tmp_path):
@@ -280,4 +385,4 @@ def test_networks_load_without_a_word_on_standard_error(small_picture, tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
     result = run_module("decompress", "stream", "back.png", cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
-    assert read_image(tmp_path / "back.png").shape == (24, 40, 3)
+    assert read_picture(tmp_path / "back.png").samples.shape == (24, 40, 3)

@@ -1,0 +1,109 @@
+"""Machines that round differently are found out, and with `robust` it does not matter."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import smapcomp
+from smapcomp import metrics, zoo
+from smapcomp.codec.container import unpack
+from smapcomp.codec.decoder import StreamDecoder
+from smapcomp.errors import DigestMismatchError, SmapcompError
+from smapcomp.image_io import read_picture
+from tests.perturbed import PerturbedPredictor, bfloat16, noisy
+
+ROOT = Path(__file__).resolve().parents[2]
+IMAGE = read_picture(ROOT / "docs" / "demo" / "photo.png").samples[:160, :224].copy()
+SETTINGS = {
+    "default": {"quality": 50, "speed": 8},
+    "papers": {"quality": 40, "speed": 8, "compact_coder": "jxl"},
+}
+
+
+@pytest.fixture(scope="module", params=SETTINGS)
+def streams(request) -> tuple[bytes, bytes]:
+    """One as usual, one robust."""
+    settings = SETTINGS[request.param]
+    return (
+        smapcomp.compress(IMAGE, **settings),
+        smapcomp.compress(IMAGE, robust=True, **settings),
+    )
+
+
+def decoded(data: bytes, change, on_mismatch: str = "error") -> np.ndarray:
+    predictor = PerturbedPredictor(zoo.load("lite"), change)
+    return StreamDecoder(predictor, unpack(data), on_mismatch).picture().samples
+
+
+def test_a_robust_stream_says_so_and_costs_a_few_hundredths_of_a_bit_per_pixel(streams):
+    plain, robust = streams
+    facts = smapcomp.info(robust)
+    assert facts["robust"]
+    assert not smapcomp.info(plain)["robust"]
+    assert {"labels", "rounding"} <= {layer["kind"] for layer in facts["layers"]}
+    assert metrics.bits_per_pixel(len(robust) - len(plain), 224, 160) < 0.04
+    loss = metrics.psnr(IMAGE, smapcomp.decompress(plain))
+    loss -= metrics.psnr(IMAGE, smapcomp.decompress(robust))
+    assert abs(loss) < 0.02
+
+
+def test_noise_of_a_hundred_thousandth_is_found_out_and_does_not_matter_to_a_robust_stream(
+    streams, caplog
+):
+    plain, robust = streams
+    change = noisy(1e-5)
+    with pytest.raises(DigestMismatchError, match="differs from the encoder's"):
+        decoded(plain, change)
+    caplog.clear()
+    picture = decoded(plain, change, on_mismatch="warn")
+    assert any("the picture may be damaged" in message for message in caplog.messages)
+    assert metrics.psnr(smapcomp.decompress(plain), picture) > 35
+    np.testing.assert_array_equal(decoded(robust, change), smapcomp.decompress(robust))
+
+
+def test_bfloat16_is_found_out_even_in_a_robust_stream(streams):
+    plain, robust = streams
+    for data in (plain, robust):
+        with pytest.raises(DigestMismatchError):
+            decoded(data, bfloat16)
+        picture = decoded(data, bfloat16, on_mismatch="warn")
+        assert metrics.psnr(smapcomp.decompress(data), picture) > 30
+
+
+def test_one_thread_without_onednn_decodes_a_robust_stream_to_the_same_picture(streams, tmp_path):
+    plain, robust = streams
+    (tmp_path / "plain").write_bytes(plain)
+    (tmp_path / "robust").write_bytes(robust)
+    script = (
+        "import sys, numpy as np, tensorflow as tf\n"
+        "tf.config.threading.set_intra_op_parallelism_threads(1)\n"
+        "import smapcomp\n"
+        "from smapcomp.errors import DigestMismatchError\n"
+        "for name in ('plain', 'robust'):\n"
+        "    try:\n"
+        "        np.save(name, smapcomp.decompress(open(name, 'rb').read()))\n"
+        "    except DigestMismatchError:\n"
+        "        print(name, 'differs')\n"
+    )
+    environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0", "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    np.testing.assert_array_equal(np.load(tmp_path / "robust.npy"), smapcomp.decompress(robust))
+    # The other one is either the same too, or found out.
+    if "plain differs" not in result.stdout:
+        np.testing.assert_array_equal(np.load(tmp_path / "plain.npy"), smapcomp.decompress(plain))
+
+
+def test_what_to_do_on_a_mismatch_is_one_of_two(streams):
+    with pytest.raises(SmapcompError, match="on_mismatch 'ignore' is unknown"):
+        smapcomp.decompress(streams[0], on_mismatch="ignore")

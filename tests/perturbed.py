@@ -1,0 +1,56 @@
+"""Predictors whose arithmetic is not quite that of others, as on another machine."""
+
+from collections.abc import Callable
+
+import keras
+from keras import ops
+
+from smapcomp.codec.predictor import Predictor
+from smapcomp.zoo import LOSSY_FINENETS
+
+
+def noisy(amount: float, seed: int = 0) -> Callable:
+    """Multiplies every activation by 1 + amount * N(0, 1)."""
+
+    def change(x):
+        noise = keras.random.normal(ops.shape(x), seed=seed)
+        return x * (1 + amount * noise)
+
+    return change
+
+
+def bfloat16(x):
+    """Rounds every activation to bfloat16."""
+    return ops.cast(ops.cast(x, "bfloat16"), "float32")
+
+
+class PerturbedPredictor(Predictor):
+    """Changes what every layer of every network puts out.
+
+    Args:
+        networks: As `Predictor` takes them.
+        change: Of a float tensor to another.
+    """
+
+    def __init__(self, networks, change: Callable):
+        super().__init__(networks)
+        self._change = change
+        self._changed: dict[str, keras.Model] = {}
+
+    def _run(self, role: str, *inputs):
+        if role not in self._changed:
+            lossy = role in LOSSY_FINENETS
+            model = self.networks.lossy_finenet(role) if lossy else getattr(self.networks, role)
+            self._changed[role] = _with_change(model, self._change)
+        return self._changed[role](list(inputs) if len(inputs) > 1 else inputs[0], training=False)
+
+
+def _with_change(model: keras.Model, change: Callable) -> keras.Model:
+    def call(layer, *args, **kwargs):
+        out = layer(*args, **kwargs)
+        is_float = hasattr(out, "dtype") and "float" in str(out.dtype)
+        return keras.layers.Lambda(change)(out) if is_float else out
+
+    clone = keras.models.clone_model(model, call_function=call, clone_function=lambda layer: layer)
+    clone.set_weights(model.get_weights())
+    return clone
