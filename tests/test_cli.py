@@ -291,7 +291,7 @@ def test_many_files_go_into_a_folder_and_one_bad_one_does_not_stop_the_rest(
     other = read_picture(PHOTO).samples[:20, :30]
     write_picture(tmp_path / "other.bmp", Picture(other))
     words = ["compress", "small.png", "bad.png", "other.bmp", "--out_dir=small", "--speed=9"]
-    status, out, err = command(*words)
+    status, out, _ = command(*words)
     assert status == 1
     summary = json.loads(out)
     assert [summary[key] for key in ("done", "kept", "failed", "not_reached")] == [2, 0, 1, 0]
