@@ -3,7 +3,7 @@
     data = smapcomp.compress(image, quality=60)
     image = smapcomp.decompress(data)
 
-The three functions come from `smapcomp.codec.codec` when they are first asked for: importing the
+The functions come from `smapcomp.codec.codec` when they are first asked for: importing the
 package costs nothing, and TensorFlow is loaded by the first call that needs a network.
 """
 
@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["compress", "decompress", "info"]
+__all__ = ["compress", "decode", "decompress", "info"]
 
 
 def __getattr__(name: str) -> Any:

@@ -46,10 +46,13 @@ class PerturbedPredictor(Predictor):
 
 
 def _with_change(model: keras.Model, change: Callable) -> keras.Model:
+    def floats_changed(x):
+        # What a label layer puts out is of integers, whatever its symbolic type.
+        return change(x) if keras.backend.is_float_dtype(x.dtype) else x
+
     def call(layer, *args, **kwargs):
         out = layer(*args, **kwargs)
-        is_float = hasattr(out, "dtype") and "float" in str(out.dtype)
-        return keras.layers.Lambda(change)(out) if is_float else out
+        return out if isinstance(out, list) else keras.layers.Lambda(floats_changed)(out)
 
     clone = keras.models.clone_model(model, call_function=call, clone_function=lambda layer: layer)
     clone.set_weights(model.get_weights())

@@ -40,10 +40,11 @@ def add_residual(
     if layer is None or not layer.payload:
         return prediction
     samples = decode_samples(layer, prediction.shape, whole)
+    picture = np.empty_like(samples)
     for rows in strips(len(samples)):
         total = prediction[rows] + residual_range.to_residual(samples[rows])
-        samples[rows] = np.clip(total, 0, 255)
-    return samples
+        picture[rows] = np.clip(total, 0, 255)
+    return picture
 
 
 def grey_of(prediction: np.ndarray) -> np.ndarray:

@@ -107,8 +107,8 @@ class _Curve:
     [
         lambda quality, gain: int(1000 * 1.05**quality * (1 - gain / 256)),
         lambda quality, gain: 1000 + 900 * quality - 8 * gain,
-        lambda quality, gain: 1000 * (1 + quality // 25) - 5 * gain,
-        lambda quality, gain: int(1000 + quality**3 / 5 - gain * (1 + quality)),
+        lambda quality, gain: 1000 * (1 + quality // 25) - 10 * gain,
+        lambda quality, gain: int(1000 + quality**3 / 5 - gain * (1 + quality) / 2),
     ],
     ids=["exponential", "linear", "stairs", "cubic"],
 )
