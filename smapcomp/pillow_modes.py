@@ -183,7 +183,10 @@ def _to_rgb(image: Image.Image, name: object) -> np.ndarray:
             how = "as sRGB"
         elif mode == "CMYK" and icc:
             profile = ImageCms.getOpenProfile(io.BytesIO(icc))
-            transform = ImageCms.buildTransform(profile, srgb, mode, "RGB")
+            # What printing programs do by default.
+            intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+            flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
+            transform = ImageCms.buildTransform(profile, srgb, mode, "RGB", intent, flags)
             how = "sRGB by its colour profile"
     except ImageCms.PyCMSError:
         how = "without its colour profile, which is damaged"

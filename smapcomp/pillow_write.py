@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import Any
 
-from PIL import Image, PngImagePlugin, TiffImagePlugin
+from PIL import Image, PngImagePlugin, TiffImagePlugin, TiffTags
 
 from smapcomp import pillow_metadata
 from smapcomp.picture import Picture
@@ -100,4 +100,8 @@ def _tiff_tags(kept: dict[str, bytes]) -> dict[str, Any]:
         tags.load(pillow_metadata.EXIF_PREFIX + kept["exif"])
     if "xmp" in kept:
         tags[TiffImagePlugin.XMP] = kept["xmp"]
-    return {"exif": tags} if tags else {}
+    if not tags:
+        return {}
+    # Pillow cannot write directories within directories, which EXIF has, together with compression.
+    nested = any(tag in TiffTags.TAGS_V2_GROUPS for tag in tags)
+    return {"exif": tags, **({"compression": None} if nested else {})}
