@@ -1,48 +1,44 @@
 """Pictures in and files out.
 
-What is read becomes 8-bit RGB or grey samples, turned upright by the EXIF orientation; what cannot
-be held that way exactly is said in one line on the logger "smapcomp", or refused. Colour profiles
-are not applied: the samples are taken as they are. What is written appears under its name whole or
-not at all.
+What is read becomes 8-bit RGB or grey samples with or without alpha, turned upright by the EXIF
+orientation; what cannot be held exactly is said in one line on the logger "smapcomp", or refused.
+Colour profiles are not applied, except to CMYK: they are kept or left out. What is written appears
+under its name whole or not at all.
 """
 
-import io
 import logging
 import os
 import secrets
 import stat
 import struct
+import threading
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from smapcomp import pillow_metadata, pillow_modes
 from smapcomp.codec.stream import DEFAULT_MAX_PIXELS
+from smapcomp.deep_samples import read_deep
 from smapcomp.errors import SmapcompError
+from smapcomp.picture import Picture
+from smapcomp.pillow_write import FORMATS, save_options
 
 _log = logging.getLogger("smapcomp")
 
-# Without loss where the format allows it; what remains lossy is close to it and keeps full chroma.
-_FORMATS = {
-    ".avif": ("AVIF", {"quality": 100, "subsampling": "4:4:4"}),
-    ".bmp": ("BMP", {}),
-    ".jp2": ("JPEG2000", {"irreversible": False}),
-    ".jpeg": ("JPEG", {"quality": 95, "subsampling": "4:4:4"}),
-    ".jpg": ("JPEG", {"quality": 95, "subsampling": "4:4:4"}),
-    ".pgm": ("PPM", {}),
-    ".png": ("PNG", {}),
-    ".ppm": ("PPM", {}),
-    ".tif": ("TIFF", {"compression": "tiff_adobe_deflate"}),
-    ".tiff": ("TIFF", {"compression": "tiff_adobe_deflate"}),
-    ".webp": ("WEBP", {"lossless": True}),
-}
-OUTPUT_EXTENSIONS = tuple(_FORMATS)
+OUTPUT_EXTENSIONS = tuple(FORMATS)
+ALPHA_EXTENSIONS = tuple(suffix for suffix, entry in FORMATS.items() if entry.alpha)
 
 # What Pillow's readers raise on damaged data.
 _READ_ERRORS = (
     OSError,
+    RuntimeError,
     SyntaxError,
     ValueError,
     EOFError,
@@ -59,28 +55,43 @@ class ImageFileError(SmapcompError):
     """A file that cannot be read or written, or holds no picture of a kind that is supported."""
 
 
-def read_image(path: str | os.PathLike, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.ndarray:
+def read_picture(
+    path: str | os.PathLike, max_pixels: int = DEFAULT_MAX_PIXELS, keep_metadata: bool = False
+) -> Picture:
     """Reads a picture of any format that Pillow knows.
 
-    Palette pictures become RGB. 16-bit samples are reduced to 8 bit, CMYK, YCbCr and Lab become
-    RGB, and of several frames the first is taken, each with a notice. An alpha channel is dropped
-    if it is opaque everywhere and an error otherwise, since the stream could not carry it.
+    Grey and bilevel pictures become grey, RGB stays RGB, alpha is kept, whether it is a channel, in
+    a palette or one transparent colour. With a notice, palettes become RGB or grey, CMYK, YCbCr and
+    Lab become RGB, deeper samples are rounded to 8 bit, and of several frames the first is taken.
 
     Args:
       path: the file.
       max_pixels: the largest picture to accept, width times height.
-
-    Returns:
-      uint8 [H, W, 3] (RGB) or [H, W, 1] (grey).
+      keep_metadata: whether to take colour profile, EXIF and XMP along. Their orientation becomes
+        1, since the samples are upright.
 
     Raises:
       ImageFileError: if there is no such file, it is no picture, it is damaged, larger than
-        `max_pixels`, transparent, or of samples without an 8-bit meaning (floats, 32-bit integers).
+        `max_pixels`, or of samples without an 8-bit meaning (floats, 32-bit integers).
     """
-    with warnings.catch_warnings():
-        # Pillow warns of its own limit on pixels, which `max_pixels` replaces, and of bad metadata.
+    with _pillow_limit_lifted, warnings.catch_warnings():
+        # Pillow warns of bad metadata and of much else that does not matter here.
         warnings.simplefilter("ignore")
-        return _read_image(path, max_pixels)
+        return _read(path, max_pixels, keep_metadata)
+
+
+def read_image(path: str | os.PathLike, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.ndarray:
+    """Reads the samples of a picture that has no transparent pixels, uint8 [H, W, 1 or 3].
+
+    For measuring and training, where alpha has no meaning; else as `read_picture`.
+
+    Raises:
+      ImageFileError: as `read_picture`, and if a pixel is transparent.
+    """
+    picture = read_picture(path, max_pixels)
+    if picture.alpha is not None:
+        raise ImageFileError(f"{path}: has transparent pixels; flatten it onto a background first")
+    return picture.samples
 
 
 def read_file(path: str | os.PathLike, max_bytes: int) -> bytes:
@@ -95,21 +106,30 @@ def read_file(path: str | os.PathLike, max_bytes: int) -> bytes:
     return data
 
 
-def check_output(path: str | os.PathLike, *, overwrite: bool, image: bool = False) -> None:
+def check_output(
+    path: str | os.PathLike, *, overwrite: bool, image: bool = False, alpha: bool = False
+) -> None:
     """Finds out, before any work is done, whether `path` may be written.
 
     Args:
       path: the file to write.
       overwrite: whether a file of that name may be replaced.
       image: whether it is to be a picture, so that its extension must be in `OUTPUT_EXTENSIONS`.
+      alpha: whether the picture has transparent pixels, which only `ALPHA_EXTENSIONS` can hold.
 
     Raises:
       ImageFileError: if not.
     """
     target = Path(path)
-    if image and target.suffix.lower() not in _FORMATS:
+    suffix = target.suffix.lower()
+    if image and suffix not in FORMATS:
         raise ImageFileError(
-            f"{path}: unknown extension {target.suffix!r}; known are {', '.join(_FORMATS)}"
+            f"{path}: unknown extension {target.suffix!r}; known are {', '.join(FORMATS)}"
+        )
+    if image and alpha and suffix not in ALPHA_EXTENSIONS:
+        raise ImageFileError(
+            f"{path}: {FORMATS[suffix].name} cannot hold the picture's transparent pixels; "
+            f"these can: {', '.join(ALPHA_EXTENSIONS)}"
         )
     try:
         mode = target.stat().st_mode
@@ -131,32 +151,37 @@ def check_output(path: str | os.PathLike, *, overwrite: bool, image: bool = Fals
         raise ImageFileError(f"{path}: no permission to write in {folder}")
 
 
-def write_image(path: str | os.PathLike, image: np.ndarray, *, overwrite: bool = False) -> None:
+def write_picture(path: str | os.PathLike, picture: Picture, overwrite: bool = False) -> None:
     """Writes a picture in the format of the path's extension.
 
     PNG, TIFF, BMP, PPM/PGM, WebP and JPEG 2000 keep every sample; JPEG and AVIF lose a little.
+    Metadata that the format cannot hold are left out with a notice.
 
     Args:
       path: where to; the extension is one of `OUTPUT_EXTENSIONS`.
-      image: uint8 [H, W, 3] or [H, W, 1].
+      picture: the picture.
       overwrite: whether a file of that name may be replaced.
 
     Raises:
-      ImageFileError: if the path may not be written or the format cannot hold the picture.
-      ValueError: if `image` is no such array.
+      ImageFileError: if the path may not be written, the format cannot hold the picture or its
+        alpha, or the disk is full; no part of the file is left behind then.
     """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3):
-        raise ValueError(f"got {image.dtype} {image.shape}; uint8 [H, W, 3] or [H, W, 1] is needed")
-    check_output(path, overwrite=overwrite, image=True)
-    file_format, options = _FORMATS[Path(path).suffix.lower()]
-    encoded = io.BytesIO()
-    try:
-        Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(
-            encoded, file_format, **options
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise ImageFileError(f"{path}: {file_format}: {_one_line(error)}") from error
-    write_file(path, encoded.getvalue(), overwrite=overwrite)
+    has_alpha = picture.alpha is not None
+    check_output(path, overwrite=overwrite, image=True, alpha=has_alpha)
+    entry = FORMATS[Path(path).suffix.lower()]
+    # The options come first: they tell whether the metadata fit, before there is a file.
+    options = save_options(picture, entry, path)
+    image = replace(picture, icc=None, exif=None, xmp=None).to_image()
+    with _written(path, overwrite) as file:
+        try:
+            image.save(file, entry.name, **options)
+        except (OSError, ValueError, KeyError, struct.error) as error:
+            raise ImageFileError(f"{path}: {entry.name}: {_one_line(error)}") from error
+
+
+def write_image(path: str | os.PathLike, image: np.ndarray, *, overwrite: bool = False) -> None:
+    """Writes uint8 [H, W, 1 to 4], as `Picture.from_array` takes it; else as `write_picture`."""
+    write_picture(path, Picture.from_array(image), overwrite)
 
 
 def write_file(path: str | os.PathLike, data: bytes, *, overwrite: bool = False) -> None:
@@ -166,39 +191,82 @@ def write_file(path: str | os.PathLike, data: bytes, *, overwrite: bool = False)
       ImageFileError: if the path may not be written or the disk is full; no part of the file is
         left behind then.
     """
+    with _written(path, overwrite) as file:
+        file.write(data)
+
+
+@contextmanager
+def _written(path: str | os.PathLike, overwrite: bool) -> Iterator[BinaryIO]:
+    """A file to write to that takes its name when the block ends and is removed if it fails."""
     check_output(path, overwrite=overwrite)
     # A link is followed, so that what it points at is replaced and not the link.
     target = Path(path).resolve()
     temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.tmp")
     try:
         try:
-            with open(temporary, "xb") as file:
-                file.write(data)
+            # Readable too: Pillow's TIFF writer reads back what it wrote.
+            with open(temporary, "x+b") as file:
+                yield file
             os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise ImageFileError(f"{path}: {error.strerror}") from error
+        raise ImageFileError(f"{path}: {error.strerror or _one_line(error)}") from error
 
 
-def _read_image(path: str | os.PathLike, max_pixels: int) -> np.ndarray:
-    with _open(path) as picture:
-        if picture.width * picture.height > max_pixels:
+def _read(path: str | os.PathLike, max_pixels: int, keep_metadata: bool) -> Picture:
+    with _open(path) as image:
+        if image.width * image.height > max_pixels:
             raise ImageFileError(
-                f"{path}: {picture.width}x{picture.height} pixels; up to {max_pixels} are allowed"
+                f"{path}: {image.width}x{image.height} pixels; up to {max_pixels} are allowed"
             )
-        deep = _is_deep(picture)
+        # Pillow maps a file whose name it knows into memory, and then turns TIFF wrongly.
+        image.filename = ""
+        is_tiff = image.format == "TIFF"
         try:
-            frames = getattr(picture, "n_frames", 1)
-            picture.load()
-            picture = ImageOps.exif_transpose(picture)
+            frames = getattr(image, "n_frames", 1)
+            before = pillow_metadata.metadata_of(image, path) if is_tiff else None
+            mode, samples, alpha, turned = _samples(image, path)
+            metadata = before or pillow_metadata.metadata_of(image, path)
+        except SmapcompError as error:
+            raise ImageFileError(f"{path}: {error}") from error
         except _READ_ERRORS as error:
             raise ImageFileError(f"{path}: truncated or damaged ({_one_line(error)})") from error
-        if frames > 1:
-            _log.warning("%s: only the first of %d frames is taken", path, frames)
-        if deep:
-            _log.warning("%s: 16 bits a sample become 8", path)
-        return _samples(picture, path)
+    # Pillow's copy goes before there is a turned one.
+    del image
+    if frames > 1:
+        _log.warning("%s: only the first of %d frames is taken", path, frames)
+    icc = pillow_metadata.usable_icc(metadata.icc, mode, samples.shape[2], keep_metadata, path)
+    if not turned:
+        samples = pillow_metadata.turned_upright(samples, metadata.orientation)
+        if alpha is not None:
+            alpha = pillow_metadata.turned_upright(alpha, metadata.orientation)
+    if not keep_metadata:
+        return Picture(samples, alpha)
+    metadata = pillow_metadata.upright(metadata)
+    return Picture(samples, alpha, icc, metadata.exif, metadata.xmp)
+
+
+def _samples(
+    image: Image.Image, path: str | os.PathLike
+) -> tuple[str, np.ndarray, np.ndarray | None, bool]:
+    """Mode in the file, samples, alpha, and whether Pillow has turned them upright already."""
+    deep = read_deep(image, path)
+    if deep is None:
+        mode = image.mode
+        # Of all readers Pillow's for TIFF applies the orientation by itself.
+        return mode, *pillow_modes.samples_and_alpha(image, path), image.format == "TIFF"
+    mode, array = deep
+    if image.format == "PNG":
+        # For the metadata that follow the samples, and for damage that libpng lets pass.
+        image.load()
+    if mode == "CMYK":
+        ink = Image.fromarray(array, mode)
+        ink.info = image.info
+        return mode, *pillow_modes.samples_and_alpha(ink, path), False
+    if mode in ("LA", "RGBA"):
+        return mode, np.ascontiguousarray(array[:, :, :-1]), array[:, :, -1].copy(), False
+    return mode, array, None, False
 
 
 def _open(path: str | os.PathLike) -> Image.Image:
@@ -207,55 +275,36 @@ def _open(path: str | os.PathLike) -> Image.Image:
         return Image.open(path)
     except UnidentifiedImageError as error:
         raise ImageFileError(f"{path}: not a picture of a known format") from error
-    except Image.DecompressionBombError as error:
-        raise ImageFileError(f"{path}: {_one_line(error)}") from error
     except _READ_ERRORS as error:
         reason = getattr(error, "strerror", None) or f"damaged ({_one_line(error)})"
         raise ImageFileError(f"{path}: {reason}") from error
 
 
-def _is_deep(picture: Image.Image) -> bool:
-    """Whether Pillow will cut the samples to 8 bit while reading, as far as it shows before."""
-    return any(
-        ";16" in str(tile.args) or (tile.codec_name == "ppm" and tile.args[1] > 255)
-        for tile in picture.tile
-    )
+class _PillowLimit:
+    """Lifts Pillow's own limit on pixels, which `max_pixels` replaces, while pictures are read.
+
+    It belongs to the whole process, so that it comes back when the last of several threads is done.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readers = 0
+        self._limit: int | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._readers:
+                self._limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            self._readers += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._readers -= 1
+            if not self._readers:
+                Image.MAX_IMAGE_PIXELS = self._limit
 
 
-def _samples(picture: Image.Image, path: str | os.PathLike) -> np.ndarray:
-    """Samples of a loaded picture, uint8 [H, W, 3] or [H, W, 1]."""
-    mode = picture.mode
-    if mode.startswith("I;16"):
-        wide = np.asarray(picture).astype(np.uint32)
-        if np.any(wide == picture.info.get("transparency", -1)):
-            raise _transparent(path)
-        samples = np.round(wide / 257).astype(np.uint8)
-    elif mode in ("1", "L", "LA", "La"):
-        samples = np.array(_opaque(picture, "LA", path).convert("L"))
-    elif mode in ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX"):
-        samples = np.array(_opaque(picture, "RGBA", path).convert("RGB"))
-    elif mode in ("CMYK", "YCbCr", "LAB", "HSV"):
-        _log.warning("%s: %s becomes RGB, without its colour profile", path, mode)
-        samples = np.array(picture.convert("RGB"))
-    else:
-        raise ImageFileError(f"{path}: samples of kind {mode!r} cannot become 8 bit")
-    return samples[:, :, None] if samples.ndim == 2 else samples
-
-
-def _opaque(picture: Image.Image, alpha_mode: str, path: str | os.PathLike) -> Image.Image:
-    """Returns the picture if no pixel is transparent, by a channel, the palette or a key colour."""
-    if picture.has_transparency_data:
-        picture = picture.convert(alpha_mode)
-        if picture.getchannel("A").getextrema()[0] < 255:
-            raise _transparent(path)
-    return picture
-
-
-def _transparent(path: str | os.PathLike) -> ImageFileError:
-    return ImageFileError(
-        f"{path}: has transparent pixels, which a stream cannot carry; "
-        "flatten it onto a background first"
-    )
+_pillow_limit_lifted = _PillowLimit()
 
 
 def _one_line(error: BaseException) -> str:

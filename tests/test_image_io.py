@@ -1,19 +1,34 @@
 import logging
 import os
-import struct
-import zlib
+import subprocess
+import sys
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
 
 from smapcomp import image_io
-from smapcomp.image_io import ImageFileError, read_file, read_image, write_file, write_image
+from smapcomp.image_io import (
+    ALPHA_EXTENSIONS,
+    OUTPUT_EXTENSIONS,
+    ImageFileError,
+    check_output,
+    read_file,
+    read_image,
+    read_picture,
+    write_file,
+    write_image,
+    write_picture,
+)
+from smapcomp.picture import Picture
+from tests.pictures_16_bit import png, tiff_16_bit
 
 RNG = np.random.default_rng(1)
 RGB = RNG.integers(0, 256, (5, 7, 3), np.uint8)
 GREY = RNG.integers(0, 256, (5, 7, 1), np.uint8)
+WEBP = {"lossless": True, "exact": True}
 
 
 @pytest.fixture
@@ -76,7 +91,7 @@ def test_palette_picture_becomes_the_same_colours(tmp_path, notices):
     image.putpalette(palette.tobytes())
     path = save(tmp_path / "palette.png", image)
     np.testing.assert_array_equal(read_image(path), palette[indices])
-    assert not notices.messages
+    assert notices.messages == [f"{path}: a palette becomes RGB"]
 
 
 def test_black_and_white_picture_becomes_grey(tmp_path):
@@ -93,34 +108,91 @@ def test_16_bit_grey_is_rounded_to_8_bit_with_a_notice(tmp_path, notices):
     assert notices.messages == [f"{path}: 16 bits a sample become 8"]
 
 
-def png_16_bit(samples: np.ndarray) -> bytes:
-    """A PNG file of big-endian 16-bit RGB, which Pillow cannot write."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        crc = zlib.crc32(kind + data)
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
-
-    height, width = samples.shape[:2]
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0))
-        + chunk(b"IDAT", zlib.compress(rows))
-        + chunk(b"IEND", b"")
-    )
+def ppm_16_bit(samples: np.ndarray, maximum: int = 65535) -> bytes:
+    height, width, channels = samples.shape
+    head = b"P%d\n%d %d\n%d\n" % (5 if channels == 1 else 6, width, height, maximum)
+    return head + samples.astype(">u2").tobytes()
 
 
-def ppm_16_bit(samples: np.ndarray) -> bytes:
-    height, width = samples.shape[:2]
-    return b"P6\n%d %d\n65535\n" % (width, height) + samples.astype(">u2").tobytes()
+def jp2_16_bit(samples: np.ndarray) -> bytes:
+    return imagecodecs.jpeg2k_encode(samples.squeeze(), level=0, reversible=True)
 
 
-@pytest.mark.parametrize("encode", [png_16_bit, ppm_16_bit])
-def test_16_bit_rgb_is_reduced_to_8_bit_with_a_notice(tmp_path, notices, encode):
+def rounded(samples: np.ndarray, maximum: int = 65535) -> np.ndarray:
+    return np.floor(samples / maximum * 255 + 0.5).astype(np.uint8)
+
+
+DEEP = {
+    "png": (lambda x: png(x, 16), (1, 2, 3, 4)),
+    "tif": (tiff_16_bit, (1, 3, 4)),
+    "tif big-endian": (lambda x: tiff_16_bit(x, order=">"), (1, 3, 4)),
+    "tif in planes": (lambda x: tiff_16_bit(x, planes=True), (3, 4)),
+    "ppm": (ppm_16_bit, (1, 3)),
+    "jp2": (jp2_16_bit, (1, 2, 3, 4)),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "channels"), [(kind, n) for kind, (_, all_n) in DEEP.items() for n in all_n]
+)
+def test_16_bit_samples_are_rounded_to_8_bit_with_a_notice(tmp_path, notices, kind, channels):
+    wide = RNG.integers(0, 65536, (6, 8, channels)).astype(np.uint16)
+    # Around where rounding, cutting and overflowing differ.
+    wide[0, :, 0] = [0, 128, 129, 255, 256, 65406, 65407, 65535]
     path = tmp_path / "deep"
-    path.write_bytes(encode(RGB.astype(np.uint16) * 257))
-    np.testing.assert_array_equal(read_image(path), RGB)
+    path.write_bytes(DEEP[kind][0](wide))
+    np.testing.assert_array_equal(read_picture(path).to_array(), rounded(wide))
     assert notices.messages == [f"{path}: 16 bits a sample become 8"]
+
+
+def test_12_bit_samples_are_spread_over_the_whole_range(tmp_path, notices):
+    wide = np.array([[[0], [8], [9], [2048], [4086], [4087], [4095]]], np.uint16)
+    (tmp_path / "a.pgm").write_bytes(ppm_16_bit(wide, 4095))
+    (tmp_path / "b.pgm").write_text("P2 7 1 4095 " + " ".join(map(str, wide.ravel())))
+    (tmp_path / "c.tif").write_bytes(
+        tiff_16_bit(wide, bits=12, data=b"\0\0\x08\0\x98\0\xff\x6f\xf7\xff\xf0")
+    )
+    expected = rounded(wide, 4095)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.pgm"), expected)
+    np.testing.assert_array_equal(read_image(tmp_path / "b.pgm"), expected)
+    assert read_image(tmp_path / "c.tif")[0, [0, 6], 0].tolist() == [0, 255]
+    assert notices.messages[0] == f"{tmp_path / 'a.pgm'}: 12 bits a sample become 8"
+
+
+def test_16_bit_tiff_with_premultiplied_unspecified_or_inverted_samples(tmp_path):
+    path = tmp_path / "deep.tif"
+    wide = np.array([[[20000, 10000, 0, 40000], [0, 0, 0, 0], [65535] * 4]], np.uint16)
+    path.write_bytes(tiff_16_bit(wide, extra=1))
+    picture = read_picture(path)
+    assert picture.samples[0].tolist() == [[128, 64, 0], [0, 0, 0], [255, 255, 255]]
+    assert picture.alpha[0].tolist() == [156, 0, 255]
+    path.write_bytes(tiff_16_bit(wide, extra=0))
+    picture = read_picture(path)
+    assert picture.alpha is None
+    np.testing.assert_array_equal(picture.samples, rounded(wide[:, :, :3]))
+    grey = wide[:, :, :1]
+    path.write_bytes(tiff_16_bit(grey, photometric=0))
+    np.testing.assert_array_equal(read_image(path), 255 - rounded(grey))
+
+
+def test_16_bit_tiff_is_turned_upright(tmp_path):
+    for channels in (1, 3):
+        wide = RNG.integers(0, 65536, (5, 7, channels)).astype(np.uint16)
+        for orientation, operation in UPRIGHT.items():
+            path = tmp_path / "turned.tif"
+            path.write_bytes(tiff_16_bit(wide, orientation=orientation))
+            np.testing.assert_array_equal(read_image(path), operation(rounded(wide)))
+
+
+def test_damaged_16_bit_files_are_errors(tmp_path):
+    wide = RNG.integers(0, 65536, (16, 16, 3)).astype(np.uint16)
+    path = tmp_path / "cut"
+    for encode, _ in DEEP.values():
+        whole = encode(wide)
+        for length in range(0, len(whole) - 20, 1 + len(whole) // 40):
+            path.write_bytes(whole[:length])
+            with pytest.raises(ImageFileError, match=r"damaged|not a picture"):
+                read_image(path)
 
 
 def test_cmyk_becomes_rgb_with_a_notice(tmp_path, notices):
@@ -130,7 +202,7 @@ def test_cmyk_becomes_rgb_with_a_notice(tmp_path, notices):
     image = read_image(path)
     assert image[0, 0].tolist() == [255, 255, 255]
     assert image[0, 6].tolist() == [255, 0, 255]
-    assert notices.messages == [f"{path}: CMYK becomes RGB, without its colour profile"]
+    assert notices.messages == [f"{path}: CMYK becomes RGB, without a colour profile"]
 
 
 def test_first_frame_of_several_is_taken_with_a_notice(tmp_path, notices):
@@ -148,26 +220,96 @@ def test_opaque_alpha_is_dropped(tmp_path, notices):
     assert not notices.messages
 
 
-def transparent_pictures() -> dict[str, tuple[Image.Image, dict]]:
-    alpha = np.full((5, 7, 1), 255, np.uint8)
-    alpha[2, 3] = 254
-    palette = Image.fromarray(np.zeros((5, 7), np.uint8))
-    palette.putpalette([1, 2, 3])
+HALF = np.linspace(0, 255, 35).astype(np.uint8).reshape(5, 7)
+
+
+def transparent_pictures() -> dict[str, tuple[bytes, np.ndarray]]:
+    """Files, and the samples with alpha as the last channel that they hold."""
+    rgba = np.dstack([RGB, HALF])
+    grey = np.dstack([GREY, HALF])
+    few = np.array([[0, 1, 2, 3]], np.uint8)
+    indices = RNG.integers(0, 4, (5, 7), np.uint8)
+    palette = RNG.integers(0, 256, (4, 4), np.uint8)
+    wide = np.dstack([RGB, HALF]).astype(np.uint16) * 257
+    keyed = np.where((RGB[0, 0] == RGB).all(axis=2), 0, 255).astype(np.uint8)
+    keyed_grey = np.where(GREY[:, :, 0] == GREY[0, 0, 0], 0, 255).astype(np.uint8)
+    close = np.array([[[1000], [1001]]], np.uint16)
+    close_rgb = np.array([[[1000, 2, 3], [1001, 2, 3]]], np.uint16)
     return {
-        "rgba": (Image.fromarray(np.concatenate([RGB, alpha], axis=2)), {}),
-        "grey": (Image.fromarray(np.concatenate([GREY, alpha], axis=2)), {}),
-        "palette": (palette, {"transparency": 0}),
-        "colour key": (Image.fromarray(RGB), {"transparency": tuple(map(int, RGB[0, 0]))}),
-        "deep key": (Image.fromarray(np.full((5, 7), 1000, np.uint16)), {"transparency": 1000}),
+        "rgba": (png(rgba, 8), rgba),
+        "grey": (png(grey, 8), grey),
+        "palette": (
+            png(indices[:, :, None], 8, palette=palette[:, :3], transparency=palette[:, 3]),
+            palette[indices],
+        ),
+        "colour key": (png(RGB, 8, transparency=RGB[0, 0]), np.dstack([RGB, keyed])),
+        "grey key": (png(GREY, 8, transparency=GREY[0, 0]), np.dstack([GREY, keyed_grey])),
+        "key of 2 bits": (
+            png(few[:, :, None], 2, transparency=[1]),
+            np.dstack([few * 85, [[255, 0, 255, 255]]]),
+        ),
+        "deep key": (
+            png(close, 16, transparency=[1000]),
+            np.array([[[4, 0], [4, 255]]]),
+        ),
+        "deep colour key": (
+            png(close_rgb, 16, transparency=[1000, 2, 3]),
+            np.array([[[4, 0, 0, 0], [4, 0, 0, 255]]]),
+        ),
+        "deep": (png(wide, 16), rgba),
     }
 
 
 @pytest.mark.parametrize("kind", transparent_pictures())
-def test_transparent_pixels_are_an_error(tmp_path, kind):
-    image, options = transparent_pictures()[kind]
-    path = save(tmp_path / "glass.png", image, **options)
+def test_alpha_is_kept_however_the_file_has_it(tmp_path, kind):
+    data, expected = transparent_pictures()[kind]
+    path = tmp_path / "glass.png"
+    path.write_bytes(data)
+    np.testing.assert_array_equal(read_picture(path).to_array(), expected)
     with pytest.raises(ImageFileError, match="has transparent pixels"):
         read_image(path)
+
+
+@pytest.mark.parametrize("image", [RGB, GREY], ids=["rgb", "grey"])
+@pytest.mark.parametrize("extension", OUTPUT_EXTENSIONS)
+def test_alpha_is_written_or_refused_before_anything_is(tmp_path, image, extension):
+    path = tmp_path / f"glass{extension}"
+    picture = Picture(image, HALF)
+    if extension not in ALPHA_EXTENSIONS:
+        with pytest.raises(
+            ImageFileError, match=r"cannot hold .*; these can: \.avif, \.jp2, \.png"
+        ):
+            check_output(path, overwrite=False, image=True, alpha=True)
+        with pytest.raises(ImageFileError, match="transparent pixels"):
+            write_picture(path, picture)
+        assert not os.listdir(tmp_path)
+        return
+    write_picture(path, picture)
+    back = read_picture(path)
+    if extension == ".avif":
+        assert np.abs(back.alpha.astype(int) - HALF).max() <= 6
+        return
+    np.testing.assert_array_equal(back.alpha, HALF)
+    np.testing.assert_array_equal(np.broadcast_to(image, back.samples.shape), back.samples)
+
+
+def test_alpha_is_turned_with_the_samples(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    rgba = np.dstack([RGB, HALF])
+    for extension in ("png", "tif", "webp"):
+        path = tmp_path / f"turned.{extension}"
+        save(path, Image.fromarray(rgba), exif=exif, **{"webp": WEBP}.get(extension, {}))
+        np.testing.assert_array_equal(read_picture(path).to_array(), np.rot90(rgba, -1))
+
+
+def test_palettes_in_use_for_grey_only_become_grey(tmp_path, notices):
+    indices = RNG.integers(0, 3, (5, 7), np.uint8)
+    palette = np.array([[9, 9, 9], [200, 200, 200], [77, 77, 77], [1, 2, 3]], np.uint8)
+    path = tmp_path / "grey.png"
+    path.write_bytes(png(indices[:, :, None], 8, palette=palette))
+    np.testing.assert_array_equal(read_image(path), palette[indices][:, :, :1])
+    assert notices.messages == [f"{path}: a palette becomes grey"]
 
 
 def test_float_samples_are_an_error(tmp_path):
@@ -289,7 +431,52 @@ def test_failure_while_writing_leaves_nothing_and_keeps_the_old_file(tmp_path, m
     assert os.listdir(tmp_path) == ["kept"]
 
 
-@pytest.mark.parametrize("array", [RGB[:, :, 0], RGB.astype(np.float32), RGB[:, :, :2]])
+@pytest.mark.parametrize("array", [RGB.astype(np.float32), RGB[None], RGB[:0]])
 def test_arrays_that_are_no_pictures_are_refused(tmp_path, array):
-    with pytest.raises(ValueError, match="is needed"):
+    with pytest.raises(ValueError, match=r"is needed|no pixels"):
         write_image(tmp_path / "picture.png", array)
+
+
+def test_pillows_own_limit_on_pixels_does_not_count(tmp_path, monkeypatch):
+    path = save(tmp_path / "picture.png", Image.fromarray(RGB))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 3)
+    np.testing.assert_array_equal(read_image(path, max_pixels=35), RGB)
+    assert Image.MAX_IMAGE_PIXELS == 3
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_interruption_while_writing_leaves_nothing(tmp_path, monkeypatch, error):
+    def interrupted(image, file, *_, **__):
+        file.write(b"half a file")
+        raise error
+
+    monkeypatch.setattr(Image.Image, "save", interrupted)
+    with pytest.raises(error):
+        write_picture(tmp_path / "picture.png", Picture(RGB))
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc to ask")
+def test_a_large_picture_takes_one_copy_of_pillows_and_one_array(tmp_path):
+    path = tmp_path / "large"
+    script = (
+        "import re, sys\n"
+        "from smapcomp.image_io import read_picture, write_picture\n"
+        "def peak():\n"
+        "    status = open('/proc/self/status').read()\n"
+        "    return int(re.search(r'VmHWM:\\s*(\\d+)', status)[1]) / 1024\n"
+        "read_picture(sys.argv[2])\n"
+        "before = peak()\n"
+        "picture = read_picture(sys.argv[1])\n"
+        "print(peak() - before)\n"
+        "write_picture(sys.argv[1] + '.bmp', picture)\n"
+        "print(peak() - before)\n"
+    )
+    small = save(tmp_path / "small.jpg", Image.fromarray(RGB))
+    Image.new("RGB", (6000, 4000), (9, 99, 199)).save(path, "JPEG")
+    result = subprocess.run(
+        [sys.executable, "-c", script, path, small], capture_output=True, text=True, check=True
+    )
+    mebibytes = 6000 * 4000 * (4 + 3) / 2**20
+    for peak in map(float, result.stdout.split()):
+        assert mebibytes * 0.8 < peak < mebibytes + 40
