@@ -19,6 +19,7 @@ import smapcomp
 from smapcomp import pillow_metadata
 from smapcomp.codec import container
 from smapcomp.codec.metadata import METADATA_KINDS, decode_metadata
+from smapcomp.codec.stream import MAX_SIDE
 from smapcomp.errors import SmapcompError, StreamError
 from smapcomp.picture import Picture
 
@@ -69,7 +70,7 @@ class SmapcompImageFile(ImageFile.ImageFile):
         if self._data is not None:
             try:
                 # Pillow's own limit has been applied when the image was opened.
-                picture = smapcomp.decode(self._data, max_pixels=container.MAX_SIDE**2)
+                picture = smapcomp.decode(self._data, max_pixels=MAX_SIDE**2)
             except SmapcompError as error:
                 raise OSError(str(error)) from error
             self.im = picture.to_image().im

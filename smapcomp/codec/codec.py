@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from smapcomp import zoo
+from smapcomp.codec.coders.av1 import DEFAULT_SPEED
 from smapcomp.codec.container import unpack
 from smapcomp.codec.rate_control import Target, reach
 from smapcomp.codec.settings import (
@@ -23,10 +24,23 @@ from smapcomp.picture import Picture
 def compress(
     image,
     *,
+    quality: int = DEFAULT_QUALITY,
+    target_bytes: int | None = None,
+    target_bpp: float | None = None,
+    target_psnr: float | None = None,
+    target_ms_ssim: float | None = None,
+    lossless: bool = False,
+    mode: str = DEFAULT_MODE,
+    robust: bool = False,
+    compact_coder: str | None = None,
+    compact_scale: int | None = None,
+    compact_quality: int | None = None,
+    residual_coder: str | None = None,
+    residual_quality: int | None = None,
+    speed: int = DEFAULT_SPEED,
     variant: str = DEFAULT_VARIANT,
     weights_dir: str | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
-    **options: Any,
 ) -> bytes:
     """Compresses a picture.
 
@@ -34,11 +48,21 @@ def compress(
         image: A `Picture`; uint8 `[height, width]` or `[height, width, channels]` of 1 (grey), 2
             (grey, alpha), 3 (RGB) or 4 (RGB, alpha) channels; or a Pillow image, whose metadata is
             not kept. Any size from 1×1 up.
+        quality: 0..100; more is better and larger. With `lossless` it is the compact layer's.
+        target_bytes, target_bpp, target_psnr, target_ms_ssim: At most one: choose the quality by
+            what it gives. Bytes and bits per pixel are met within 2 % and not exceeded, PSNR is met
+            within 0.1 dB and MS-SSIM within 0.001 from above.
+        lossless: Every sample comes back exactly.
+        mode: Where FineNet's label map comes from: "none" (nowhere), "sent" (in the stream),
+            "matched" (the decoder's segmenter), "mapped" (that, repaired by SMapNet).
+        robust: Add what makes decoding independent of how a machine rounds: the label map and the
+            rounding layer.
+        compact_coder, compact_scale, compact_quality, residual_coder, residual_quality: As
+            `settings.choose` has them; None for what goes best with the quality.
+        speed: Of AV1, 0 (slow, small) to 10.
         variant: Of the networks: "lite" or "paper".
         weights_dir: Folder of weights; None: those in the box.
         max_pixels: Larger pictures are refused.
-        **options: Of `compress_with`: `quality`, `mode`, `robust`, `target_bytes` and the other
-            targets, `compact_coder` and the other settings.
 
     Returns:
         The stream, format version 2 (docs/format.md).
@@ -48,6 +72,22 @@ def compress(
             of reach.
     """
     picture = as_picture(image)
+    options = {
+        "quality": quality,
+        "target_bytes": target_bytes,
+        "target_bpp": target_bpp,
+        "target_psnr": target_psnr,
+        "target_ms_ssim": target_ms_ssim,
+        "lossless": lossless,
+        "mode": mode,
+        "robust": robust,
+        "compact_coder": compact_coder,
+        "compact_scale": compact_scale,
+        "compact_quality": compact_quality,
+        "residual_coder": residual_coder,
+        "residual_quality": residual_quality,
+        "speed": speed,
+    }
     check_options(**options)
     predictor = _predictor(variant, weights_dir)
     return compress_with(predictor, picture, max_pixels=max_pixels, **options)
@@ -69,20 +109,8 @@ def compress_with(
 ) -> bytes:
     """As `compress`, by a `Predictor` of any networks.
 
-    Args:
-        predictor: Its variant's name and its networks' digest go into the header.
-        image: As `compress`'s.
-        quality: 0..100; more is better and larger. With `lossless` it is the compact layer's.
-        mode: Where FineNet's label map comes from: "none" (nowhere), "sent" (in the stream),
-            "matched" (the decoder's segmenter), "mapped" (that, repaired by SMapNet).
-        robust: Add what makes decoding independent of how a machine rounds: the label map and the
-            rounding layer.
-        target_bytes, target_bpp, target_psnr, target_ms_ssim: At most one: choose the quality by
-            what it gives. Bytes are met within 2 % and never exceeded, bits per pixel within 2 %,
-            PSNR within 0.1 dB, MS-SSIM within 0.001.
-        max_pixels: As `compress`'s.
-        **settings: Of `settings.choose`: `compact_coder`, `compact_scale`, `compact_quality`,
-            `residual_coder`, `residual_quality`, `lossless`, `speed`.
+    Its variant's name and its networks' digest go into the header. `settings` are those of
+    `settings.choose`: `compact_coder` and so on.
     """
     from smapcomp.codec.encoder import PictureEncoder
 

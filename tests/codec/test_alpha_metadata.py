@@ -8,8 +8,8 @@ import pytest
 
 from smapcomp.codec import blocks
 from smapcomp.codec.alpha import decode_alpha, encode_alpha
-from smapcomp.codec.container import Layer
 from smapcomp.codec.metadata import MAX_METADATA_BYTES, decode_metadata, encode_metadata
+from smapcomp.codec.stream import Layer
 from smapcomp.errors import PayloadError, SmapcompError
 
 RNG = np.random.default_rng(3)
