@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, UnidentifiedImageError
 
 import smapcomp
-import smapcomp.pillow  # noqa: F401
+import smapcomp.pillow
 from smapcomp.image_io import read_image
 from smapcomp.picture import Picture
 from tests import icc_profiles
