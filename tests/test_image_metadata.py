@@ -11,7 +11,7 @@ from PIL import Image
 from smapcomp.image_io import read_image, read_picture, write_picture
 from smapcomp.picture import Picture
 from tests import icc_profiles
-from tests.pictures_16_bit import png
+from tests.made_pictures import png
 
 RNG = np.random.default_rng(4)
 RGB = RNG.integers(0, 256, (8, 6, 3), np.uint8)
@@ -51,7 +51,8 @@ def test_metadata_are_kept_when_asked_for(tmp_path, notices, extension, samples)
     back = read_picture(path, keep_metadata=True)
     if extension == "avif" and samples is GREY:  # Pillow reads it as RGB.
         assert back.icc is None
-        assert Image.open(path).info["icc_profile"] == icc
+        with Image.open(path) as image:
+            assert image.info["icc_profile"] == icc
     elif extension == "webp" and samples is GREY:  # WebP knows no grey.
         assert back.icc is None
         assert notices.messages == [f"{path}: WEBP cannot hold the colour profile; left out"]

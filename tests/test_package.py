@@ -27,6 +27,7 @@ def modules_loaded_by(code: str) -> set[str]:
     [
         "import smapcomp; dir(smapcomp)",
         "import smapcomp.cli",
+        "import smapcomp.picture, smapcomp.pillow",
         "import smapcomp.image_io, smapcomp.metrics, smapcomp.ade20k, smapcomp.codec.container",
         "from smapcomp.cli import main; main(['smapcomp', '--help'])",
         "from smapcomp.cli import main; main(['smapcomp', 'compress', '--help'])",

@@ -1,10 +1,22 @@
-"""PNG and TIFF files put together by hand, of kinds that Pillow cannot write."""
+"""PNG and TIFF files put together by hand, of kinds that Pillow cannot write, and orientations."""
 
 import struct
 import zlib
 from collections.abc import Sequence
 
 import numpy as np
+
+# For each EXIF orientation, the upright picture as an operation on the stored one.
+UPRIGHT = {
+    1: lambda x: x,
+    2: lambda x: x[:, ::-1],
+    3: lambda x: x[::-1, ::-1],
+    4: lambda x: x[::-1],
+    5: lambda x: x.swapaxes(0, 1),
+    6: lambda x: np.rot90(x, -1),
+    7: lambda x: x[::-1, ::-1].swapaxes(0, 1),
+    8: lambda x: np.rot90(x),
+}
 
 _PNG_COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 _PNG_PALETTE = 3
