@@ -9,12 +9,15 @@ they run once; else once for each compact image that is tried.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from smapcomp import metrics
-from smapcomp.codec.encoder import PictureEncoder
 from smapcomp.codec.settings import Settings
 from smapcomp.codec.stream import MAX_GAIN
 from smapcomp.errors import SmapcompError
+
+if TYPE_CHECKING:  # It loads the networks' library.
+    from smapcomp.codec.encoder import PictureEncoder
 
 RATE_TOLERANCE = 0.02
 TOLERANCES = {"psnr": 0.1, "ms_ssim": 0.001}
@@ -64,7 +67,9 @@ class Target:
         return self.kind in ("bytes", "bpp")
 
 
-def reach(encoder: PictureEncoder, target: Target, settings_at: Callable[[int], Settings]) -> bytes:
+def reach(
+    encoder: "PictureEncoder", target: Target, settings_at: Callable[[int], Settings]
+) -> bytes:
     """Encodes a picture so that it meets the target.
 
     Args:
@@ -80,7 +85,7 @@ def reach(encoder: PictureEncoder, target: Target, settings_at: Callable[[int], 
 
 
 class _Search:
-    def __init__(self, encoder: PictureEncoder, target: Target, settings_at):
+    def __init__(self, encoder: "PictureEncoder", target: Target, settings_at):
         self.encoder = encoder
         self.target = target
         self.settings_at = settings_at

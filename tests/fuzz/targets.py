@@ -12,7 +12,7 @@ from smapcomp.codec.alpha import decode_alpha
 from smapcomp.codec.compact import decode_compact, decode_lossy_compact
 from smapcomp.codec.container import pack, unpack
 from smapcomp.codec.labels import decode_labels
-from smapcomp.codec.metadata import MAX_BYTES, decode_metadata
+from smapcomp.codec.metadata import MAX_METADATA_BYTES, decode_metadata
 from smapcomp.codec.residual import decode_lossless_residual, decode_samples
 from smapcomp.codec.rounding import decode_offsets
 from smapcomp.codec.stream import VERSION, Layer
@@ -67,7 +67,7 @@ def _alpha(data: bytes) -> None:
 
 
 def _metadata(data: bytes) -> None:
-    assert len(decode_metadata(Layer("xmp", "deflate", data))) <= MAX_BYTES
+    assert len(decode_metadata(Layer("xmp", "deflate", data))) <= MAX_METADATA_BYTES
 
 
 def _lossless(layer: Layer, shape: tuple[int, int, int]) -> np.ndarray:
