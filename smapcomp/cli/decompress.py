@@ -21,7 +21,9 @@ def run(values: flags.FlagValues, arguments: Sequence[str]) -> int:
         image_io.check_output(target, overwrite=values.overwrite, image=True)
         data = read_stream(source, values.max_pixels)
         # A bad stream is found out before the seconds that loading networks takes.
-        container.unpack(data, values.max_pixels, values.allow_partial)
+        stream = container.unpack(data, values.max_pixels, values.allow_partial)
+        alpha = stream.layer("alpha") is not None
+        image_io.check_output(target, overwrite=values.overwrite, image=True, alpha=alpha)
         import_keras()
         picture = smapcomp.decode(
             data,
