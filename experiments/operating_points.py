@@ -11,11 +11,14 @@ run goes on where it was.
 """
 
 import csv
+import functools
 import itertools
 import json
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,6 +44,8 @@ SCALE_1_RESIDUALS = ((20, 40), (40, 60), (60, 80))
 """Compact and residual quality at scale 1, where the residual is expected to be worth nothing."""
 
 STEPS = 101
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".ppm", ".tif", ".tiff")
 
 
 class Point(NamedTuple):
@@ -111,7 +116,7 @@ def frontier(points: list[Point]) -> list[Point]:
     for point in sorted(points, key=lambda p: (p.bpp, -p.psnr)):
         if hull and point.psnr <= hull[-1].psnr:
             continue
-        while len(hull) > 1 and _slope(hull[-2], point) >= _slope(hull[-2], hull[-1]):
+        while len(hull) > 1 and _slope(hull[-2], point) > _slope(hull[-2], hull[-1]) + 1e-9:
             hull.pop()
         hull.append(point)
     return hull
@@ -153,18 +158,22 @@ def table(points: list[Point]) -> dict[str, list[list[int]]]:
 def main(arguments: list[str]) -> None:
     if len(arguments) > 1:
         raise app.UsageError(f"unknown arguments: {' '.join(arguments[1:])}")
+    folder = Path(FLAGS.pictures)
+    pictures = sorted(p for p in folder.glob("*") if p.suffix.lower() in SUFFIXES)
+    if not pictures:
+        raise app.UsageError(f"--pictures={folder}: no pictures; looked for {', '.join(SUFFIXES)}")
     try:
-        run(image_io.picture_files(FLAGS.pictures), Path(FLAGS.work), Path(FLAGS.out))
+        run(pictures[: FLAGS.count], Path(FLAGS.work), Path(FLAGS.out), FLAGS)
     except SmapcompError as error:
         print(f"operating_points: {error}", file=sys.stderr)
         sys.exit(1)
 
 
-def run(pictures: list[Path], work: Path, out: Path) -> None:
+def run(pictures: list[Path], work: Path, out: Path, values: flags.FlagValues) -> None:
     """Measures what is not measured yet, then writes the table."""
     from smapcomp import zoo
 
-    networks = zoo.load(FLAGS.variant)
+    networks = zoo.load(values.variant)
     digests = {scale: networks.digest(f"finenet_x{scale}").hex() for scale in SCALES}
     rows = [row for row in _read(work) if digests.get(int(row["scale"])) == row["model_digest"]]
     done = {(r["picture"], int(r["scale"]), int(r["compact"]), int(r["residual"])) for r in rows}
@@ -172,23 +181,25 @@ def run(pictures: list[Path], work: Path, out: Path) -> None:
     for path in pictures:
         missing = [c for c in candidates() if (path.name, *c) not in done]
         # One scale at a time, so that little is lost when a run is interrupted.
-        for _, group in itertools.groupby(missing, key=lambda c: c[:1]):
-            tasks.append((path, list(group), FLAGS.speed, FLAGS.variant))
-    with (
-        ProcessPoolExecutor(FLAGS.workers) as pool,
-        tqdm(total=len(tasks), unit="task", disable=None) as bar,
-    ):
-        for found in pool.map(measure, *zip(*tasks, strict=True)) if tasks else ():
+        for _, group in itertools.groupby(missing, key=lambda c: c[0]):
+            tasks.append((path, list(group), values.speed, values.variant))
+    with ExitStack() as stack:
+        parallel = map
+        if values.workers > 1:
+            # Not forked: a process that has loaded the networks' library cannot be copied.
+            pool = ProcessPoolExecutor(values.workers, mp_context=get_context("spawn"))
+            parallel = stack.enter_context(pool).map
+        results = parallel(measure, *zip(*tasks, strict=True)) if tasks else ()
+        for found in tqdm(results, total=len(tasks), unit="task", disable=None):
             rows += found
             _write(work, rows)
-            bar.update()
     points = means(rows)
     content = {
         "what": "experiments.operating_points: scale, compact quality, residual quality by quality",
-        "variant": FLAGS.variant,
+        "variant": values.variant,
         "model_digests": digests,
         "pictures": sorted({row["picture"] for row in rows}),
-        "speed": FLAGS.speed,
+        "speed": values.speed,
         "points": table(points),
     }
     temporary = out.with_suffix(".tmp")
@@ -232,15 +243,19 @@ def _write(path: Path, rows: list[dict[str, str]]) -> None:
     os.replace(temporary, path)
 
 
+def define_flags(values: flags.FlagValues) -> None:
+    """Defines the job's flags."""
+    string = functools.partial(flags.DEFINE_string, flag_values=values)
+    integer = functools.partial(flags.DEFINE_integer, flag_values=values)
+    string("pictures", None, "Folder of training pictures.", required=True)
+    string("work", None, "CSV file of what is measured, read and written.", required=True)
+    string("out", "smapcomp/codec/operating_points.json", "The table.")
+    string("variant", "lite", "Variant of the networks.")
+    integer("count", None, "Take the first so many pictures; default: all.", 1)
+    integer("workers", os.cpu_count(), "Processes.", 1)
+    integer("speed", 6, "Of AV1; every candidate is coded with it, and 6 is quick.", 0, 10)
+
+
 if __name__ == "__main__":
-    flags.DEFINE_string("pictures", None, "Folder of training pictures.", required=True)
-    flags.DEFINE_string(
-        "work", None, "CSV file of what is measured, read and written.", required=True
-    )
-    flags.DEFINE_string("out", "smapcomp/codec/operating_points.json", "The table.")
-    flags.DEFINE_string("variant", "lite", "Variant of the networks.")
-    flags.DEFINE_integer("workers", os.cpu_count(), "Processes.", 1)
-    flags.DEFINE_integer(
-        "speed", 6, "Of AV1; every candidate is coded with it, and 6 is quick.", 0, 10
-    )
+    define_flags(FLAGS)
     app.run(main)

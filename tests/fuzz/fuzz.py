@@ -1,4 +1,4 @@
-r"""Coverage-guided fuzzing of the decoder, by atheris (requirements-dev.txt, Linux only).
+r"""Coverage-guided fuzzing of the decoder, by atheris (`pip install -r requirements-fuzz.txt`).
 
     python -m tests.fuzz.fuzz --target=container --seconds=600
 
@@ -43,10 +43,12 @@ def fuzz_one(name: str, seconds: str, crashes: str) -> None:
     import PIL.Image  # noqa: F401
 
     with atheris.instrument_imports(include=["smapcomp"]):
-        from tests.fuzz.targets import run
+        from tests.fuzz.targets import run, seeds
 
     folder = CORPUS / name
     folder.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(seeds(name)):
+        (folder / f"seed{number}").write_bytes(seed)
     os.makedirs(crashes, exist_ok=True)
     options = [
         f"-max_total_time={seconds}",

@@ -4,21 +4,26 @@ The first bytes of an input choose the size that the stream's header would have 
 the payload.
 """
 
+import importlib.util
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
-from smapcomp.codec.alpha import decode_alpha
+from smapcomp.codec.alpha import decode_alpha, encode_alpha
+from smapcomp.codec.coders import CODERS
 from smapcomp.codec.compact import decode_compact, decode_lossy_compact
 from smapcomp.codec.container import pack, unpack
-from smapcomp.codec.labels import decode_labels
-from smapcomp.codec.metadata import MAX_METADATA_BYTES, decode_metadata
+from smapcomp.codec.labels import decode_labels, encode_labels
+from smapcomp.codec.metadata import MAX_METADATA_BYTES, decode_metadata, encode_metadata
 from smapcomp.codec.residual import decode_lossless_residual, decode_samples
-from smapcomp.codec.rounding import decode_offsets
+from smapcomp.codec.rounding import decode_offsets, encode_offsets
 from smapcomp.codec.stream import VERSION, Layer
 from smapcomp.errors import MissingCoderError, StreamError
 
 MAX_PIXELS = 1 << 16
+
+STREAMS = Path(__file__).resolve().parents[1] / "streams"
 
 
 def container(data: bytes) -> None:
@@ -32,7 +37,7 @@ def container(data: bytes) -> None:
 def _of_shape(data: bytes) -> tuple[tuple[int, int, int], bytes]:
     """A small shape [h, w, 1 or 3], and the payload."""
     head, payload = data[:3].ljust(3, b"\0"), data[3:]
-    return (head[0] % 64 + 1, head[1] % 64 + 1, (1, 3)[head[2] & 1]), payload
+    return (head[0] % 128 + 1, head[1] % 128 + 1, (1, 3)[head[2] & 1]), payload
 
 
 def _picture(decode: Callable[[Layer, tuple[int, int, int]], np.ndarray], kind: str, coder: str):
@@ -48,8 +53,9 @@ def _picture(decode: Callable[[Layer, tuple[int, int, int]], np.ndarray], kind: 
 def _labels(coder: str):
     def target(data: bytes) -> None:
         shape, payload = _of_shape(data)
-        labels = decode_labels(Layer("labels", coder, payload), shape[:2])
-        assert labels.shape == shape[:2]
+        grid = -(-shape[0] // 4), -(-shape[1] // 4)
+        labels = decode_labels(Layer("labels", coder, payload), grid)
+        assert labels.shape == grid
         assert labels.max() <= 150
 
     return target
@@ -57,7 +63,7 @@ def _labels(coder: str):
 
 def _rounding(data: bytes) -> None:
     (height, width, _), payload = _of_shape(data)
-    offsets = decode_offsets(Layer("rounding", "adaptive", payload), (height * 8, width * 8))
+    offsets = decode_offsets(Layer("rounding", "adaptive", payload), (2 * height, 2 * width))
     assert offsets.dtype == np.uint8
 
 
@@ -93,6 +99,36 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "alpha": _alpha,
     "metadata": _metadata,
 }
+
+
+def seeds(name: str) -> list[bytes]:
+    """Valid inputs to start from."""
+    if name == "container":
+        return [path.read_bytes() for path in sorted(STREAMS.glob("*.sm*"))]
+    if name == "metadata":
+        return [encode_metadata("xmp", b"<x:xmpmeta/>" * 3).payload]
+    if name == "rounding":
+        indices = np.arange(15, dtype=np.uint8).reshape(3, 5)
+        return [bytes([20, 35, 0]) + encode_offsets(indices).payload]
+    kind, _, coder = name.partition("_")
+    found = []
+    for channels in (1, 3):
+        image = np.random.default_rng(0).integers(90, 160, (20, 24, channels)).astype(np.uint8)
+        labels = image[::4, ::4, 0] // 16
+        if name == "alpha":
+            payload = encode_alpha(image[..., 0]).payload
+        elif name == "labels_contexts":
+            payload = encode_labels(labels).payload
+        elif kind == "labels":
+            payload = CODERS["jxl"].encode(labels[..., None], 100, None)
+        elif coder in ("flif", "bpg"):
+            payload = {"flif": b"FLIF\x311\x17\x13", "bpg": b"BPG\xfb\x20\x00\x18\x14\x00"}[coder]
+        elif coder == "heic" and importlib.util.find_spec("pillow_heif") is None:
+            continue
+        else:
+            payload = CODERS[coder].encode(image, 60, 9)
+        found.append(bytes([19, 23, channels // 2]) + payload)
+    return found
 
 
 def run(name: str, data: bytes) -> None:
