@@ -27,6 +27,7 @@ from absl import app, flags
 from tqdm import tqdm
 
 from smapcomp import image_io, metrics
+from smapcomp.codec.codec import predictor_of
 from smapcomp.codec.settings import Settings
 from smapcomp.codec.stream import SCALES
 from smapcomp.errors import SmapcompError
@@ -70,14 +71,12 @@ def measure(
     path: Path, wanted: list[tuple[int, int, int]], speed: int, variant: str
 ) -> list[dict[str, str]]:
     """Codes one picture with all candidates."""
-    from smapcomp import zoo
     from smapcomp.codec.encoder import PictureEncoder
-    from smapcomp.codec.predictor import Predictor
 
-    networks = zoo.load(variant)
+    predictor = predictor_of(variant)
     picture = image_io.read_picture(path)
     height, width, _ = picture.samples.shape
-    encoder = PictureEncoder(Predictor(networks), picture, "mapped")
+    encoder = PictureEncoder(predictor, picture, "mapped")
     rows = []
     for scale, compact, residual in wanted:
         coder = "av1" if residual else "none"
@@ -86,7 +85,7 @@ def measure(
         rows.append(
             {
                 "picture": path.name,
-                "model_digest": networks.digest(f"finenet_x{scale}").hex(),
+                "model_digest": predictor.networks.digest(f"finenet_x{scale}").hex(),
                 "scale": str(scale),
                 "compact": str(compact),
                 "residual": str(residual),

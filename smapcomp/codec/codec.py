@@ -89,7 +89,7 @@ def compress(
         "speed": speed,
     }
     check_options(**options)
-    predictor = _predictor(variant, weights_dir)
+    predictor = predictor_of(variant, weights_dir)
     return compress_with(predictor, picture, max_pixels=max_pixels, **options)
 
 
@@ -236,11 +236,23 @@ def as_picture(image) -> Picture:
 def _decoder(stream: Stream, weights_dir: str | None, *options):
     from smapcomp.codec.decoder import StreamDecoder
 
-    return StreamDecoder(_predictor(stream.variant, weights_dir), stream, *options)
+    return StreamDecoder(predictor_of(stream.variant, weights_dir), stream, *options)
+
+
+def predictor_of(variant: str, weights_dir: str | None = None):
+    """The `Predictor` of a variant; the last two are kept.
+
+    Args:
+        variant, weights_dir: As `compress` takes them.
+
+    Raises:
+        SmapcompError: There are no such weights.
+    """
+    return _kept_predictor(variant, weights_dir)
 
 
 @functools.lru_cache(maxsize=2)
-def _predictor(variant: str, weights_dir: str | None):
+def _kept_predictor(variant: str, weights_dir: str | None):
     from smapcomp.codec.predictor import Predictor
 
     return Predictor(zoo.load(variant, weights_dir))

@@ -69,7 +69,7 @@ def test_ms_ssim_of_a_picture_too_small_for_it_is_refused():
 
 
 def test_networks_run_once_where_only_the_residual_changes(monkeypatch):
-    predictor = codec._predictor("lite", None)
+    predictor = codec.predictor_of("lite", None)
     calls = []
     view = predictor.view
     monkeypatch.setattr(predictor, "view", lambda *a, **k: calls.append(1) or view(*a, **k))
@@ -78,7 +78,7 @@ def test_networks_run_once_where_only_the_residual_changes(monkeypatch):
 
 
 def test_bytes_of_a_picture_without_residual_take_the_networks_once(monkeypatch):
-    predictor = codec._predictor("lite", None)
+    predictor = codec.predictor_of("lite", None)
     calls = []
     view = predictor.view
     monkeypatch.setattr(predictor, "view", lambda *a, **k: calls.append(1) or view(*a, **k))
