@@ -7,15 +7,15 @@ it decodes of a crop.
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
 from data.errors import DataError
 from data.source import Example, Source
+from smapcomp.codec.coders import av1
+from smapcomp.codec.compact import downsampled
 
 ALIGNMENT = 16
 """Coded pictures have sides of multiples of it, and crops begin at them: of every compact scale,
@@ -128,48 +128,10 @@ class CodedSource:
         if not image.size:
             raise DataError(f"has a side under {ALIGNMENT} pixels")
         quality = self.settings.quality(name.decode(), int(number))
-        compact = code_av1(shrink(image, self.settings.scale), quality, self.settings.speed)
+        compact = downsampled(image, self.settings.scale)
+        coded = av1.encode(compact, quality, self.settings.speed)
+        compact = av1.decode(coded, compact.shape)
         return compact, np.int64(quality)
 
     def _picture(self, index: int) -> int:
         return index % len(self.source)
-
-
-def shrink(image: np.ndarray, scale: int) -> np.ndarray:
-    """The compact image before it is coded.
-
-    Args:
-      image: uint8 [H, W, 3], of multiples of `scale`.
-      scale: by which it is made smaller, with Pillow's Lanczos filter.
-    """
-    if scale == 1:
-        return image
-    height, width, _ = image.shape
-    size = (width // scale, height // scale)
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
-
-
-def code_av1(image: np.ndarray, quality: int, speed: int) -> np.ndarray:
-    """What the codec's AV1 layers make of a picture.
-
-    Args:
-      image: uint8 [h, w, 3].
-      quality: 0..100.
-      speed: of libaom, 0..10.
-
-    Returns:
-      uint8 [h, w, 3], decoded.
-    """
-    file = io.BytesIO()
-    # One thread and one tile: the samples must not depend on the machine's number of cores.
-    Image.fromarray(image).save(
-        file,
-        format="AVIF",
-        quality=quality,
-        subsampling="4:4:4",
-        speed=speed,
-        max_threads=1,
-        autotiling=False,
-        advanced={"tune": "psnr"},
-    )
-    return np.array(Image.open(file, formats=["AVIF"]).convert("RGB"))

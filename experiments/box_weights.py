@@ -25,12 +25,9 @@ from absl import app, flags
 
 from smapcomp.errors import SmapcompError
 from smapcomp.quiet import import_keras
-from smapcomp.zoo import BOX, ROLES, SUMS, VARIANTS, Networks, Variant
+from smapcomp.zoo import BOX, LOSSY_FINENETS, ROLES, SUMS, VARIANTS, Networks, Variant
 
 FLAGS = flags.FLAGS
-
-LOSSY_ROLES = tuple(f"finenet_x{scale}" for scale in (1, 2, 4, 8))
-"""As `smapcomp.models.lossy_finenet.lossy_role` calls them."""
 
 LIMIT = 16 * 2**20
 """Bytes that the weights of one variant must stay below."""
@@ -57,11 +54,11 @@ def box(folders: Sequence[str | os.PathLike], variant: Variant, target: Path) ->
             lossy FineNet that the folders have not.
     """
     files = {}
-    lossy = [role for role in LOSSY_ROLES if _path(folders, role)]
-    for role in LOSSY_ROLES:
+    lossy = [role for role in LOSSY_FINENETS if _path(folders, role)]
+    for role in LOSSY_FINENETS:
         if role not in lossy and (target / f"{role}.npz").exists():
             raise SmapcompError(f"--from: no {role}.npz, which {target} has; name it there too")
-    roles = [role for role in ROLES if role not in LOSSY_ROLES]
+    roles = [role for role in ROLES if role not in LOSSY_FINENETS]
     for role in (*roles, *lossy):
         path, arrays = _read(folders, role)
         files[f"{role}.npz"] = npz_bytes({k: _half(path, k, array) for k, array in arrays.items()})
@@ -79,7 +76,7 @@ def box(folders: Sequence[str | os.PathLike], variant: Variant, target: Path) ->
         for role in roles:
             getattr(networks, role)  # builds it and loads its weights
         for role in lossy:
-            _require_lossy_finenet(Path(folder) / f"{role}.npz")
+            networks.lossy_finenet(role)
         for name in files:
             os.replace(Path(folder) / name, target / name)
     return total
@@ -110,16 +107,6 @@ def _read(folders: Sequence[str | os.PathLike], role: str) -> tuple[Path, dict]:
             return path, dict(arrays)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise SmapcompError(f"{path}: not a readable file of weights: {error}") from None
-
-
-def _require_lossy_finenet(path: Path) -> None:
-    from smapcomp.models.lossy_finenet import build_lossy_finenet
-    from smapcomp.models.weights import load_weights
-
-    try:
-        load_weights(build_lossy_finenet(), path)
-    except ValueError as error:
-        raise SmapcompError(str(error)) from None
 
 
 def _half(path: Path, key: str, array: np.ndarray) -> np.ndarray:

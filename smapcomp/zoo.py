@@ -20,7 +20,19 @@ SUMS = "SHA256SUMS"
 PAPER_SCALE = 8
 """The compact scale of CompNet."""
 
-LOSSY_FINENETS = tuple(f"finenet_x{scale}" for scale in SCALES)
+
+def lossy_role(scale: int) -> str:
+    """What the FineNet of lossy compact images of a scale is called.
+
+    Raises:
+        ValueError: The scale is none of `SCALES`.
+    """
+    if scale not in SCALES:
+        raise ValueError(f"scale {scale!r}; allowed: {', '.join(map(str, SCALES))}")
+    return f"finenet_x{scale}"
+
+
+LOSSY_FINENETS = tuple(map(lossy_role, SCALES))
 """Of any compact image but CompNet's, one for each compact scale."""
 
 ROLES = ("compnet", "finenet", "segmenter", "smapnet", *LOSSY_FINENETS)
@@ -28,7 +40,7 @@ ROLES = ("compnet", "finenet", "segmenter", "smapnet", *LOSSY_FINENETS)
 
 def finenet_role(scale: int, lossy: bool) -> str:
     """Which FineNet predicts from a compact image: CompNet's, lossless, has its own."""
-    return "finenet" if scale == PAPER_SCALE and not lossy else f"finenet_x{scale}"
+    return "finenet" if scale == PAPER_SCALE and not lossy else lossy_role(scale)
 
 
 @dataclass(frozen=True)

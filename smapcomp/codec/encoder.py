@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from smapcomp.codec.alpha import encode_alpha
 from smapcomp.codec.compact import (
     decode_lossy_compact,
     dequantise_compact,
+    downsampled,
     encode_compact,
     encode_lossy_compact,
     quantise_compact,
@@ -234,24 +234,6 @@ class PictureEncoder:
                 widen=settings.residual_widen,
             ),
         )
-
-
-def downsampled(padded: np.ndarray, scale: int) -> np.ndarray:
-    """The plain compact image: Lanczos, decided here for its PSNR after up-sampling.
-
-    Args:
-        padded: uint8 `[height, width, channels]`.
-        scale: Divides both sides.
-
-    Returns:
-        uint8 `[height/scale, width/scale, channels]`.
-    """
-    if scale == 1:
-        return padded
-    height, width, channels = padded.shape
-    image = Image.fromarray(padded[..., 0] if channels == 1 else padded)
-    small = image.resize((width // scale, height // scale), Image.Resampling.LANCZOS)
-    return np.asarray(small).reshape(height // scale, width // scale, channels)
 
 
 def _compact_key(settings: Settings) -> tuple:

@@ -10,9 +10,6 @@ from smapcomp.models.layers import DepthToSpace, LabelStride, SpaceToDepth
 LABEL_STRIDE = 8
 """Pixels along a side of the cells of the grid that labels are read on."""
 
-SCALES = (1, 2, 4, 8)
-"""By which the compact image may be smaller than the picture."""
-
 
 @dataclass(frozen=True)
 class LossySize:
@@ -25,17 +22,6 @@ class LossySize:
 
     widths: tuple[int, int, int] = (32, 64, 96)
     blocks: tuple[int, int, int, int, int] = (1, 2, 2, 2, 2)
-
-
-def lossy_role(scale: int) -> str:
-    """What the network of a scale is called: its weights lie in `ROLE.npz`.
-
-    Raises:
-        ValueError: The scale is none of `SCALES`.
-    """
-    if scale not in SCALES:
-        raise ValueError(f"scale {scale!r}; allowed: {', '.join(map(str, SCALES))}")
-    return f"finenet_x{scale}"
 
 
 def build_lossy_finenet(size: LossySize | None = None) -> keras.Model:

@@ -12,7 +12,6 @@ import keras
 from keras import ops
 
 from smapcomp.models.layers import upsample
-from smapcomp.models.lossy_finenet import lossy_role
 from smapcomp.training.replicas import ONE, Replicas
 from smapcomp.training.stages import (
     Outcome,
@@ -23,6 +22,7 @@ from smapcomp.training.stages import (
     psnr,
     without_labels,
 )
+from smapcomp.zoo import lossy_role
 
 
 def lossy(

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
+from smapcomp.codec.stream import SCALES
 from smapcomp.errors import SmapcompError
 from smapcomp.levels import max_level
 from smapcomp.models.compnet import build_compnet
 from smapcomp.models.discriminator import build_discriminator
 from smapcomp.models.finenet import build_finenet
-from smapcomp.models.lossy_finenet import SCALES, build_lossy_finenet, lossy_role
+from smapcomp.models.lossy_finenet import build_lossy_finenet
 from smapcomp.models.pspnet import build_pspnet
 from smapcomp.models.smapnet import build_smapnet
 from smapcomp.models.vgg import build_vgg16_features, build_vgg19_features
@@ -21,7 +22,7 @@ from smapcomp.training.layerwise import Rules, freeze, require_used
 from smapcomp.training.precision import POLICIES, recomputed, with_precision
 from smapcomp.training.rate import build_rate_model
 from smapcomp.training.settings import LITE_WEIGHTS, MSE_FLOOR, Stage1Weights
-from smapcomp.zoo import VARIANTS
+from smapcomp.zoo import VARIANTS, lossy_role
 
 STAGES = ("stage1", "segmentation", "stage2", "stage3", "lossy")
 VGG = {16: build_vgg16_features, 19: build_vgg19_features}
