@@ -1,5 +1,6 @@
 """Machines that round differently are found out, and with `robust` it does not matter."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -34,14 +35,24 @@ def design(request) -> str:
     return request.param
 
 
-@pytest.fixture(scope="module")
-def streams(design) -> tuple[bytes, bytes]:
-    """One as usual, one robust."""
+@functools.cache
+def coded(design: str) -> tuple[bytes, bytes]:
+    """A stream as usual, and a robust one."""
     settings = SETTINGS[design]
     return (
         smapcomp.compress(IMAGE, **settings),
         smapcomp.compress(IMAGE, robust=True, **settings),
     )
+
+
+@pytest.fixture
+def streams(design) -> tuple[bytes, bytes]:
+    return coded(design)
+
+
+@pytest.fixture
+def default_streams() -> tuple[bytes, bytes]:
+    return coded("default")
 
 
 def decoded(data: bytes, change, on_mismatch: str = "error") -> np.ndarray:
@@ -76,8 +87,8 @@ def test_noise_on_all_activations_is_found_out_and_does_not_matter_to_a_robust_s
     assert metrics.psnr(smapcomp.decompress(plain), picture) > 35
 
 
-def test_bfloat16_is_found_out_even_in_a_robust_stream(streams):
-    plain, robust = streams
+def test_bfloat16_is_found_out_even_in_a_robust_stream(default_streams):
+    plain, robust = default_streams
     for data in (plain, robust):
         with pytest.raises(DigestMismatchError):
             decoded(data, bfloat16)
@@ -85,8 +96,10 @@ def test_bfloat16_is_found_out_even_in_a_robust_stream(streams):
         assert metrics.psnr(smapcomp.decompress(data), picture) > 30
 
 
-def test_one_thread_without_onednn_decodes_a_robust_stream_to_the_same_picture(streams, tmp_path):
-    plain, robust = streams
+def test_one_thread_without_onednn_decodes_a_robust_stream_to_the_same_picture(
+    default_streams, tmp_path
+):
+    plain, robust = default_streams
     (tmp_path / "plain").write_bytes(plain)
     (tmp_path / "robust").write_bytes(robust)
     script = (
@@ -115,6 +128,6 @@ def test_one_thread_without_onednn_decodes_a_robust_stream_to_the_same_picture(s
         np.testing.assert_array_equal(np.load(tmp_path / "plain.npy"), smapcomp.decompress(plain))
 
 
-def test_what_to_do_on_a_mismatch_is_one_of_two(streams):
+def test_what_to_do_on_a_mismatch_is_one_of_two(default_streams):
     with pytest.raises(SmapcompError, match="on_mismatch 'ignore' is unknown"):
-        smapcomp.decompress(streams[0], on_mismatch="ignore")
+        smapcomp.decompress(default_streams[0], on_mismatch="ignore")
