@@ -40,7 +40,7 @@ SCALE_1_QUALITIES = (*range(2, 94, 4), 94, 96, 97)
 """Above 97 AV1 spends bits on what rounding to 8 bit takes away again."""
 
 COMPACT_QUALITIES = (30, 45, 60, 75, 88)
-RESIDUAL_QUALITIES = (0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95)
+RESIDUAL_QUALITIES = (0, 15, 30, 45, 60, 75, 90)
 SCALE_1_RESIDUALS = ((20, 40), (40, 60), (60, 80))
 """Compact and residual quality at scale 1, where the residual is expected to be worth nothing."""
 
