@@ -47,7 +47,7 @@ def test_demo_prints_figures_of_the_file_that_it_writes(tmp_path, capsys):
         str(tmp_path / "in.png"), str(tmp_path / "out"), quality=60, mode="mapped", variant="lite"
     )
     out = capsys.readouterr().out
-    data = (tmp_path / "out" / "in.smap").read_bytes()
+    data = (tmp_path / "out" / "in.smc").read_bytes()
     stream = container.unpack(data)
     for size in [len(data), *(len(layer.payload) for layer in stream.layers)]:
         assert f"{size} bytes {8 * size / image[:, :, 0].size:8.4f} bpp" in out
