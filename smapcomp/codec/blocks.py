@@ -19,6 +19,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import DTypeLike
 
+from smapcomp.codec.varint import MAX_BYTES, encode_varint
 from smapcomp.errors import PayloadError
 
 BLOCK_SIDE = 2048
@@ -67,7 +68,7 @@ def encode_blocks(
         return encode(areas[0])
     payload = bytearray()
     for block in _map_in_order(encode, areas, workers):
-        payload += _varint(len(block)) + block
+        payload += encode_varint(len(block)) + block
     return bytes(payload)
 
 
@@ -145,22 +146,13 @@ def _split(payload: bytes, count: int) -> list[tuple[int, int]]:
     return pieces
 
 
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
 def _read_varint(payload: bytes, position: int, block: int) -> tuple[int, int]:
     """Returns a length of at most five bytes in its shortest form, and the position after it."""
     value = 0
-    for index, byte in enumerate(payload[position : position + 5]):
+    for index, byte in enumerate(payload[position : position + MAX_BYTES]):
         value |= (byte & 0x7F) << 7 * index
         if byte < 0x80:
             if index and not byte:
                 raise PayloadError(f"length {value} of block {block} is not in its shortest form")
             return value, position + index + 1
-    raise PayloadError(f"length of block {block} takes more than 5 bytes or is cut off")
+    raise PayloadError(f"length of block {block} takes more than {MAX_BYTES} bytes or is cut off")

@@ -29,6 +29,7 @@ from smapcomp.codec.stream import (
     check_stream,
     decoder_finds_labels,
 )
+from smapcomp.codec.varint import MAX_BYTES, encode_varint
 from smapcomp.errors import (
     ChecksumError,
     MalformedHeaderError,
@@ -77,13 +78,15 @@ def pack(stream: Stream) -> bytes:
         | VARIANTS.index(stream.variant) << 5
     )
     header.append(_TILED if stream.tiling else 0)
-    header += _varint(stream.width) + _varint(stream.height)
+    header += encode_varint(stream.width) + encode_varint(stream.height)
     if stream.tiling:
-        header += _varint(stream.tiling.side // 16) + _varint(stream.tiling.overlap // 16)
+        header += encode_varint(stream.tiling.side // 16) + encode_varint(
+            stream.tiling.overlap // 16
+        )
     header.append(len(stream.layers))
     for layer in stream.layers:
         header.append(KINDS.index(layer.kind) << 4 | CODERS[layer.kind].index(layer.coder))
-        header += _varint(len(layer.payload)) + struct.pack("<I", zlib.crc32(layer.payload))
+        header += encode_varint(len(layer.payload)) + struct.pack("<I", zlib.crc32(layer.payload))
         header += _parameters(stream, layer)
     header += stream.model_digest + stream.prediction_digest + (stream.label_digest or b"")
     header += struct.pack("<I", zlib.crc32(header))
@@ -251,23 +254,14 @@ class _Reader:
     def varint(self, what: str) -> int:
         """Little-endian groups of seven bits, at most five bytes, in the shortest form."""
         value = 0
-        for index in range(5):
+        for index in range(MAX_BYTES):
             byte = self.byte(what)
             value |= (byte & 0x7F) << 7 * index
             if byte < 0x80:
                 if index and not byte:
                     raise MalformedHeaderError(f"{what} {value} is not in its shortest form")
                 return value
-        raise MalformedHeaderError(f"{what} takes more than 5 bytes")
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+        raise MalformedHeaderError(f"{what} takes more than {MAX_BYTES} bytes")
 
 
 def _check_magic(data: bytes) -> None:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from smapcomp import errors
-from smapcomp.codec.avif import strip_avif, wrap_avif
+from smapcomp.codec.coders.avif import strip_avif, wrap_avif
 from smapcomp.codec.residual import (
     CLIP_MSE,
     ResidualRange,

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from PIL.AvifImagePlugin import AvifImageFile
 
-from smapcomp.codec.avif import strip_avif, wrap_avif
+from smapcomp.codec.coders.avif import strip_avif, wrap_avif
 from smapcomp.errors import PayloadError
 
 # Of libaom. Bits at equal PSNR against speed 6, and seconds for 768x512 pixels on one core: speed 4

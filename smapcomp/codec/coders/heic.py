@@ -14,6 +14,7 @@ import struct
 
 import numpy as np
 
+from smapcomp.codec.coders.heif import box, heif_file
 from smapcomp.errors import MissingCoderError, PayloadError
 
 INSTALL = "pip install pillow-heif"
@@ -135,36 +136,9 @@ def wrap_heic(payload: bytes, shape: tuple[int, int, int]) -> bytes:
             for kind, unit in zip(kinds[:-1], units[:-1], strict=True)
         )
     )
-    properties = [
-        _box(b"hvcC", config),
-        # Primaries of BT.709, transfer function of sRGB, matrix of BT.601, full range.
-        _box(b"colr", b"nclx" + struct.pack(">HHHB", 1, 13, 6, 0x80)),
-        _box(b"ispe", struct.pack(">III", 0, columns, rows)),
-        _box(b"pixi", struct.pack(">IB", 0, channels) + b"\x08" * channels),
-    ]
-    # Item 1 has the four properties; the first is essential.
-    association = struct.pack(">IIHB4B", 0, 1, 1, 4, 0x81, 2, 3, 4)
-    item = _box(b"infe", struct.pack(">IHH4sB", 2 << 24, 1, 0, b"hvc1", 0))
     data = _with_length(units[-1])
-
-    def meta(offset: int) -> bytes:
-        extent = struct.pack(">IHHHHHII", 0, 0x4400, 1, 1, 0, 1, offset, len(data))
-        boxes = (
-            _box(b"hdlr", struct.pack(">II4s12xB", 0, 0, b"pict", 0)),
-            _box(b"pitm", struct.pack(">IH", 0, 1)),
-            _box(b"iloc", extent),
-            _box(b"iinf", struct.pack(">IH", 0, 1) + item),
-            _box(b"iprp", _box(b"ipco", b"".join(properties)) + _box(b"ipma", association)),
-        )
-        return _box(b"meta", bytes(4) + b"".join(boxes))
-
-    start = _box(b"ftyp", b"heic" + bytes(4) + b"mif1heic")
-    offset = len(start) + len(meta(0)) + 8
-    return start + meta(offset) + _box(b"mdat", data)
-
-
-def _box(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I4s", 8 + len(content), kind) + content
+    shape = (rows, columns, channels)
+    return heif_file(b"heicmif1heic", b"hvc1", box(b"hvcC", config), shape, data)
 
 
 def _find(boxes: bytes, kind: bytes) -> bytes:

@@ -9,6 +9,7 @@ Names are those of the AV1 bitstream specification (5.3 OBU, 5.5 sequence header
 
 import struct
 
+from smapcomp.codec.coders.heif import box, heif_file
 from smapcomp.errors import PayloadError
 
 _OBU_SEQUENCE_HEADER = 1
@@ -43,37 +44,9 @@ def wrap_avif(obus: bytes, shape: tuple[int, int, int]) -> bytes:
         allowed = [_OBU_SEQUENCE_HEADER, _OBU_FRAME]
         raise PayloadError(f"AV1 picture has OBUs of types {kinds}, must have {allowed}")
     level = _check_sequence_header(_split_obus(obus)[0][1], shape)
-    height, width, channels = shape
-    grey = channels == 1
-    properties = [
-        _box(b"ispe", struct.pack(">III", 0, width, height)),
-        _box(b"pixi", struct.pack(">IB", 0, channels) + b"\x08" * channels),
-        _box(b"av1C", bytes([0x81, (not grey) << 5 | level, 0x1C if grey else 0, 0])),
-        # Primaries of BT.709, transfer function of sRGB, matrix of BT.601, full range.
-        _box(b"colr", b"nclx" + struct.pack(">HHHB", 1, 13, 6, 0x80)),
-    ]
-    # Item 1 has the four properties; the third is essential.
-    association = struct.pack(">IIHB4B", 0, 1, 1, 4, 1, 2, 0x83, 4)
-    item = _box(b"infe", struct.pack(">IHH4sB", 2 << 24, 1, 0, b"av01", 0))
-
-    def meta(offset: int) -> bytes:
-        extent = struct.pack(">IHHHHHII", 0, 0x4400, 1, 1, 0, 1, offset, len(obus))
-        boxes = (
-            _box(b"hdlr", struct.pack(">II4s12xB", 0, 0, b"pict", 0)),
-            _box(b"pitm", struct.pack(">IH", 0, 1)),
-            _box(b"iloc", extent),
-            _box(b"iinf", struct.pack(">IH", 0, 1) + item),
-            _box(b"iprp", _box(b"ipco", b"".join(properties)) + _box(b"ipma", association)),
-        )
-        return _box(b"meta", bytes(4) + b"".join(boxes))
-
-    start = _box(b"ftyp", b"avif" + bytes(4) + b"avifmif1")
-    offset = len(start) + len(meta(0)) + 8
-    return start + meta(offset) + _box(b"mdat", obus)
-
-
-def _box(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I4s", 8 + len(content), kind) + content
+    grey = shape[2] == 1
+    configuration = bytes([0x81, (not grey) << 5 | level, 0x1C if grey else 0, 0])
+    return heif_file(b"avifavifmif1", b"av01", box(b"av1C", configuration), shape, obus)
 
 
 def _split_obus(data: bytes) -> list[tuple[int, bytes]]:
