@@ -5,8 +5,8 @@ r"""Measures which compact and residual settings go together, and writes the cod
 
 Every candidate codes every picture; bytes are those of whole streams, PSNR is of what they decode
 to. DIR holds training pictures, never those that the codec is evaluated on. Of the candidates'
-means those stay that lie on the upper hull of PSNR over the logarithm of the rate; quality 0..100
-walks along them in equal steps of PSNR. Measured lines are kept in the CSV file, so an interrupted
+means those stay that lie on the upper hull of PSNR over the rate; quality 0..100 walks along them
+in equal steps of PSNR. Measured lines are kept in the CSV file, so an interrupted
 run goes on where it was.
 """
 
@@ -43,6 +43,9 @@ COMPACT_QUALITIES = (30, 45, 60, 75, 88)
 RESIDUAL_QUALITIES = (0, 15, 30, 45, 60, 75, 90)
 SCALE_1_RESIDUALS = ((20, 40), (40, 60), (60, 80))
 """Compact and residual quality at scale 1, where the residual is expected to be worth nothing."""
+
+TOP_PSNR = 48.5
+"""Mean of a candidate that may have a quality: above, bits go into what 8-bit YCbCr has lost."""
 
 STEPS = 101
 
@@ -106,12 +109,9 @@ def means(rows: list[dict[str, str]]) -> list[Point]:
 
 
 def frontier(points: list[Point]) -> list[Point]:
-    """Those that lie on the upper hull of PSNR over the logarithm of the rate, the cheapest first.
-
-    What mixes of two neighbours would beat is left out: between two of them there are others that
-    were not measured.
-    """
+    """Those that lie on the upper hull of PSNR over the rate, the cheapest first."""
     hull: list[Point] = []
+    points = [point for point in points if point.psnr <= TOP_PSNR]
     for point in sorted(points, key=lambda p: (p.bpp, -p.psnr)):
         if hull and point.psnr <= hull[-1].psnr:
             continue
@@ -122,7 +122,7 @@ def frontier(points: list[Point]) -> list[Point]:
 
 
 def _slope(a: Point, b: Point) -> float:
-    return (b.psnr - a.psnr) / (np.log(b.bpp) - np.log(a.bpp))
+    return (b.psnr - a.psnr) / (b.bpp - a.bpp)
 
 
 def ladder(points: list[Point], steps: int = STEPS) -> list[list[int]]:

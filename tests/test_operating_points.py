@@ -22,13 +22,14 @@ TABLE = json.loads(
 )
 
 
-def test_the_frontier_is_the_upper_hull_over_the_logarithm_of_the_rate():
+def test_the_frontier_is_the_upper_hull_up_to_the_highest_psnr():
     points = [
         Point(0.1, 25.0, 8, 40, 0),
         Point(0.2, 26.0, 8, 60, 0),  # beaten by a mix of its neighbours
         Point(0.4, 31.0, 2, 60, 0),
         Point(0.5, 30.0, 2, 60, 10),  # beaten by the one before
         Point(1.6, 35.0, 1, 60, 0),
+        Point(1.7, 55.0, 1, 60, 95),  # beyond the highest
     ]
     assert frontier(points[::-1]) == [points[0], points[2], points[4]]
 
