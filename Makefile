@@ -32,7 +32,7 @@ demo: venv
 	$(PY) -m experiments.demo
 
 test: venv
-	$(PY) -m pytest $(PYTEST_ARGS)
+	$(PY) -m pytest -n 2 --dist=loadfile $(PYTEST_ARGS)
 
 lint: venv
 	$(PY) -m ruff check .

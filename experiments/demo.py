@@ -9,6 +9,7 @@ Takes a few seconds.
 
 import os
 import sys
+from typing import Any
 
 import numpy as np
 from absl import app, flags
@@ -19,7 +20,12 @@ from smapcomp import image_io, metrics
 from smapcomp.ade20k import CLASS_NAMES, PALETTE, colourise, commonest, label_counts
 from smapcomp.codec import codec, container
 from smapcomp.codec.decoder_options import Stages
-from smapcomp.codec.settings import DEFAULT_MODE, DEFAULT_QUALITY, DEFAULT_VARIANT
+from smapcomp.codec.settings import (
+    COMPACT_CODERS,
+    DEFAULT_MODE,
+    DEFAULT_QUALITY,
+    DEFAULT_VARIANT,
+)
 from smapcomp.codec.stream import MODES
 from smapcomp.errors import SmapcompError
 from smapcomp.quiet import import_keras
@@ -30,13 +36,13 @@ _GAP = 8
 _LEGEND_ENTRIES = 10
 
 
-def run_demo(input_path: str, out_dir: str, *, quality: int, mode: str, variant: str) -> None:
+def run_demo(input_path: str, out_dir: str, **options: Any) -> None:
     """Compresses a picture to a file, decompresses that file, prints figures, draws the stages.
 
     Args:
       input_path: the picture.
       out_dir: folder for the three files, made if it is absent; files in it are replaced.
-      quality, mode, variant: as `smapcomp.compress` takes them.
+      options: as `smapcomp.compress` takes them.
     """
     original = image_io.read_picture(input_path).samples
     os.makedirs(out_dir, exist_ok=True)
@@ -46,7 +52,7 @@ def run_demo(input_path: str, out_dir: str, *, quality: int, mode: str, variant:
     stages_path = os.path.join(out_dir, "stages.png")
 
     import_keras()
-    coded = smapcomp.compress(original, quality=quality, mode=mode, variant=variant)
+    coded = smapcomp.compress(original, **options)
     image_io.write_file(stream_path, coded, overwrite=True)
 
     with open(stream_path, "rb") as file:
@@ -174,6 +180,7 @@ def main(argv: list[str]) -> None:
             quality=values.quality,
             mode=values.mode,
             variant=values.variant,
+            compact_coder=values.compact_coder,
         )
     except SmapcompError as error:
         sys.exit(f"demo: {error}")
@@ -183,6 +190,12 @@ if __name__ == "__main__":
     flags.DEFINE_string("input", "docs/demo/photo.png", "the picture.")
     flags.DEFINE_string("out_dir", "out/demo", "folder for the files.")
     flags.DEFINE_integer("quality", DEFAULT_QUALITY, "quality, 0..100.", 0, 100)
+    flags.DEFINE_enum(
+        "compact_coder",
+        None,
+        COMPACT_CODERS,
+        "coder of the compact picture; jxl: the papers' design.",
+    )
     flags.DEFINE_enum("mode", DEFAULT_MODE, MODES, "segmentation mode.")
     flags.DEFINE_enum("variant", DEFAULT_VARIANT, tuple(VARIANTS), "set of networks.")
     app.run(main)

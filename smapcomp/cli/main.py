@@ -113,7 +113,9 @@ def _command_help(name: str, command: Command, define: Flags) -> str:
             words = getattr(flag.parser, "enum_values", None)
             value = "|".join(words) if words else default or flag_name.split("_")[-1].upper()
             lines.append(f"  --{flag_name}" + ("" if flag.boolean else f"={value}"))
-            shown = f"{flag.help} Default: {default}." if words and default else flag.help
+            # absl puts the words in front, which stand behind the name already.
+            text = flag.help.removeprefix(f"<{value}>: ")
+            shown = f"{text} Default: {default}." if words and default else text
             lines.append(_wrap(shown, "      "))
     return "\n".join(lines)
 
