@@ -44,6 +44,19 @@ def test_differences_below_the_margin_change_no_value(shape):
     assert np.abs(expected - plain).max() <= 1
 
 
+def test_values_just_outside_the_margin_stay_when_pushed_towards_the_boundary():
+    # 98 %: next to 255 a float32 sum is off by up to 2^-17, in the encoder and in the decoder.
+    side = RNG.choice([-1, 1], (256, 256, 3))
+    away = side * MARGIN * RNG.uniform(0.97, 1.03, side.shape)
+    level = RNG.integers(1, 255, side.shape)
+    at_risk = RNG.random(side.shape) < 0.01
+    values = np.where(at_risk, level + 0.5 + away, level).astype(np.float32)
+    pushed = (values - side * 0.98 * MARGIN).astype(np.float32)
+    indices = choose_offsets(values)
+    np.testing.assert_array_equal(round_values(pushed, indices), round_values(values, indices))
+    assert (plain_rounding(0, pushed) != plain_rounding(0, values)).any()
+
+
 def test_without_offsets_the_same_differences_do_change_values():
     values = values_of(64, 64)
     moved = plain_rounding(0, values) != plain_rounding(0, values + np.float32(0.95 * MARGIN))
