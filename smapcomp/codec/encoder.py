@@ -103,7 +103,7 @@ class PictureEncoder:
         compact = self._compact(settings)
         view = self._view(settings)
         residual, residual_range = self._residual(settings)
-        layers = [compact.layer, *self._label_layers(view), view.rounding, residual]
+        layers = [compact.layer, self._label_layer(settings), view.rounding, residual]
         layers = [layer for layer in layers if layer is not None] + self._other_layers
         return pack(self._stream(settings, compact, layers, residual_range, view))
 
@@ -206,10 +206,12 @@ class PictureEncoder:
             lambda: self.predictor.source_labels(_as_colour(self._padded), self.tiling),
         )
 
-    def _label_layers(self, view: _View) -> list[Layer]:
-        if self.mode == "sent" or (self.robust and view.labels is not None):
-            return [self._once("label layer", (id(view),), lambda: encode_labels(view.labels))]
-        return []
+    def _label_layer(self, settings: Settings) -> Layer | None:
+        labels = self._view(settings).labels
+        if self.mode == "sent" or (self.robust and labels is not None):
+            key = _compact_key(settings)
+            return self._once("label layer", key, lambda: encode_labels(labels))
+        return None
 
     def _residual(self, settings: Settings) -> tuple[Layer | None, ResidualRange]:
         if settings.residual_coder == "none":
@@ -220,11 +222,10 @@ class PictureEncoder:
         return self._once(
             "residual",
             (
-                id(view),
+                _compact_key(settings),
                 settings.residual_coder,
                 settings.residual_quality,
                 settings.residual_widen,
-                settings.speed,
             ),
             lambda: encode_residual(
                 Difference(self.pixels, view.prediction),
