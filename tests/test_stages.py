@@ -1,5 +1,6 @@
 """Segmentation stages against numpy and against the codec's predictor; number formats."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import keras
@@ -7,9 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smapcomp.codec.predictor import Predictor
+from smapcomp.codec.predictor import Compact, Predictor
 from smapcomp.levels import max_level
 from smapcomp.models.compnet import build_compnet
+from smapcomp.models.finenet import LiteSize, build_finenet
 from smapcomp.models.layers import quantize, upsample
 from smapcomp.models.smapnet import build_smapnet
 from smapcomp.training import label_stages, stages
@@ -17,6 +19,7 @@ from smapcomp.training.layerwise import Rules, layerwise
 from smapcomp.training.rate import build_rate_model
 from smapcomp.training.settings import Stage1Weights
 from smapcomp.training.step import train_step
+from smapcomp.zoo import VARIANTS
 
 layers = keras.layers
 STEP = 12
@@ -156,12 +159,15 @@ def test_stage2_lowers_the_loss_of_smapnet_and_leaves_the_others(representation,
 def test_stage3_sees_the_label_map_that_the_decoder_will_find(representation, channels, stride):
     smapnet = _timid(build_smapnet(representation, channels, filters=4, blocks=1))
     networks = SimpleNamespace(
+        finenet=build_finenet("lite", LiteSize(filters=4, blocks=1, tail=((4, 0), (4, 0)))),
         segmenter=_segmenter(stride=stride),
         smapnet=smapnet,
-        variant=SimpleNamespace(representation=representation, label_stride=stride),
+        variant=dataclasses.replace(
+            VARIANTS["lite"], representation=representation, label_stride=stride
+        ),
     )
     compact = np.random.default_rng(5).integers(0, 256, (4, 3, 3), dtype=np.uint8)
-    decoder = Predictor(networks).decoder_labels(compact, "mapped")
+    decoder, _ = Predictor(networks).view(Compact(compact, 8, quality=None), "mapped")
     models = {"segmenter": networks.segmenter, "smapnet": smapnet}
     signal = upsample(compact[None].astype(np.float32) / 127.5 - 1, 8)
     label_map = stages.decoder_label_map(models, signal, representation).numpy()
