@@ -48,7 +48,7 @@ def compress(
         image: A `Picture`; uint8 `[height, width]` or `[height, width, channels]` of 1 (grey), 2
             (grey, alpha), 3 (RGB) or 4 (RGB, alpha) channels; or a Pillow image, whose metadata is
             not kept. Any size from 1×1 up.
-        quality: 0..100; more is better and larger. With `lossless` it is the compact layer's.
+        quality: 0..100; more is better and larger.
         target_bytes, target_bpp, target_psnr, target_ms_ssim: At most one: choose the quality by
             what it gives. Bytes and bits per pixel are met within 2 % and not exceeded, PSNR is met
             within 0.1 dB and MS-SSIM within 0.001 from above.

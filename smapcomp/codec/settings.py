@@ -94,7 +94,8 @@ def choose(
         compact_coder, compact_scale, compact_quality, residual_coder, residual_quality: As the
             attributes of `Settings`; None for the operating point's. A residual quality of 0
             leaves the residual out.
-        lossless: The residual makes the picture exact; quality is the compact layer's then.
+        lossless: The residual makes the picture exact. Without compact settings given, `quality`
+            has no part in it: the compact layer is coarse, which takes the fewest bytes.
         speed: Of AV1.
 
     Raises:
