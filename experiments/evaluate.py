@@ -24,6 +24,7 @@ from absl import app, flags
 from PIL import Image
 
 import smapcomp
+from experiments.picture_folder import picture_files
 from smapcomp import image_io, metrics
 from smapcomp.codec import codec
 from smapcomp.codec.settings import COMPACT_CODERS, RESIDUAL_CODERS
@@ -59,7 +60,6 @@ FIELDS = (
 )
 KEY = ("picture", "variant", "mode", "quality", "settings", "model_digest")
 SETTINGS = ("compact_coder", "compact_scale", "compact_quality", "residual_coder", "speed")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".ppm", ".tif", ".tiff")
 
 
 def main(_):
@@ -104,13 +104,7 @@ def _pictures(folder: str) -> list[Path]:
         from data import kodak
 
         return [Path(path) for path in kodak.open_kodak(FLAGS.kodak_dir).images]
-    path = Path(folder)
-    if not path.is_dir():
-        raise app.UsageError(f"--pictures={folder}: no such folder")
-    found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
-    if not found:
-        raise app.UsageError(f"--pictures={folder}: no pictures; looked for {', '.join(SUFFIXES)}")
-    return found
+    return picture_files(folder)
 
 
 def _digest() -> str:

@@ -26,6 +26,7 @@ import numpy as np
 from absl import app, flags
 from tqdm import tqdm
 
+from experiments.picture_folder import picture_files
 from smapcomp import image_io, metrics
 from smapcomp.codec.codec import predictor_of
 from smapcomp.codec.settings import Settings
@@ -48,8 +49,6 @@ TOP_PSNR = 48.5
 """Mean of a candidate that may have a quality: above, bits go into what 8-bit YCbCr has lost."""
 
 STEPS = 101
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".ppm", ".tif", ".tiff")
 
 
 class Point(NamedTuple):
@@ -157,10 +156,7 @@ def table(points: list[Point]) -> dict[str, list[list[int]]]:
 def main(arguments: list[str]) -> None:
     if len(arguments) > 1:
         raise app.UsageError(f"unknown arguments: {' '.join(arguments[1:])}")
-    folder = Path(FLAGS.pictures)
-    pictures = sorted(p for p in folder.glob("*") if p.suffix.lower() in SUFFIXES)
-    if not pictures:
-        raise app.UsageError(f"--pictures={folder}: no pictures; looked for {', '.join(SUFFIXES)}")
+    pictures = picture_files(FLAGS.pictures)
     try:
         run(pictures[: FLAGS.count], Path(FLAGS.work), Path(FLAGS.out), FLAGS)
     except SmapcompError as error:

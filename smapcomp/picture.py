@@ -7,6 +7,7 @@ from PIL import Image
 
 from smapcomp import pillow_metadata, pillow_modes
 from smapcomp.errors import SmapcompError
+from smapcomp.strips import strips
 
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
@@ -122,7 +123,7 @@ class Picture:
         """In strips, so that no array of all channels is needed beside the image."""
         height, width, channels = self.samples.shape
         image = Image.new(_MODES[channels + 1], (width, height))
-        for rows in pillow_modes.strips(height, width):
+        for rows in strips(height, width):
             strip = np.dstack([self.samples[rows], self.alpha[rows]])
             image.paste(Image.fromarray(strip), (0, rows.start))
         return image

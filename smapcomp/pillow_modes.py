@@ -12,22 +12,15 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from smapcomp.errors import SmapcompError
+from smapcomp.strips import strips
 
 _log = logging.getLogger("smapcomp")
 
-_STRIP_PIXELS = 1 << 20
 _OPAQUE = 255
 
 # Pillow scales the samples of a PNG of few bits to 8, but not the key that goes with them.
 _KEY_SCALES = {"L;2": 85, "L;4": 17}
 _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
-
-
-def strips(height: int, width: int) -> Iterator[slice]:
-    """Rows of a picture of that size, in slices of about a million pixels."""
-    step = max(1, _STRIP_PIXELS // width)
-    for top in range(0, height, step):
-        yield slice(top, min(top + step, height))
 
 
 def reduce_to_8_bit(wide: np.ndarray, maximum: int = 65535) -> np.ndarray:

@@ -17,6 +17,7 @@ from smapcomp.codec.rounding import RoundingDecoder, decode_offsets
 from smapcomp.codec.stream import Stream, array_digest
 from smapcomp.errors import DigestMismatchError, LimitError, ModelMismatchError, SmapcompError
 from smapcomp.picture import Picture
+from smapcomp.zoo import finenet_role
 
 _log = logging.getLogger("smapcomp")
 
@@ -151,7 +152,7 @@ class StreamDecoder:
 
     def _check_model(self) -> None:
         stream = self.stream
-        role = Compact(np.empty((0, 0, 3)), stream.compact_scale, stream.compact_quality).finenet
+        role = finenet_role(stream.compact_scale, stream.compact_quality is not None)
         found = self.predictor.networks.digest(role)
         if stream.model_digest != found:
             raise ModelMismatchError(

@@ -1,6 +1,5 @@
 """Lossless FLIF of small uint8 images, by the program `flif` where it is installed."""
 
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -8,11 +7,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from smapcomp.codec.coders.program import run_program
 from smapcomp.errors import MissingCoderError, PayloadError, SmapcompError
 
 PROGRAM = "flif"
+INSTALL = "the layer needs it"
 # Compact images take well under a second; a damaged file must not hold the decoder for ever.
-TIMEOUT_SECONDS = 60
+TIMEOUT = 60
 # Still pictures, plain or interlaced, by their number of channels.
 _FORMATS = {ord("1"): 1, ord("A"): 1, ord("3"): 3, ord("C"): 3}
 _EIGHT_BITS = ord("1")
@@ -29,7 +30,7 @@ def encode_flif(image: np.ndarray) -> bytes:
         source, target = Path(folder, "in.png"), Path(folder, "out.flif")
         Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(source)
         try:
-            _run("-e", "-E100", "--overwrite", source, target)
+            run_program(PROGRAM, ["-e", "-E100", "--overwrite", source, target], INSTALL, TIMEOUT)
             return target.read_bytes()
         except (subprocess.SubprocessError, OSError) as error:
             raise SmapcompError(f"{PROGRAM} fails: {error}") from error
@@ -49,7 +50,7 @@ def decode_flif(payload: bytes, shape: tuple[int, int, int]) -> np.ndarray:
         source, target = Path(folder, "in.flif"), Path(folder, "out.png")
         source.write_bytes(payload)
         try:
-            _run("-d", "--overwrite", source, target)
+            run_program(PROGRAM, ["-d", "--overwrite", source, target], INSTALL, TIMEOUT)
             with Image.open(target, formats=["PNG"]) as picture:
                 image = np.asarray(picture.convert("L" if shape[2] == 1 else "RGB"))
         except MissingCoderError:
@@ -59,15 +60,6 @@ def decode_flif(payload: bytes, shape: tuple[int, int, int]) -> np.ndarray:
     if image.size != np.prod(shape):
         raise PayloadError(f"FLIF picture of shape {image.shape}, must be {shape}")
     return image.reshape(shape)
-
-
-def _run(*arguments: str | Path) -> None:
-    program = shutil.which(PROGRAM)
-    if program is None:
-        raise MissingCoderError(f"program {PROGRAM!r} is not on PATH; the layer needs it")
-    subprocess.run(
-        [program, *map(str, arguments)], check=True, capture_output=True, timeout=TIMEOUT_SECONDS
-    )
 
 
 def _read_header(payload: bytes) -> tuple[int, int, int]:

@@ -37,13 +37,13 @@ def _encode(pixels: np.ndarray, effort: int) -> bytes:
     )
 
 
-def decode_jxl(payload: bytes, shape: tuple[int, int, int]) -> np.ndarray:
-    """Decodes a codestream to uint8 of the given shape [h, w, 1 or 3].
+def decode_jxl(payload: bytes, shape: tuple[int, int, int], lossy: bool = False) -> np.ndarray:
+    """Decodes a codestream, lossless or lossy, to uint8 of the given shape [h, w, 1 or 3].
 
     Raises:
       PayloadError: if the bytes are no codestream of one 8-bit frame of that shape.
     """
-    check_jxl_header(payload, shape)
+    check_jxl_header(payload, shape, lossy=lossy)
     try:
         image = imagecodecs.jpegxl_decode(payload, numthreads=1)
     except (RuntimeError, ValueError) as error:

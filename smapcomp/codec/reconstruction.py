@@ -3,20 +3,11 @@
 By strips, so that no more than a strip is ever there in more than a byte a sample.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from smapcomp.codec.residual import ResidualRange, decode_samples
 from smapcomp.codec.stream import Layer
-
-STRIP_ROWS = 256
-
-
-def strips(height: int) -> Iterator[slice]:
-    """Slices of at most `STRIP_ROWS` rows that make the whole."""
-    for top in range(0, height, STRIP_ROWS):
-        yield slice(top, min(top + STRIP_ROWS, height))
+from smapcomp.strips import strips
 
 
 def add_residual(
@@ -41,7 +32,7 @@ def add_residual(
         return prediction
     samples = decode_samples(layer, prediction.shape, whole)
     picture = np.empty_like(samples)
-    for rows in strips(len(samples)):
+    for rows in strips(*samples.shape[:2]):
         total = prediction[rows] + residual_range.to_residual(samples[rows])
         picture[rows] = np.clip(total, 0, 255)
     return picture
@@ -50,7 +41,7 @@ def add_residual(
 def grey_of(prediction: np.ndarray) -> np.ndarray:
     """The mean of three channels, rounded half up: uint8 `[h, w, 3]` to `[h, w, 1]`."""
     grey = np.empty((*prediction.shape[:2], 1), np.uint8)
-    for rows in strips(len(grey)):
+    for rows in strips(*grey.shape[:2]):
         total = prediction[rows].sum(axis=-1, keepdims=True, dtype=np.uint16)
         grey[rows] = (2 * total + 3) // 6
     return grey

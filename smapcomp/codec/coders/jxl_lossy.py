@@ -3,8 +3,7 @@
 import imagecodecs
 import numpy as np
 
-from smapcomp.codec.jxl_header import check_jxl_header
-from smapcomp.errors import PayloadError
+from smapcomp.codec.jxl import decode_jxl
 
 # Of libjxl. From effort 7 on it looks for patches, which are frames of their own and which
 # `check_jxl_header` refuses; below 3 it only leaves out what makes VarDCT worth its while.
@@ -46,11 +45,4 @@ def decode(payload: bytes, shape: tuple[int, int, int]) -> np.ndarray:
       PayloadError: if the payload is no lossy codestream of one 8-bit sRGB or grey frame of that
         shape.
     """
-    check_jxl_header(payload, shape, lossy=True)
-    try:
-        image = imagecodecs.jpegxl_decode(payload, numthreads=1)
-    except (RuntimeError, ValueError) as error:
-        raise PayloadError(f"JPEG XL codestream does not decode: {error}") from error
-    if image.dtype != np.uint8 or image.size != np.prod(shape):
-        raise PayloadError(f"JPEG XL image is {image.dtype} {image.shape}, must be uint8 {shape}")
-    return image.reshape(shape)
+    return decode_jxl(payload, shape, lossy=True)
