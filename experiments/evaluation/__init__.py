@@ -1,0 +1,1 @@
+"""What the evaluation is made of: codecs, measured points, comparisons, plots, the report."""
