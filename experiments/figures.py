@@ -70,19 +70,17 @@ def choose_crop(original: np.ndarray, decoded: Sequence[np.ndarray], side: int) 
         Top and left of the window, multiples of 8, whose greatest and least squared error by codec
         lie furthest apart.
     """
-    sums = []
-    for picture in decoded:
-        error = np.square(original.astype(np.float64) - picture).sum(axis=2)
-        table = np.pad(error.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-        sums.append(
-            table[side:, side:]
-            - table[:-side, side:]
-            - table[side:, :-side]
-            + table[:-side, :-side]
-        )
+    sums = [_window_sums(np.square(original - p.astype(np.float64)), side) for p in decoded]
     spread = (np.max(sums, axis=0) - np.min(sums, axis=0))[::_STRIDE, ::_STRIDE]
     top, left = np.unravel_index(np.argmax(spread), spread.shape)
     return int(top) * _STRIDE, int(left) * _STRIDE
+
+
+def _window_sums(error: np.ndarray, side: int) -> np.ndarray:
+    """Sum of `[height, width, 3]` over the window that begins at each pixel where it fits."""
+    table = np.pad(error.sum(axis=2).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    rows = table[side:] - table[:-side]
+    return rows[:, side:] - rows[:, :-side]
 
 
 def caption(point: Point) -> str:
