@@ -62,7 +62,7 @@ def _label_maps(predictor, image: np.ndarray) -> dict[str, np.ndarray]:
     padded = pad_picture(image)
     levels = predictor.compact_levels(padded, grey=False)
     compact = dequantise_compact(levels, predictor.variant.step)
-    from smapcomp.codec.predictor import Compact
+    from smapcomp.codec.tiled_predictor import Compact
 
     seen = Compact(compact, zoo.PAPER_SCALE, quality=None)
     grids = (
