@@ -9,7 +9,8 @@ import smapcomp
 from smapcomp import image_io, metrics
 from smapcomp.cli.commands import Command, Flags, UsageError, define_limits
 from smapcomp.cli.files import define_output, run_files
-from smapcomp.codec.codec import check_options
+from smapcomp.cli.server import connected, define_server
+from smapcomp.codec.codec import check_options, compress_with
 from smapcomp.codec.settings import (
     COMPACT_CODERS,
     DEFAULT_MODE,
@@ -46,20 +47,24 @@ def run(values: flags.FlagValues, arguments: Sequence[str]) -> int:
     options["compact_scale"] = options["compact_scale"] and int(options["compact_scale"])
     options["quality"] = values.quality
     check_options(**options)
+    options["max_pixels"] = values.max_pixels
+    remote = connected(values)
+    if remote is not None:
+        remote.check_model(values.variant, values.weights_dir)
+
+    def compressed(picture) -> bytes:
+        if remote is not None:
+            return compress_with(remote, picture, **options)
+        import_keras()
+        own = {"variant": values.variant, "weights_dir": values.weights_dir}
+        return smapcomp.compress(picture, **own, **options)
 
     def work(source: str, target: str) -> dict[str, Any]:
         image_io.check_output(target, overwrite=values.overwrite)
         picture = image_io.read_picture(
             source, max_pixels=values.max_pixels, keep_metadata=values.keep_metadata
         )
-        import_keras()
-        data = smapcomp.compress(
-            picture,
-            variant=values.variant,
-            weights_dir=values.weights_dir,
-            max_pixels=values.max_pixels,
-            **options,
-        )
+        data = compressed(picture)
         image_io.write_file(target, data, overwrite=values.overwrite)
         height, width, _ = picture.samples.shape
         bpp = metrics.bits_per_pixel(len(data), width, height)
@@ -122,6 +127,7 @@ def define_flags(define: Flags) -> None:
     )
     define.choice("variant", DEFAULT_VARIANT, tuple(VARIANTS), "which set of networks.")
     define_limits(define)
+    define_server(define)
 
 
 COMMAND = Command(

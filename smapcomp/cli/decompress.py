@@ -7,8 +7,9 @@ from absl import flags
 
 import smapcomp
 from smapcomp import image_io
-from smapcomp.cli.commands import Command, Flags, define_limits
+from smapcomp.cli.commands import Command, Flags, UsageError, define_limits
 from smapcomp.cli.files import define_output, read_stream, run_files
+from smapcomp.cli.server import connected, define_server
 from smapcomp.codec import container
 from smapcomp.codec.decoder_options import ON_MISMATCH, STAGES
 from smapcomp.quiet import import_keras
@@ -16,6 +17,9 @@ from smapcomp.quiet import import_keras
 
 def run(values: flags.FlagValues, arguments: Sequence[str]) -> int:
     """Decompresses one stream or many."""
+    if values.server and values.weights_dir:
+        raise UsageError("--server and --weights_dir together; the server has its own")
+    remote = connected(values)
 
     def work(source: str, target: str) -> dict[str, Any]:
         image_io.check_output(target, overwrite=values.overwrite, image=True)
@@ -24,7 +28,8 @@ def run(values: flags.FlagValues, arguments: Sequence[str]) -> int:
         stream = container.unpack(data, values.max_pixels, values.allow_partial)
         alpha = stream.layer("alpha") is not None
         image_io.check_output(target, overwrite=values.overwrite, image=True, alpha=alpha)
-        import_keras()
+        if remote is None:
+            import_keras()
         picture = smapcomp.decode(
             data,
             stage=values.stage,
@@ -33,6 +38,7 @@ def run(values: flags.FlagValues, arguments: Sequence[str]) -> int:
             weights_dir=values.weights_dir,
             max_pixels=values.max_pixels,
             max_seconds=values.max_seconds,
+            predictor=remote,
         )
         image_io.write_picture(target, picture, overwrite=values.overwrite)
         height, width, _ = picture.samples.shape
@@ -71,6 +77,7 @@ def define_flags(define: Flags) -> None:
     define.number("max_seconds", "give up a file that takes longer.")
     define.group("For experts")
     define_limits(define)
+    define_server(define)
 
 
 COMMAND = Command(
