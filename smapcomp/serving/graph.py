@@ -107,9 +107,6 @@ class GraphPredictor:
 
     def _check(self, compact, scale, quality, mode, given) -> None:
         tf.debugging.Assert(
-            tf.reduce_any(tf.equal(SCALES, scale)), [f"scale; allowed: {SCALES}; got", scale]
-        )
-        tf.debugging.Assert(
             tf.reduce_any(tf.equal(list(MODES), mode)), [f"mode; allowed: {MODES}; got", mode]
         )
         tf.debugging.Assert(
@@ -126,7 +123,6 @@ class GraphPredictor:
                 sides,
             ],
         )
-        check_pixels(sides)
         cells = tf.where(tf.size(given) > 0, sides // self.variant.label_stride, [0, 0])
         tf.debugging.Assert(
             tf.reduce_all(tf.shape(given) == cells),
@@ -161,8 +157,12 @@ class GraphPredictor:
 
     def upsampled(self, compact, scale):
         """The signal of a window of a compact image, float32 `[1, H, W, 3]`."""
-        signal = to_signal(compact)
+        tf.debugging.Assert(
+            tf.reduce_any(tf.equal(SCALES, scale)), [f"scale; allowed: {SCALES}; got", scale]
+        )
         sides = tf.shape(compact)[:2] * scale
+        check_pixels(sides)
+        signal = to_signal(compact)
         # `keras.ops.image.resize` wants to know the sizes beforehand; this is what it calls.
         return tf.cond(
             scale == 1, lambda: signal, lambda: tf.image.resize(signal, sides, "bilinear")
