@@ -8,7 +8,7 @@ docs/serving.md tells what the model takes and gives, and how to serve it.
 import functools
 import sys
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from smapcomp.codec.settings import DEFAULT_VARIANT
 from smapcomp.errors import SmapcompError
@@ -41,6 +41,8 @@ def main(arguments: list[str]) -> None:
     if len(arguments) > 1:
         raise app.UsageError(f"unknown arguments: {' '.join(arguments[1:])}")
     import_keras()
+    # TensorFlow remarks on every input that it renames.
+    logging.set_verbosity(logging.WARNING)
     from smapcomp.serving import saved_model
 
     try:
