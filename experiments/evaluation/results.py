@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from experiments.evaluation.points import Point
-from experiments.evaluation.protocols import Protocol
+from experiments.evaluation.protocols import Metric, Protocol
 from experiments.evaluation.tables import bd_table, equal_rates_table, mean_table, time_table
 from smapcomp.errors import SmapcompError
 
@@ -48,7 +48,8 @@ def tables(
         points: Measured ones and references.
         timed: On pictures of many sizes; may be empty.
         protocol: What is counted.
-        anchor: Codec that BD-rates are against.
+        anchor: Codec that BD-rates are against. Where it was not measured by one of the
+            protocol's metrics there is a second table against one that was.
         names: Codecs to show, this project's first.
     """
     there = {point.codec for point in points}
@@ -58,6 +59,19 @@ def tables(
         found.append(equal_rates_table(points, protocol, own[0], codecs=names))
     if there - {anchor}:
         found.append(bd_table(points, protocol, anchor, names))
+    for metric in protocol.metrics:
+        second = _other_anchor(points, metric, anchor)
+        if second:
+            found.append(bd_table(points, protocol, second, [*names, anchor]))
+            break
     found += [mean_table(points, name, protocol) for name in own]
     found.append(time_table(timed or points, names))
     return found
+
+
+def _other_anchor(points: Sequence[Point], metric: Metric, anchor: str) -> str | None:
+    """The first of `ANCHORS` that was measured by a metric, where the anchor was not."""
+    known = {point.codec for point in points if metric.of(point) is not None}
+    if anchor in known:
+        return None
+    return next((name for name in ANCHORS if name in known), None)
