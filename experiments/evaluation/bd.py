@@ -6,7 +6,7 @@ and 2304.12852). Video's common test conditions take PCHIP; on the reference poi
 most 0.2 percentage points apart.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import isfinite, log10, sqrt
@@ -20,7 +20,7 @@ from experiments.evaluation.labels import label
 from experiments.evaluation.points import Point
 from experiments.evaluation.protocols import Metric, Protocol
 from experiments.evaluation.references import KODAK, MEAN
-from experiments.evaluation.selection import by_step
+from experiments.evaluation.selection import by_step, select
 from smapcomp.errors import SmapcompError
 
 METHOD = "akima"
@@ -212,6 +212,40 @@ def compare(
     if not published and any(names[name] != common for name in names):
         warnings.append(f"over the {len(common)} pictures that both have")
     return Comparison(codec, anchor, pictures, mean, by_picture, "; ".join(warnings))
+
+
+def comparisons(
+    points: Sequence[Point],
+    protocol: Protocol,
+    anchor: str | None = None,
+    codecs: Iterable[str] | None = None,
+) -> dict[str, dict[str, Comparison]]:
+    """Codec to key of the metric to comparison, over the pictures that all of the codecs have.
+
+    Args:
+        points: Of any codecs.
+        protocol: What rate and quality are; has anchor and codecs unless others are given.
+        anchor: Name of the codec that the rates are against.
+        codecs: Names; those without points are passed over.
+
+    Raises:
+        SmapcompError: There are no points of the anchor, or nothing to compare it with.
+    """
+    anchor = anchor or protocol.anchor
+    wanted = [*(protocol.codecs if codecs is None else codecs), anchor]
+    chosen = select(points, protocol, wanted)
+    if anchor not in chosen.codecs:
+        raise SmapcompError(f"anchor {anchor!r} has no points on these pictures")
+    others = [codec for codec in chosen.codecs if codec != anchor]
+    if not others:
+        raise SmapcompError(f"nothing to compare with the anchor {anchor!r}")
+    return {
+        codec: {
+            metric.key: compare(chosen.points, codec, anchor, protocol, metric)
+            for metric in protocol.metrics
+        }
+        for codec in others
+    }
 
 
 def value_at(curve: Curve, rate: float, method: str = METHOD) -> float | None:

@@ -125,7 +125,7 @@ FAIR = Protocol(
 
 PAPER = Protocol(
     name="paper",
-    title="paper: bits per sample, a third of the bits per pixel; PSNR as the mean of R's, G's, B's",
+    title="paper: bits per sample, a third of the bits per pixel; mean of the channels' PSNR",
     unit="bits per sample",
     short_unit="bits/sample",
     samples=3,

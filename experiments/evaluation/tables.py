@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from statistics import fmean, median
 
-from experiments.evaluation.bd import Comparison, compare, curve, value_at
+from experiments.evaluation.bd import Comparison, comparisons, curve, value_at
 from experiments.evaluation.labels import label
 from experiments.evaluation.points import Point
 from experiments.evaluation.protocols import Metric, Protocol
@@ -103,8 +103,8 @@ def bd_table(
         heads += [metric.label, "by picture", metric.unit or "range"]
     left_out = [m.label for m in protocol.metrics if m not in metrics]
     lines = [
-        f"+ takes more bits than {label(anchor)} for equal quality and loses, − takes fewer. Of "
-        "each metric: BD-rate of the mean curves, whose points are means at equal settings; mean "
+        f"More bits than {label(anchor)} for equal quality are + and lose, fewer are −. Of each "
+        "metric: BD-rate of the mean curves, whose points are means at equal settings; mean "
         "± standard error of the pictures' own BD-rates, for which it does not matter how a "
         "setting spreads over pictures; the range of quality that both mean curves have",
         *(f"{label(anchor)}: {text}" for text in _stand_ins(anchor, chosen.points, metrics)),
@@ -114,37 +114,6 @@ def bd_table(
     ]
     title = f"BD-rate against {label(anchor)}, {chosen.title}"
     return _table(title, protocol, heads, rows, [*lines, *notes.lines])
-
-
-def comparisons(
-    points: Sequence[Point],
-    protocol: Protocol,
-    anchor: str | None = None,
-    codecs: Iterable[str] | None = None,
-) -> dict[str, dict[str, Comparison]]:
-    """Codec to key of the metric to comparison, over the pictures that all of the codecs have.
-
-    Args:
-        points, protocol, anchor, codecs: As `bd_table` has them.
-
-    Raises:
-        SmapcompError: There are no points of the anchor, or nothing to compare it with.
-    """
-    anchor = anchor or protocol.anchor
-    wanted = [*(protocol.codecs if codecs is None else codecs), anchor]
-    chosen = select(points, protocol, wanted)
-    if anchor not in chosen.codecs:
-        raise SmapcompError(f"anchor {anchor!r} has no points on these pictures")
-    others = [codec for codec in chosen.codecs if codec != anchor]
-    if not others:
-        raise SmapcompError(f"nothing to compare with the anchor {anchor!r}")
-    return {
-        codec: {
-            metric.key: compare(chosen.points, codec, anchor, protocol, metric)
-            for metric in protocol.metrics
-        }
-        for codec in others
-    }
 
 
 def equal_rates_table(
