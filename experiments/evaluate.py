@@ -22,7 +22,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-from experiments.evaluation import codecs, harness, plots, results
+from experiments.evaluation import codecs, environment, harness, plots, results
 from experiments.evaluation.codecs import NAMES
 from experiments.evaluation.points import Point, write_points
 from experiments.evaluation.protocols import PROTOCOLS, Protocol
@@ -59,6 +59,21 @@ def parse_codec(text: str) -> tuple[str, list[float] | None]:
             raise SmapcompError(f"codec {text!r}: quality {part!r} is no {kind} {low:g}..{high:g}")
         qualities.append(quality)
     return codec.name, qualities
+
+
+def parse_rate(text: str) -> float:
+    """A rate from its flag, bits per pixel.
+
+    Raises:
+        app.UsageError: It is no number above 0.
+    """
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0
+    if not 0 < rate < float("inf"):
+        raise app.UsageError(f"--rate={text}: is no number above 0")
+    return rate
 
 
 def installed(wanted: Wanted) -> Wanted:
@@ -116,11 +131,13 @@ def evaluate(
     anchor = results.choose_anchor(points, protocol, anchor)
     names = list(dict.fromkeys([*(name for name, _ in wanted), *protocol.codecs]))
     tables = results.tables(points, timed, protocol, anchor, names)
-    text = "\n".join(tables)
+    text = "\n".join(tables.values())
     image_io.write_file(out / f"{protocol.name}.md", text.encode(), overwrite=True)
-    figures = plots.write_plots(out / "plots", [*points, *timed], protocol, anchor, names)
+    figures = plots.write_plots(out / "plots", points, protocol, anchor, names, timed)
     shown = results.shown_pictures(pictures, [name for name, _ in here], rates, out, jobs)
-    results.write_page(out / f"{protocol.name}.html", protocol, tables, figures, points, shown, out)
+    environments = environment.read_environments(out / harness.ENVIRONMENTS)
+    page = out / f"{protocol.name}.html"
+    results.write_page(page, protocol, names, tables, figures, points, shown, environments)
     return text
 
 
@@ -128,6 +145,7 @@ def main(arguments: list[str]) -> None:
     if len(arguments) > 1:
         raise app.UsageError(f"unknown arguments: {' '.join(arguments[1:])}")
     protocol = PROTOCOLS[FLAGS.protocol]
+    rates = [parse_rate(text) for text in FLAGS.rate]
     try:
         if FLAGS.codec:
             wanted = [parse_codec(text) for text in FLAGS.codec]
@@ -140,11 +158,58 @@ def main(arguments: list[str]) -> None:
             wanted,
             Path(FLAGS.out),
             anchor=FLAGS.anchor,
-            rates=[float(rate) for rate in FLAGS.rate],
+            rates=rates,
             jobs=FLAGS.jobs,
             times=FLAGS.times,
         )
     except SmapcompError as error:
         print(f"evaluate: {error}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        print("\nevaluate: interrupted; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
     print(tables)
+
+
+def define_flags(values: flags.FlagValues = FLAGS) -> None:
+    """Defines the job's flags."""
+    flags.DEFINE_string(
+        "pictures", None, "Folder of pictures, or `kodak`.", required=True, flag_values=values
+    )
+    flags.DEFINE_string(
+        "kodak_dir",
+        None,
+        "Folder of the Kodak pictures; default: downloaded once.",
+        flag_values=values,
+    )
+    flags.DEFINE_string("out", None, "Folder to write to.", required=True, flag_values=values)
+    flags.DEFINE_enum(
+        "protocol", "fair", list(PROTOCOLS), "What counts as rate and quality.", flag_values=values
+    )
+    flags.DEFINE_multi_string(
+        "codec",
+        None,
+        "NAME[:OPTION=VALUE,...][@QUALITY,...], may be repeated; default: all of the protocol.",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "anchor",
+        None,
+        "Codec that BD-rates are against; default: the protocol's, or the best measured.",
+        flag_values=values,
+    )
+    flags.DEFINE_list(
+        "rate",
+        [],
+        "Bits per pixel at which the report shows pictures side by side; default: it shows none.",
+        flag_values=values,
+    )
+    flags.DEFINE_boolean(
+        "times", False, "Measure time on pictures of many sizes, too.", flag_values=values
+    )
+    flags.DEFINE_integer("jobs", os.cpu_count(), "Processes.", 1, flag_values=values)
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main)

@@ -180,6 +180,9 @@ def main(arguments: list[str]) -> None:
     except SmapcompError as error:
         print(f"figures: {error}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        print("\nfigures: interrupted; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,14 @@
 import contextlib
 import dataclasses
 import itertools
+import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 from tqdm import tqdm
@@ -164,7 +166,10 @@ def _measured(name: str, tasks: list[_Task], jobs: int) -> Iterator[tuple[_Task,
         os.environ.setdefault(variable, value)
     # Not forked: a process that has loaded the networks' library cannot be copied.
     pool = ProcessPoolExecutor(
-        min(jobs, len(tasks)), get_context("spawn"), initializer=_prepare, initargs=(name,)
+        min(jobs, len(tasks)),
+        multiprocessing.get_context("spawn"),
+        initializer=_prepare,
+        initargs=(name,),
     )
     try:
         futures = {pool.submit(task.run): task for task in tasks}
@@ -183,5 +188,14 @@ def _measured(name: str, tasks: list[_Task], jobs: int) -> Iterator[tuple[_Task,
 
 
 def _prepare(name: str) -> None:
+    # An interrupt from the terminal reaches every process; the parent's word is enough.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     with contextlib.suppress(SmapcompError):  # the first point tells
         codecs.find(name).prepare()
+
+
+def _end_with_parent() -> None:
+    """Ends this process when its parent has ended, however that came: nobody takes its results."""
+    multiprocessing.parent_process().join()
+    os._exit(1)

@@ -1,9 +1,24 @@
-"""What an evaluation shows of measured points: its tables, and the pages of its report."""
+"""What an evaluation shows of measured points: its tables, and the page of its report."""
 
-from collections.abc import Sequence
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from experiments.evaluation import harness
+from experiments.evaluation.labels import label
+from experiments.evaluation.measure import read_rgb
 from experiments.evaluation.points import Point
 from experiments.evaluation.protocols import Metric, Protocol
+from experiments.evaluation.report import (
+    Section,
+    Shown,
+    ShownPicture,
+    markdown_table_to_html,
+    plot_to_html,
+    write_report,
+)
+from experiments.evaluation.styles import is_own, styles
 from experiments.evaluation.tables import bd_table, equal_rates_table, mean_table, time_table
 from smapcomp.errors import SmapcompError
 
@@ -41,8 +56,8 @@ def tables(
     protocol: Protocol,
     anchor: str,
     names: Sequence[str],
-) -> list[str]:
-    """The tables of an evaluation, Markdown.
+) -> dict[str, str]:
+    """The tables of an evaluation, heading to Markdown.
 
     Args:
         points: Measured ones and references.
@@ -53,20 +68,110 @@ def tables(
         names: Codecs to show, this project's first.
     """
     there = {point.codec for point in points}
-    own = [name for name in names if name.partition(":")[0] == "smapcomp" and name in there]
-    found = []
+    own = [name for name in names if is_own(name) and name in there]
+    found = {}
     if own:
-        found.append(equal_rates_table(points, protocol, own[0], codecs=names))
+        found["At equal rates"] = equal_rates_table(points, protocol, own[0], codecs=names)
     if there - {anchor}:
-        found.append(bd_table(points, protocol, anchor, names))
+        found["BD-rate"] = bd_table(points, protocol, anchor, names)
     for metric in protocol.metrics:
         second = _other_anchor(points, metric, anchor)
         if second:
-            found.append(bd_table(points, protocol, second, [*names, anchor]))
+            heading = f"BD-rate, with {metric.label}"
+            found[heading] = bd_table(points, protocol, second, [*names, anchor])
             break
-    found += [mean_table(points, name, protocol) for name in own]
-    found.append(time_table(timed or points, names))
+    for name in own:
+        found[f"Points of {label(name)}"] = mean_table(points, name, protocol)
+    found["Time and memory"] = time_table(timed or points, names)
     return found
+
+
+def shown_pictures(
+    pictures: Sequence[Path], names: Sequence[str], rates: Sequence[float], out: Path, jobs: int
+) -> list[ShownPicture]:
+    """The pictures of the report's slider, coded at the rates by each codec.
+
+    Args:
+        pictures: Files.
+        names: Codecs.
+        rates: Bits per pixel.
+        out: Folder where the coded files are kept.
+        jobs: Processes.
+
+    Raises:
+        SmapcompError: Coding fails.
+    """
+    if not rates:
+        return []
+    found = harness.run_matched(names, dict.fromkeys(pictures, rates), out, jobs)
+    shown: dict[str, list[Shown]] = {}
+    for (codec, picture, rate), (point, decoded) in found.items():
+        shown.setdefault(picture, []).append(
+            Shown(
+                codec=codec,
+                label=label(codec),
+                target_bpp=rate,
+                quality=point.quality,
+                bytes=point.bytes,
+                bpp=point.bpp,
+                psnr=point.psnr,
+                ms_ssim=point.ms_ssim,
+                ssimulacra2=point.ssimulacra2,
+                image=read_rgb(decoded),
+            )
+        )
+    return [ShownPicture(path.stem, read_rgb(path), shown[path.stem]) for path in pictures]
+
+
+def write_page(
+    path: Path,
+    protocol: Protocol,
+    names: Sequence[str],
+    text: Mapping[str, str],
+    plots: Sequence[Path],
+    points: Sequence[Point],
+    shown: Sequence[ShownPicture],
+    environments: Mapping[str, dict],
+) -> None:
+    """Writes the report.
+
+    Args:
+        path: The HTML file.
+        protocol: What is counted.
+        names: Codecs to show.
+        text: The tables, as `tables` gives them.
+        plots: Files of figures; those in SVG go in.
+        points: Measured ones and references.
+        shown: Pictures of the slider.
+        environments: Where points were measured.
+
+    Raises:
+        SmapcompError: The file can't be written.
+    """
+    drawn = "\n".join(
+        plot_to_html(plot.read_text("utf-8"), plot.stem.replace("-", " "))
+        for plot in plots
+        if plot.suffix == ".svg"
+    )
+    sections = [Section(heading, markdown_table_to_html(table)) for heading, table in text.items()]
+    sections.insert(2, Section("Plots", drawn))
+    pictures = {point.picture for point in points if point.environment}
+    write_report(
+        path,
+        title="smapcomp against other codecs",
+        summary=(
+            f"{len(pictures)} pictures. Protocol {protocol.title}. Every figure is of a picture "
+            "decoded from the file that was written."
+        ),
+        sections=sections,
+        points=points,
+        pictures=shown,
+        environments=environments,
+        protocols={protocol.name: names},
+        labels={name: label(name) for name in names},
+        commands=[f"python -m experiments.evaluate {shlex.join(sys.argv[1:])}"],
+        colours={name: found.colour for name, found in styles(names).items()},
+    )
 
 
 def _other_anchor(points: Sequence[Point], metric: Metric, anchor: str) -> str | None:
