@@ -9,7 +9,7 @@ most 0.2 percentage points apart.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from math import isfinite, log10, sqrt
+from math import isfinite, sqrt
 from statistics import fmean, stdev
 
 import bjontegaard
@@ -248,20 +248,25 @@ def comparisons(
     }
 
 
-def value_at(curve: Curve, rate: float, method: str = METHOD) -> float | None:
-    """A curve's quality at a rate; None beyond what was measured or where the curve has a problem.
+def values_at(curve: Curve, rates: Sequence[float], method: str = METHOD) -> list[float | None]:
+    """A curve's quality at rates; None beyond what was measured or where the curve has a problem.
 
     Args:
         curve: To be interpolated, over the logarithm of the rate.
-        rate: In the protocol's unit.
+        rates: In the protocol's unit.
         method: Of interpolation: "akima" or "pchip".
     """
-    if curve.problem or not curve.rates[0] <= rate <= curve.rates[-1]:
-        return None
-    rates = np.log10(curve.rates)
-    # A rate at the end may come out of the logarithm a hair beyond it.
-    at = np.clip(log10(rate), rates[0], rates[-1])
-    return float(interpolate(rates, np.array(curve.values), method)(at))
+    if curve.problem:
+        return [None] * len(rates)
+    known = np.log10(curve.rates)
+    found = interpolate(known, np.array(curve.values), method)
+    return [
+        # Clipped: a logarithm may be rounded to beyond the end.
+        float(found(np.clip(np.log10(rate), known[0], known[-1])))
+        if curve.rates[0] <= rate <= curve.rates[-1]
+        else None
+        for rate in rates
+    ]
 
 
 def _problem(rates: Sequence[float], values: Sequence[float], metric: Metric) -> str:

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from experiments.evaluation import drawing
-from experiments.evaluation.bd import Comparison, Curve, comparisons, curve, value_at
+from experiments.evaluation.bd import Comparison, Curve, comparisons, curve, values_at
 from experiments.evaluation.labels import label
 from experiments.evaluation.points import Point
 from experiments.evaluation.protocols import Metric, Protocol
@@ -107,12 +107,7 @@ def rate_figure(
     middle = 10 ** fmean(log10(rate) for found in curves for rate in found.rates)
 
     def height(found: Curve) -> float:
-        value = value_at(found, middle)
-        return (
-            np.interp(log10(middle), np.log10(found.rates), found.values)
-            if value is None
-            else value
-        )
+        return np.interp(log10(middle), np.log10(found.rates), found.values)
 
     for found in sorted(curves, key=height, reverse=True):
         drawing.line(axes, looks, found.codec, found.rates, found.values)
@@ -150,7 +145,7 @@ def difference_figure(
         if low < high:
             inside = [rate for rate in found.rates if low <= rate <= high]
             lines[codec] = [
-                (rates, [value_at(found, r) - value_at(base, r) for r in rates])
+                (rates, np.subtract(values_at(found, rates), values_at(base, rates)).tolist())
                 for rates in (np.geomspace(low, high, 60).clip(low, high).tolist(), inside)
             ]
     shown = {codec: line for codec, line in lines.items() if max(line[0][1]) > -far}
@@ -165,19 +160,20 @@ def difference_figure(
     )
     looks = styles([anchor, *shown])
     axes.axhline(0, color=BLACK, linewidth=1.4)
+    lowest = max(-far, min(0, *(min(line[0][1]) for line in shown.values())))
+    highest = max(0, *(max(line[0][1]) for line in shown.values()))
+    room = 0.05 * (highest - lowest)
+    bottom = lowest - room
+    axes.set_ylim(bottom, highest + room)
     order = sorted(shown, key=lambda codec: fmean(shown[codec][0][1]), reverse=True)
     for codec in order:
         smooth, own = shown[codec]
         look = looks[codec]
         drawing.line(axes, looks, codec, *smooth, marker="")
         options = {"zorder": 6 if is_own(codec) else 4, "markeredgecolor": "white"}
-        near = [(rate, value) for rate, value in zip(*own, strict=True) if value >= -far]
+        near = [(rate, value) for rate, value in zip(*own, strict=True) if value > bottom]
         x, y = zip(*near, strict=True) if near else ((), ())
         axes.plot(x, y, look.marker, color=look.colour, markersize=look.size, **options)
-    lowest = max(-far, min(0, *(min(line[0][1]) for line in shown.values())))
-    highest = max(0, *(max(line[0][1]) for line in shown.values()))
-    room = 0.05 * (highest - lowest)
-    axes.set_ylim(lowest - room, highest + room)
     _rate_axis(axes, protocol)
     axes.set_ylabel(f"difference of {metric.title}")
     handles = [drawing.handle(looks, codec) for codec in order]
@@ -198,7 +194,7 @@ def bd_figure(
     """BD-rates as bars: means over pictures with standard errors, and those of the mean curves.
 
     Args:
-        compared: Codec to key of the metric to comparison, as `tables.comparisons` gives it.
+        compared: Codec to key of the metric to comparison, as `bd.comparisons` gives it.
         chosen: What they were made of.
         protocol: Has the metrics.
         anchor: Name of the codec that the rates are against.

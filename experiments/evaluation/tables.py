@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from statistics import fmean, median
 
-from experiments.evaluation.bd import Comparison, comparisons, curve, value_at
+from experiments.evaluation.bd import Comparison, comparisons, curve, values_at
 from experiments.evaluation.labels import label
 from experiments.evaluation.points import Point
 from experiments.evaluation.protocols import Metric, Protocol
@@ -53,7 +53,9 @@ def mean_table(points: Sequence[Point], codec: str, protocol: Protocol) -> str:
     columns["decode, s"] = [_number(_of(median, group, "decode_seconds"), 2) for group in groups]
     columns["memory, MiB"] = [_number(_of(max, group, "peak_memory_mib"), 0) for group in groups]
     filled = {head: cells for head, cells in columns.items() if set(cells) != {NOTHING}}
-    told = _stand_ins(codec, chosen.points, protocol.metrics)
+    told = [
+        f"{label(codec)}: {text}" for text in _stand_ins(codec, chosen.points, protocol.metrics)
+    ]
     partly = [name for name in steps if name not in whole]
     if partly:
         told.append(f"Left out, as some pictures lack it: quality {', '.join(partly)}")
@@ -146,10 +148,12 @@ def equal_rates_table(
         told = [*_stand_ins(found.codec, chosen.points, [metric])]
         told += [text for text in (found.problem, found.note) if text]
         heads.append(label(found.codec) + notes.of(told))
-    rows = []
-    for rate, value in zip(curves[0].rates, curves[0].values, strict=True):
-        others = [_number(value_at(found, rate), 2) for found in curves[1:]]
-        rows.append([_number(rate, 3), _number(value, 2), *others])
+    rates = curves[0].rates
+    columns = [curves[0].values, *(values_at(found, rates) for found in curves[1:])]
+    rows = [
+        [_number(rate, 3), *(_number(value, 2) for value in values)]
+        for rate, *values in zip(rates, *columns, strict=True)
+    ]
     lines = [f"{NOTHING}: beyond what was measured.", *chosen.notes, *notes.lines]
     title = f"{metric.title}, at the mean rates of {label(codec)}, {chosen.title}"
     return _table(title, protocol, heads, rows, lines)
@@ -221,7 +225,7 @@ class _Notes:
     @property
     def lines(self) -> list[str]:
         return [
-            f"{str(number).translate(_SUPERSCRIPTS)} {_sentence(text)}"
+            f"{str(number).translate(_SUPERSCRIPTS)} {text}."
             for number, text in enumerate(self._texts, 1)
         ]
 
@@ -238,12 +242,8 @@ def _table(
     lines.append("|---" + "|---:" * (len(heads) - 1) + "|")
     lines += ["| " + " | ".join(row) + " |" for row in rows]
     for note in notes:
-        lines += ["", _sentence(note)]
+        lines += ["", note.removesuffix(".") + "."]
     return "\n".join(lines) + "\n"
-
-
-def _sentence(text: str) -> str:
-    return text[0].upper() + text[1:].removesuffix(".") + "."
 
 
 def _stand_ins(codec: str, points: Sequence[Point], metrics: Sequence[Metric]) -> list[str]:
