@@ -20,7 +20,7 @@ from experiments.evaluation.labels import label
 from experiments.evaluation.points import Point
 from experiments.evaluation.protocols import Metric, Protocol
 from experiments.evaluation.references import KODAK, MEAN
-from experiments.evaluation.selection import by_step, select
+from experiments.evaluation.selection import by_step, picture_set, select
 from smapcomp.errors import SmapcompError
 
 METHOD = "akima"
@@ -145,9 +145,8 @@ def curve(
     for name, group in steps.items():
         value = metric.mean(list(group.values()))
         if len(group) < len(pictures):
-            notes.append(
-                f"quality {name} left out, which {len(pictures) - len(group)} pictures lack"
-            )
+            lacking = f"{len(pictures) - len(group)} of {len(pictures)} pictures"
+            notes.append(f"quality {name} left out, not measured on {lacking}")
         elif value is None:
             notes.append(f"quality {name} left out, where {metric.label} was not measured")
         elif not isfinite(value):
@@ -208,9 +207,10 @@ def compare(
     failed = {name: delta.problem for name, delta in by_picture.items() if delta.rate is None}
     if failed and mean.rate is not None:
         first, reason = next(iter(failed.items()))
-        warnings.append(f"no BD-rate of {len(failed)} pictures, such as {first}: {reason}")
+        of = f"{len(failed)} of {len(by_picture)} pictures"
+        warnings.append(f"no BD-rate of {of}, such as {first}: {reason}")
     if not published and any(names[name] != common for name in names):
-        warnings.append(f"over the {len(common)} pictures that both have")
+        warnings.append(f"over what both have, {picture_set(common)}")
     return Comparison(codec, anchor, pictures, mean, by_picture, "; ".join(warnings))
 
 

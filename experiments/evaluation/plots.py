@@ -36,6 +36,7 @@ def write_plots(
     protocol: Protocol,
     anchor: str | None = None,
     codecs: Iterable[str] | None = None,
+    timed: Sequence[Point] = (),
 ) -> list[Path]:
     """Writes every figure that the points have enough for, as SVG and PNG.
 
@@ -49,6 +50,7 @@ def write_plots(
         protocol: What rate and quality are; has anchor and codecs unless others are given.
         anchor: Name of the codec that BD-rates and differences are against.
         codecs: Names; those without points are passed over.
+        timed: Further points, on pictures of other sizes, which go into `time` alone.
 
     Returns:
         The files.
@@ -73,7 +75,7 @@ def write_plots(
         if anchor in chosen.codecs and len(chosen.codecs) > 1:
             compared = comparisons(chosen.points, protocol, anchor, chosen.codecs)
             figures[f"{protocol.name}-bd-rate"] = bd_figure(compared, chosen, protocol, anchor)
-        figures["time"] = time_figure([point for point in points if point.codec in wanted])
+        figures["time"] = time_figure([p for p in (*points, *timed) if p.codec in wanted])
         made = {name: drawing.files(figure) for name, figure in figures.items() if figure}
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

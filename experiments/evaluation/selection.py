@@ -64,8 +64,7 @@ def select(
     if missing:
         lacking = [label(codec) for codec in measured if missing - measured[codec]]
         notes.append(
-            f"{len(missing)} pictures are left out, which {', '.join(lacking)} "
-            f"{'lacks' if len(lacking) == 1 else 'lack'}."
+            f"Left out, as not measured with {', '.join(lacking)}: {picture_set(missing)}."
         )
     kept = set(measured)
     if common == set(KODAK):

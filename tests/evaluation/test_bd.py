@@ -148,7 +148,7 @@ def test_the_mean_curve_has_means_of_rate_and_quality_at_equal_settings():
     assert curve([*a, *b], "x", "b", FAIR, PSNR).values == tuple(q - 2 for _, q in ANCHOR)
     half = curve([*a, *b[:4]], "x", MEAN, FAIR, PSNR)
     assert half.rates == found.rates[:4]
-    assert half.note == "quality 4 left out, which 1 pictures lack"
+    assert half.note == "quality 4 left out, not measured on 1 of 2 pictures"
 
 
 def test_ms_ssim_becomes_db_after_averaging_and_rates_become_bits_per_sample():
@@ -198,7 +198,7 @@ def test_only_pictures_that_both_have_count_and_the_warning_says_so():
     )
     assert found.mean.rate == 0
     assert found.pictures == ("a",)
-    assert found.warning == "over the 1 pictures that both have"
+    assert found.warning == "over what both have, 1 picture"
 
 
 def test_a_small_overlap_is_warned_of_and_none_at_all_gives_none():
@@ -273,7 +273,7 @@ def test_a_failing_picture_is_named_and_the_others_count():
     )
     assert found.rates == [0]
     assert found.picture_error is None
-    assert found.warning.startswith("no BD-rate of 1 pictures, such as b: test: PSNR does not rise")
+    assert found.warning.startswith("no BD-rate of 1 of 2 pictures, such as b: test: PSNR does not")
 
 
 def test_a_published_mean_is_compared_with_all_of_kodak_and_nothing_else():

@@ -161,6 +161,19 @@ def test_time_is_drawn_where_pictures_of_several_sizes_have_times():
     assert plots.time_figure(one[:3]) is None
 
 
+def test_points_of_other_sizes_are_drawn_against_time_alone(tmp_path):
+    own = [
+        Point("smapcomp", "", "", name, side, side, q, 1, 0.1 * q, 30.0 + q, encode_seconds=1.0,
+              decode_seconds=1.0)
+        for name, side in (("a", 100), ("b", 200))
+        for q in (1, 2, 3, 4)
+    ]  # fmt: skip
+    paths = plots.write_plots(tmp_path, own[:4], FAIR, timed=own[4:])
+    assert [path.name for path in paths[::2]] == ["fair-psnr.svg", "time.svg"]
+    assert "PSNR against rate, means over 1 picture" in texts(paths[0])
+    assert "Processor time against size, 2 pictures" in texts(paths[2])
+
+
 def test_no_two_known_codecs_of_a_protocol_look_alike_without_colours():
     for protocol in (FAIR, PAPER):
         looks = styles.styles([*protocol.codecs, "smapcomp:mode=none", "smapcomp:mode=sent", "new"])

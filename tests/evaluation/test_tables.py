@@ -191,7 +191,7 @@ def test_a_selection_has_the_pictures_that_all_have_and_says_what_is_left_out():
     assert chosen.title == "1 Kodak picture"
     assert {p.picture for p in chosen.points} == {"kodim01"}
     assert chosen.notes == (
-        "1 pictures are left out, which BPG 4:4:4 lacks.",
+        "Left out, as not measured with BPG 4:4:4: 1 Kodak picture.",
         "Left out, as known by means over the 24 Kodak pictures alone: EDMS as published.",
     )
     assert select(REFERENCES, PAPER).codecs == ("bpg-rgb", "edms-published", "bpg-rgb-published")
