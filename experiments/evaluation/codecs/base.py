@@ -43,6 +43,11 @@ class Codec(abc.ABC):
     def decode(self, data: bytes) -> np.ndarray:
         """uint8 RGB `[height, width, 3]` of such a file."""
 
+    def prepare(self) -> None:
+        """Loads what is loaded once in a process, so that no point's time or memory has it."""
+        grey = np.full((64, 64, 3), 128, np.uint8)
+        self.decode(self.encode(grey, self.qualities[-1]))
+
     def details(self, samples: np.ndarray, data: bytes) -> dict[str, float]:
         """Further fields of the `Point` of a coded picture; not timed."""
         del samples, data
