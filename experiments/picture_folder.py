@@ -20,3 +20,21 @@ def picture_files(folder: str) -> list[Path]:
     if not found:
         raise app.UsageError(f"--pictures={folder}: no pictures; looked for {', '.join(SUFFIXES)}")
     return found
+
+
+def find_pictures(folder: str, kodak_dir: str | None) -> list[Path]:
+    """The pictures of `--pictures`: a folder's, or, of `kodak`, the 24 Kodak pictures, checked.
+
+    Args:
+        folder: A folder, or `kodak`.
+        kodak_dir: Where those of `kodak` lie; None: they are downloaded once.
+
+    Raises:
+        app.UsageError: As `picture_files`.
+        DataError: A Kodak picture is another one or can't be downloaded.
+    """
+    if folder != "kodak":
+        return picture_files(folder)
+    from data import kodak
+
+    return [Path(path) for path in kodak.open_kodak(kodak_dir).images]

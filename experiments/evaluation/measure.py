@@ -1,5 +1,6 @@
-"""Measures one codec on one picture at one quality, by decoding the file that was written."""
+"""Measures one codec on one picture, by decoding the file that was written."""
 
+import dataclasses
 import resource
 import tempfile
 import time
@@ -15,54 +16,74 @@ from experiments.evaluation.codecs.base import Codec
 from experiments.evaluation.points import Point
 from smapcomp import image_io, metrics
 from smapcomp.errors import SmapcompError
+from smapcomp.picture import Picture
+
+_SSIMULACRA2_MIN_SIDE = 8
 
 
-def measure(codec: Codec, picture: str | Path, quality: float, environment: str = "") -> Point:
-    """Codes a picture to a file, decodes that file, and compares.
+def measure(codec: Codec, picture: str | Path, quality: float) -> Point:
+    """Codes a picture to a file at a quality of the codec's scale, decodes it, and compares.
 
     Args:
         codec: What to measure.
         picture: A picture's file. Grey ones become RGB; alpha is left out.
         quality: On the codec's scale.
-        environment: Of the point.
 
     Raises:
         SmapcompError: The picture does not read, the codec is not installed, or what it decodes to
             is of another size.
     """
     original = read_rgb(picture)
-    height, width, _ = original.shape
+    # The peak is that of coding, and not of the comparison that comes after.
+    has_peak = _reset_peak_memory()
+    data, encode_seconds = _timed(codec.encode, original, quality)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"coded{codec.extension}"
-        # The peak is that of coding, and not of the comparison that comes after.
-        has_peak = _reset_peak_memory()
-        data, encode_seconds = _timed(codec.encode, original, quality)
         file.write_bytes(data)
         data = file.read_bytes()
-        decoded, decode_seconds = _timed(codec.decode, data)
-        peak_memory = _peak_memory_mib() if has_peak else None
-    if decoded.shape != original.shape or decoded.dtype != np.uint8:
-        raise SmapcompError(
-            f"{codec.name} decodes {picture} to {decoded.dtype} {decoded.shape}, "
-            f"must be uint8 {original.shape}"
-        )
-    return Point(
-        codec=codec.name,
-        version=codec.version(),
-        settings=codec.settings,
-        picture=Path(picture).stem,
-        width=width,
-        height=height,
-        quality=quality,
-        bytes=len(data),
-        bpp=metrics.bits_per_pixel(len(data), width, height),
-        **compare(original, decoded),
+    decoded, decode_seconds = _timed(codec.decode, data)
+    peak_memory = _peak_memory_mib() if has_peak else None
+    return dataclasses.replace(
+        _point(codec, picture, original, decoded, data, quality),
         encode_seconds=encode_seconds,
         decode_seconds=decode_seconds,
         peak_memory_mib=peak_memory,
-        environment=environment,
-        **codec.details(original, data),
     )
+
+
+def measure_at(codec: Codec, picture: str | Path, target_bpp: float, keep: Path) -> Point:
+    """As `measure`, at a rate: the codec's quality is searched that comes nearest to it.
+
+    Args:
+        codec, picture: As `measure` has them.
+        target_bpp: Bits per pixel of the whole file.
+        keep: Path without an extension. The coded file is kept there with the codec's extension,
+            and what it decodes to with ".png".
+
+    Returns:
+        The point, with the rate behind its settings and without time and memory, which would be
+        those of the search.
+    """
+    original = read_rgb(picture)
+    data, quality = codec.encode_at(original, target_bpp)
+    file = keep.with_name(keep.name + codec.extension)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    image_io.write_file(file, data, overwrite=True)
+    data = file.read_bytes()
+    decoded = codec.decode(data)
+    point = _point(codec, picture, original, decoded, data, quality)
+    image_io.write_picture(kept_picture(keep), Picture.from_array(decoded), overwrite=True)
+    return dataclasses.replace(point, settings=settings_at(codec, target_bpp))
+
+
+def kept_picture(keep: Path) -> Path:
+    """Where `measure_at` keeps what the file decodes to."""
+    return keep.with_name(keep.name + ".png")
+
+
+def settings_at(codec: Codec, target_bpp: float) -> str:
+    """The settings of a point of `measure_at`."""
+    return f"{codec.settings} target_bpp={target_bpp:g}".strip()
 
 
 def read_rgb(picture: str | Path) -> np.ndarray:
@@ -85,9 +106,38 @@ def compare(original: np.ndarray, decoded: np.ndarray) -> dict[str, float | None
     }
 
 
+def _point(
+    codec: Codec,
+    picture: str | Path,
+    original: np.ndarray,
+    decoded: np.ndarray,
+    data: bytes,
+    quality: float,
+) -> Point:
+    if decoded.shape != original.shape or decoded.dtype != np.uint8:
+        raise SmapcompError(
+            f"{codec.name} decodes {picture} to {decoded.dtype} {decoded.shape}, "
+            f"must be uint8 {original.shape}"
+        )
+    height, width, _ = original.shape
+    return Point(
+        codec=codec.name,
+        version=codec.version(),
+        settings=codec.settings,
+        picture=Path(picture).stem,
+        width=width,
+        height=height,
+        quality=quality,
+        bytes=len(data),
+        bpp=metrics.bits_per_pixel(len(data), width, height),
+        **compare(original, decoded),
+        **codec.details(original, data),
+    )
+
+
 def _ssimulacra2(original: np.ndarray, decoded: np.ndarray) -> float | None:
-    """As the package `ssimulacra2` has it; None where a side has no eight pixels, as it demands."""
-    if min(original.shape[:2]) < 8:
+    """As the package `ssimulacra2` has it; None where a side is shorter than it allows."""
+    if min(original.shape[:2]) < _SSIMULACRA2_MIN_SIDE:
         return None
     with tempfile.TemporaryDirectory() as folder:
         # The package takes files alone.

@@ -25,7 +25,7 @@ class Point:
         settings: What the codec was told apart from the quality, to be read by people.
         picture: File name without the extension; "mean" where only a mean was published.
         width, height: Of the picture, pixels.
-        quality: On the codec's own scale.
+        quality: On the codec's own scale; None where it was asked for a rate instead.
         bytes: Of the whole file, headers included.
         bpp: 8 bytes / (width height): bits per pixel.
         psnr: dB, from the mean squared error over all RGB samples.
@@ -47,7 +47,7 @@ class Point:
     picture: str
     width: int
     height: int
-    quality: float
+    quality: float | None
     bytes: int | None
     bpp: float
     psnr: float | None

@@ -53,8 +53,8 @@ class Codec(abc.ABC):
         del samples, data
         return {}
 
-    def encode_at(self, samples: np.ndarray, target_bpp: float) -> tuple[bytes, float]:
-        """The file nearest to a rate, and its quality.
+    def encode_at(self, samples: np.ndarray, target_bpp: float) -> tuple[bytes, float | None]:
+        """The file nearest to a rate, and its quality, if it has one.
 
         Args:
             samples: uint8 RGB `[height, width, 3]`.

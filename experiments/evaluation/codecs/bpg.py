@@ -25,7 +25,7 @@ class Bpg(Codec):
         """Args: colours, "420" or "444" (YCbCr), or "rgb": the papers' anchor."""
         self.name = f"bpg-{colours}"
         self.label = "BPG " + ("RGB" if colours == "rgb" else ":".join(colours))
-        self._arguments = ["-c", "rgb", "-f", "444"] if colours == "rgb" else ["-f", colours]
+        self._arguments = ["-f", "444", "-c", "rgb"] if colours == "rgb" else ["-f", colours]
         self.settings = " ".join(self._arguments)
 
     def version(self) -> str:
@@ -41,7 +41,7 @@ class Bpg(Codec):
         with tempfile.TemporaryDirectory() as folder:
             source, target = Path(folder, "in.png"), Path(folder, "out.bpg")
             Image.fromarray(samples).save(source, compress_level=1)
-            arguments = [*self._arguments, "-q", str(int(quality)), "-o", target, source]
+            arguments = ["-q", str(int(quality)), *self._arguments, "-o", target, source]
             _run(ENCODER, arguments, ENCODE_SECONDS)
             return target.read_bytes()
 

@@ -54,7 +54,7 @@ class Smapcomp(Codec):
     def encode(self, samples: np.ndarray, quality: float) -> bytes:
         return self._encode(samples, quality=int(quality))
 
-    def encode_at(self, samples: np.ndarray, target_bpp: float) -> tuple[bytes, float]:
+    def encode_at(self, samples: np.ndarray, target_bpp: float) -> tuple[bytes, float | None]:
         """As `Codec.encode_at`; meets the rate more closely than whole qualities do."""
         if self._options.get("lossless"):
             raise SmapcompError(f"{self.name} has one size; no rate can be asked of it")
@@ -62,7 +62,7 @@ class Smapcomp(Codec):
             data = self._encode(samples, target_bpp=target_bpp)
         except SmapcompError:  # out of reach: the nearest quality
             return super().encode_at(samples, target_bpp)
-        return data, float("nan")
+        return data, None
 
     def decode(self, data: bytes) -> np.ndarray:
         return smapcomp.decompress(data, weights_dir=self._weights_dir)

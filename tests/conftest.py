@@ -43,13 +43,17 @@ def ue7(value, more=0):
     return (ue7(value >> 7, 128) if value > 127 else b"") + bytes([value & 127 | more])
 
 program = sys.argv[0].rsplit("/", 1)[1]
-if program == "bpgenc":
-    q, quantiser, f, format, o, target, source = sys.argv[1:]
-    assert (q, f, format, o) == ("-q", "-f", "420", "-o"), sys.argv
+if sys.argv[1:] == ["-h"]:
+    print("BPG Image Encoder version 0.9.8")
+    sys.exit(1)
+elif program == "bpgenc":
+    q, quantiser, f, format, *colours, o, target, source = sys.argv[1:]
+    assert (q, f, o) == ("-q", "-f", "-o") and colours in ([], ["-c", "rgb"]), sys.argv
+    pixel_format = {{"L": 0, "RGB": {{"420": 1, "444": 3}}[format]}}
     image = Image.open(source)
     jpeg = io.BytesIO()
     image.save(jpeg, "JPEG", quality=100 - int(quantiser))
-    header = b"BPG\\xfb" + {{"L": b"\\x00", "RGB": b"\\x20"}}[image.mode] + b"\\x00"
+    header = b"BPG\\xfb" + bytes([pixel_format[image.mode] << 5, 0])
     header += ue7(image.width) + ue7(image.height) + b"\\x00"
     open(target, "wb").write(header + jpeg.getvalue())
 else:

@@ -1,0 +1,141 @@
+"""The harness: parallel, resumed, and nothing measured twice."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments.evaluation import harness
+from experiments.evaluation.environment import describe, key, read_environments
+from experiments.evaluation.measure import measure
+from experiments.evaluation.points import read_points, write_points
+from smapcomp.errors import SmapcompError
+
+
+@pytest.fixture
+def pictures(tmp_path) -> list[Path]:
+    rng = np.random.default_rng(5)
+    paths = []
+    for name in ("a", "b"):
+        small = rng.integers(0, 256, (6, 8, 3), np.uint8)
+        paths.append(tmp_path / f"{name}.png")
+        Image.fromarray(small).resize((64, 48), Image.Resampling.BICUBIC).save(paths[-1])
+    return paths
+
+
+def counted(monkeypatch) -> list:
+    """What the harness hands to its processes."""
+    tasks = []
+    inner = harness._measured
+
+    def measured(name, missing, jobs):
+        tasks.extend(missing)
+        return inner(name, missing, jobs)
+
+    monkeypatch.setattr(harness, "_measured", measured)
+    return tasks
+
+
+def test_points_of_all_codecs_pictures_and_qualities_come_in_order(pictures, tmp_path):
+    out = tmp_path / "out"
+    wanted = [("jpeg-444", [30, 60]), ("webp-m6", [50])]
+    points = harness.run(wanted, pictures, out, jobs=2)
+    assert [(p.codec, p.picture, p.quality) for p in points] == [
+        ("jpeg-444", "a", 30),
+        ("jpeg-444", "b", 30),
+        ("jpeg-444", "a", 60),
+        ("jpeg-444", "b", 60),
+        ("webp-m6", "a", 50),
+        ("webp-m6", "b", 50),
+    ]
+    from experiments.evaluation import codecs
+
+    alone = measure(codecs.find("jpeg-444"), pictures[1], 60)
+    assert (points[3].bytes, points[3].psnr) == (alone.bytes, alone.psnr)
+    assert {p.environment for p in points} == {key(describe())}
+    assert read_environments(out / "environments.json") == {key(describe()): describe()}
+    assert len(read_points(out / "points.csv")) == len(points)
+
+
+def test_what_is_measured_is_not_measured_again(pictures, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    tasks = counted(monkeypatch)
+    first = harness.run([("jpeg-444", [30])], pictures[:1], out, jobs=1)
+    again = harness.run([("jpeg-444", [30, 70])], pictures, out, jobs=1)
+    assert [(t.picture.stem, t.quality) for t in tasks] == [
+        ("a", 30),
+        ("b", 30),
+        ("a", 70),
+        ("b", 70),
+    ]
+    assert again[0].bytes == first[0].bytes
+
+
+def test_another_version_of_the_codec_is_measured_anew(pictures, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    harness.run([("jpeg-444", [30])], pictures[:1], out, jobs=1)
+    text = (out / "points.csv").read_text()
+    (out / "points.csv").write_text(text.replace("libjpeg_turbo ", "libjpeg_turbo 0."))
+    tasks = counted(monkeypatch)
+    harness.run([("jpeg-444", [30])], pictures[:1], out, jobs=1)
+    assert len(tasks) == 1
+
+
+def test_an_error_keeps_what_was_measured_and_names_the_picture(pictures, tmp_path):
+    out = tmp_path / "out"
+    pictures[1].write_bytes(b"no picture")
+    with pytest.raises(SmapcompError, match=r"jpeg-444, .*b\.png, quality 30: "):
+        harness.run([("jpeg-444", [30])], pictures, out, jobs=1)
+    assert [p.picture for p in read_points(out / "points.csv")] == ["a"]
+
+
+def test_pictures_of_one_name_are_refused_before_any_work(pictures, tmp_path):
+    other = tmp_path / "a.webp"
+    other.write_bytes(pictures[0].read_bytes())
+    with pytest.raises(SmapcompError, match="pictures of one name: a;"):
+        harness.run([("jpeg-444", [30])], [*pictures, other], tmp_path / "out", jobs=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_codec_that_is_not_installed_is_found_out_before_any_work(
+    pictures, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SmapcompError, match="'bpgenc' is not on PATH"):
+        harness.run([("jpeg-444", [30]), ("bpg-444", None)], pictures, tmp_path / "out", jobs=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_at_rates_the_decoded_pictures_are_kept_and_used_again(pictures, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    tasks = counted(monkeypatch)
+    targets = {pictures[0]: (2.0, 3.0), pictures[1]: (2.5,)}
+    found = harness.run_matched(["jpeg-444"], targets, out, jobs=1)
+    assert set(found) == {("jpeg-444", "a", 2.0), ("jpeg-444", "a", 3.0), ("jpeg-444", "b", 2.5)}
+    point, decoded = found["jpeg-444", "a", 3.0]
+    assert point.bytes == decoded.with_suffix(".jpg").stat().st_size
+    assert point.bpp == pytest.approx(3.0, rel=0.05)
+    assert len(tasks) == 3
+    decoded.unlink()  # the points alone are not enough
+    harness.run_matched(["jpeg-444"], targets, out, jobs=1)
+    assert len(tasks) == 4
+    assert decoded.exists()
+    assert len(read_points(out / "matched.csv")) == 3
+
+
+def test_a_file_of_points_with_other_columns_is_left_alone(pictures, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "points.csv").write_text("mine\n1\n")
+    with pytest.raises(SmapcompError, match="other columns"):
+        harness.run([("jpeg-444", [30])], pictures, out, jobs=1)
+    assert (out / "points.csv").read_text() == "mine\n1\n"
+
+
+def test_points_of_other_codecs_stay_in_the_file(pictures, tmp_path):
+    out = tmp_path / "out"
+    jpeg = harness.run([("jpeg-444", [30])], pictures, out, jobs=1)
+    write_points(out / "points.csv", jpeg)
+    harness.run([("webp-m6", [30])], pictures[:1], out, jobs=1)
+    assert [p.codec for p in read_points(out / "points.csv")] == ["jpeg-444"] * 2 + ["webp-m6"]

@@ -1,0 +1,111 @@
+"""A measured point, against what is worked out from the files beside it."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments.evaluation import codecs
+from experiments.evaluation.measure import compare, measure, measure_at
+from smapcomp import metrics
+from smapcomp.errors import SmapcompError
+
+PHOTO = Path(__file__).resolve().parents[2] / "docs" / "demo" / "photo.png"
+
+
+class Recorder(codecs.Codec):
+    """Writes numbered files and decodes to a picture that the test knows."""
+
+    name = label = "recorder"
+    extension, settings, qualities, quality_range = ".rec", "", (1,), (0, 100)
+
+    def __init__(self, decoded: np.ndarray) -> None:
+        self.decoded = decoded
+        self.seen = []
+
+    def version(self) -> str:
+        return "1"
+
+    def encode(self, samples: np.ndarray, quality: float) -> bytes:
+        return bytes(int(quality) * 100)
+
+    def decode(self, data: bytes) -> np.ndarray:
+        self.seen.append(data)
+        return self.decoded
+
+
+@pytest.fixture(scope="module")
+def photo() -> np.ndarray:
+    with Image.open(PHOTO) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def test_bytes_and_metrics_are_those_of_the_decoded_file(photo):
+    point = measure(codecs.find("jpeg-420"), PHOTO, 40)
+    file = io.BytesIO()
+    Image.fromarray(photo).save(
+        file, "JPEG", quality=40, subsampling="4:2:0", optimize=True, progressive=True
+    )
+    decoded = np.asarray(Image.open(file)).astype(float)
+    error = np.square(photo - decoded)
+    height, width, _ = photo.shape
+    assert (point.width, point.height, point.picture) == (width, height, "photo")
+    assert point.bytes == len(file.getvalue())
+    assert point.bpp == pytest.approx(8 * len(file.getvalue()) / (width * height))
+    assert point.psnr == pytest.approx(10 * np.log10(255**2 / error.mean()))
+    by_plane = [10 * np.log10(255**2 / error[..., c].mean()) for c in range(3)]
+    assert point.psnr_planes == pytest.approx(np.mean(by_plane))
+    assert point.encode_seconds >= 0
+    assert point.decode_seconds >= 0
+
+
+def test_peak_memory_is_that_of_coding_this_picture(photo):
+    point = measure(codecs.find("jpeg-420"), PHOTO, 40)
+    if point.peak_memory_mib is None:
+        pytest.skip("this system does not tell the peak of a span")
+    hungry = Recorder(photo)
+    hungry.encode = lambda samples, quality: bytes(np.ones(2**29, np.uint8)[:100])
+    assert measure(hungry, PHOTO, 1).peak_memory_mib > point.peak_memory_mib + 400
+    again = measure(codecs.find("jpeg-420"), PHOTO, 40)
+    assert again.peak_memory_mib < point.peak_memory_mib + 100
+
+
+def test_a_codec_that_decodes_to_another_size_is_an_error(photo):
+    with pytest.raises(SmapcompError, match=r"recorder decodes .*photo.png to uint8 \(\d+, "):
+        measure(Recorder(photo[:-1]), PHOTO, 1)
+
+
+def test_at_a_rate_the_files_are_kept(photo, tmp_path):
+    codec = codecs.find("webp-m6")
+    point = measure_at(codec, PHOTO, 0.6, tmp_path / "new" / "photo-0.6")
+    coded, decoded = tmp_path / "new/photo-0.6.webp", tmp_path / "new/photo-0.6.png"
+    assert point.bytes == coded.stat().st_size
+    np.testing.assert_array_equal(Image.open(coded).convert("RGB"), Image.open(decoded))
+    assert metrics.psnr(photo, np.asarray(Image.open(decoded))) == point.psnr
+    assert point.settings == "method=6 target_bpp=0.6"
+    assert point.bpp == pytest.approx(0.6, rel=0.05)
+    assert point.encode_seconds is None
+
+
+def test_grey_pictures_are_measured_as_rgb(tmp_path, photo):
+    Image.fromarray(photo[..., 1]).save(tmp_path / "grey.png")
+    point = measure(codecs.find("jpeg-444"), tmp_path / "grey.png", 80)
+    assert point.psnr == pytest.approx(point.psnr_planes, abs=1e-9)
+
+
+def test_ssimulacra2_is_100_for_the_same_and_falls_with_quality(photo):
+    assert compare(photo, photo)["ssimulacra2"] == pytest.approx(100)
+    scores = [
+        measure(codecs.find("jpeg-444"), PHOTO, quality).ssimulacra2 for quality in (97, 60, 10)
+    ]
+    # Its authors' scale: 90 can't be told from the original, 70 is high, 50 medium quality.
+    assert scores[0] > 85 > scores[1] > 50 > scores[2]
+
+
+def test_small_pictures_have_no_ms_ssim_and_tiny_ones_no_ssimulacra2(photo):
+    found = compare(photo[:100, :100], photo[:100, :100])
+    assert found["ms_ssim"] is None
+    assert found["ssimulacra2"] == pytest.approx(100)
+    assert compare(photo[:7, :7], photo[:7, :7])["ssimulacra2"] is None
