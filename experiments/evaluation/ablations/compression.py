@@ -1,15 +1,17 @@
 """Ablations of what is coded: which codecs they need measured, and what the points tell."""
 
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.evaluation import codecs
+from experiments.evaluation import bd, codecs
 from experiments.evaluation.ablations import tables
 from experiments.evaluation.ablations.tables import Row, row
 from experiments.evaluation.points import Point
+from experiments.evaluation.protocols import FAIR
 from experiments.evaluation.statistics import mean_difference, mean_of
 from smapcomp.codec.coders import find_coder
 from smapcomp.codec.settings import DEFAULT_MODE
@@ -132,22 +134,21 @@ def modes_rows(points: Sequence[Point], common: Options, pictures: str) -> list[
 def lossless_rows(points: Sequence[Point], common: Options, pictures: str) -> list[Row]:
     """Group "lossless"."""
     names = {name: codec_name(common, options) for name, (options, _) in COMPACT_LAYERS.items()}
-    return [
-        _bd_row("lossless", points, pictures, "", pair, (names[pair[0]], names[pair[1]]))
-        for pair in COMPACT_PAIRS
-    ]
+    rows: list[Row] = []
+    for pair in COMPACT_PAIRS:
+        codecs_of_pair = tuple(names[name] for name in pair)
+        rows += _bd_rows("lossless", points, pictures, "", pair, codecs_of_pair)
+    return rows
 
 
 def residual_rows(points: Sequence[Point], common: Options, pictures: str) -> list[Row]:
     """Group "residual"."""
     base, *others = residual_coders()
-    return [
-        _bd_row(
-            *("residual", points, pictures, "papers' design", (coder, base)),
-            tuple(codec_name(common, _residual(name)) for name in (coder, base)),
-        )
-        for coder in others
-    ]
+    rows: list[Row] = []
+    for coder in others:
+        names = tuple(codec_name(common, _residual(name)) for name in (coder, base))
+        rows += _bd_rows("residual", points, pictures, "papers' design", (coder, base), names)
+    return rows
 
 
 LOSS_QUALITY = 50
@@ -268,24 +269,17 @@ def _means(group, pictures, conditions, pair, figure, found) -> Row:
     return row(group, pictures, conditions, pair, figure, mean_difference(ours, theirs), value)
 
 
-def bd_rates(points: Sequence[Point], codec: str, anchor: str) -> list[float]:
-    """BD-rates over PSNR in percent, one a picture."""
-    import bjontegaard
-
-    rates = []
-    for picture in sorted({point.picture for point in points}):
-        curves = []
-        for name in (anchor, codec):
-            members = [p for p in points if (p.codec, p.picture) == (name, picture)]
-            members.sort(key=lambda p: p.bpp)
-            curves += [[p.bpp for p in members], [p.psnr for p in members]]
-        rates.append(bjontegaard.bd_rate(*curves, method="akima", min_overlap=0))
-    return rates
-
-
-def _bd_row(group, points, pictures, conditions, pair, names) -> Row:
-    rates = bd_rates(points, *names)
-    return row(group, pictures, conditions, pair, tables.BD_RATE, mean_of(rates))
+def _bd_rows(group, points, pictures, conditions, pair, names) -> list[Row]:
+    """BD-rates by each metric that at least two pictures have one for."""
+    rows = []
+    for metric in FAIR.metrics:
+        found = bd.compare(points, *names, FAIR, metric)
+        if found.warning:
+            print(f"ablations: {' against '.join(pair)}: {found.warning}", file=sys.stderr)
+        if len(found.rates) > 1:
+            figure = tables.BD_RATES[metric.key]
+            rows.append(row(group, pictures, conditions, pair, figure, mean_of(found.rates)))
+    return rows
 
 
 def _residual(coder: str) -> Options:

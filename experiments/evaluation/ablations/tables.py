@@ -26,7 +26,7 @@ NOTES = {
     "have gained along the other mode's own curve, a straight line over log(bpp) between its "
     "measured qualities, picture by picture. The prediction of the papers' design does not depend "
     "on quality.",
-    "lossless": "BD-rate over PSNR, picture by picture: bits at equal PSNR; under 0 is better.",
+    "lossless": "BD-rate, picture by picture: bits at equal quality; under 0 is better.",
     "residual": "The papers' design with each residual coder. BD-rate as for the compact layer.",
     "segmentation": "x is the picture, u the up-sampled compact image of the papers' design. The "
     "intervals of figures over all pixels, and of mean IoU, are the bootstrap's.",
@@ -60,7 +60,12 @@ class Figure:
 
 
 BITS = Figure("bits", "%", 2, "bpp", 4, False)
-BD_RATE = Figure("BD-rate, PSNR", "%", 1, "", 0, False)
+BD_RATES = {
+    key: Figure(f"BD-rate, {name}", "%", 1, "", 0, False)
+    for key, name in (("psnr", "PSNR"), ("ms_ssim_db", "MS-SSIM"), ("ssimulacra2", "SSIMULACRA2"))
+}
+"""By the key of a protocol's metric."""
+
 PSNR = Figure("PSNR", "dB", 3, "dB", 2, True)
 PSNR_AT_EQUAL_BITS = Figure("PSNR at equal bits", "dB", 3, "", 0, True)
 PREDICTION = Figure("prediction's PSNR", "dB", 3, "dB", 2, True)
@@ -71,7 +76,7 @@ MEAN_IOU = Figure("mean IoU", "points", 1, "%", 1, True)
 FIGURES = {
     figure.name: figure
     for figure in (
-        *(BITS, BD_RATE, PSNR, PSNR_AT_EQUAL_BITS, PREDICTION, MS_SSIM),
+        *(BITS, PSNR, PSNR_AT_EQUAL_BITS, PREDICTION, MS_SSIM, *BD_RATES.values()),
         *(PIXEL_ACCURACY, ALL_PIXELS, MEAN_IOU),
     )
 }
