@@ -33,7 +33,7 @@ from absl import app, flags
 from tqdm import tqdm
 
 from experiments.evaluation import harness
-from experiments.evaluation.ablations import compression, labels, runs, tables
+from experiments.evaluation.ablations import compression, label_scores, runs, tables
 from experiments.evaluation.ablations.tables import Row
 from experiments.picture_folder import picture_files
 from smapcomp import zoo
@@ -140,8 +140,8 @@ def _coded(wanted, rows, values: flags.FlagValues, pictures: list[Path]) -> list
 
 def _segmentation(values: flags.FlagValues) -> list[Row]:
     networks = zoo.load(values.variant, values.weights_dir)
-    counts = labels.measure(networks, values.data, values.split, Path(values.out) / "labels")
-    return labels.view_rows(counts, _set_name(values.data, values.split))
+    counts = label_scores.measure(networks, values.data, values.split, Path(values.out) / "labels")
+    return label_scores.view_rows(counts, _set_name(values.data, values.split))
 
 
 def _smapnets(values: flags.FlagValues) -> list[Row]:
@@ -151,8 +151,10 @@ def _smapnets(values: flags.FlagValues) -> list[Row]:
     counts = {}
     for run_ in runs.SMAPNETS:
         found = runs.trained(run_, budget, networks, folder / "runs" / "smapnet")
-        counts[run_.name] = labels.measure(found, values.data, values.split, folder / "labels")
-    return labels.smapnet_rows(counts, _set_name(values.data, values.split), str(budget))
+        counts[run_.name] = label_scores.measure(
+            found, values.data, values.split, folder / "labels"
+        )
+    return label_scores.smapnet_rows(counts, _set_name(values.data, values.split), str(budget))
 
 
 def _losses(values: flags.FlagValues, pictures: list[Path]) -> list[Row]:
@@ -191,8 +193,13 @@ def _common(variant: str, weights_dir: str | None) -> dict[str, str]:
 
 def _set_name(source: str, split: str | None = None) -> str:
     """What tables call a set of pictures: its folder's name, and the split."""
-    path = Path(source)
-    name = source if not path.is_dir() else path.resolve().name
+    path = Path(source).resolve()
+    if not path.is_dir():
+        name = source
+    elif path.parent.name == "images":  # of a folder like ADE20K's
+        name = f"{path.parent.parent.name}, {path.name}"
+    else:
+        name = path.name
     return f"{name}, {split}" if split else name
 
 

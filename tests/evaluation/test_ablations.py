@@ -14,7 +14,7 @@ from scipy import stats
 
 from experiments import ablations, train_run
 from experiments.evaluation import codecs, harness
-from experiments.evaluation.ablations import compression, labels, runs, tables
+from experiments.evaluation.ablations import compression, label_scores, runs, tables
 from experiments.evaluation.measure import measure
 from experiments.evaluation.points import Point
 from experiments.evaluation.statistics import Difference
@@ -282,7 +282,7 @@ def test_segmentation_scores_are_those_of_the_label_maps_and_are_kept(
     def never(*_):
         raise AssertionError("scored twice")
 
-    monkeypatch.setattr(labels.segmentation, "label_maps", never)
+    monkeypatch.setattr(label_scores.segmentation, "label_maps", never)
     assert _run(weights, tmp_path / "out", *arguments) == rows
 
 
@@ -294,7 +294,7 @@ def test_every_format_of_smapnet_is_trained_once_and_compared(
     out = tmp_path / "out"
     rows = _run(weights, out, *arguments)
     for name, channels in (("classes", 150), ("index-1", 1), ("index-3", 3)):
-        folder = out / "runs/smapnet" / name / "networks"
+        folder = out / "runs/smapnet/2x2x32" / name / "networks"
         with np.load(folder / "smapnet.npz") as arrays:
             assert arrays["norm/gamma"].shape == (channels,)
         for role in ("compnet", "segmenter"):
@@ -315,8 +315,11 @@ def test_every_format_of_smapnet_is_trained_once_and_compared(
     monkeypatch.setattr(train_run, "run", counted)
     assert _run(weights, out, *arguments) == rows
     assert not started
-    _run(weights, out, *arguments, "--train_steps=3")
+    _run(weights, out, *arguments, "--train_steps=1")
     assert len(started) == 3
+    (weights / "segmenter.npz").write_bytes((weights / "segmenter.npz").read_bytes() + b" ")
+    with pytest.raises(SmapcompError, match="was begun with other settings, data or networks"):
+        _run(weights, out, *arguments)
 
 
 def test_losses_train_finenet_alone_and_are_compared_by_what_is_decoded(
@@ -335,7 +338,7 @@ def test_losses_train_finenet_alone_and_are_compared_by_what_is_decoded(
     ]
     trained = []
     for name in ("psnr", "psnr-l1"):
-        made = out / "runs/losses" / name
+        made = out / "runs/losses/3x2x32" / name
         for place, wanted in (("weights", 1e-7), ("networks", 0)):
             with (
                 np.load(made / place / "compnet.npz") as ours,
@@ -345,7 +348,8 @@ def test_losses_train_finenet_alone_and_are_compared_by_what_is_decoded(
         with np.load(made / "networks/finenet.npz") as arrays:
             trained.append(arrays["detail/kernel"])
     assert not np.array_equal(*trained)
-    folder_option = f"weights_dir={out}/runs/losses/psnr/networks"
+    folder_option = f"weights_dir={out}/runs/losses/3x2x32/psnr/networks"
+    assert {row.pictures for row in rows} == {"labelled, validation"}
     name = f"smapcomp:mode=none,{folder_option},compact_coder=jxl,residual_coder=none"
     points = [measure(codecs.find(name), path, 50) for path in sorted(folder.iterdir())]
     assert rows[0].value == pytest.approx(np.mean([point.psnr for point in points]), abs=1e-3)

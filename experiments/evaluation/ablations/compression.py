@@ -119,12 +119,11 @@ def modes_rows(points: Sequence[Point], common: Options, pictures: str) -> list[
     curves = Curves(points)
     rows: list[Row] = []
     for design in DESIGNS:
-        for variant, base in MODE_PAIRS:
-            pair = variant, base
+        for pair in MODE_PAIRS:
             ours, theirs = (codec_name(common, {**design.options, "mode": mode}) for mode in pair)
             for quality in design.qualities:
-                conditions = f"{design.name}, quality {quality}"
-                rows += _at_quality(curves, ours, theirs, quality, (pictures, conditions, pair))
+                where = (pictures, f"{design.name}, quality {quality}", pair)
+                rows += _at_quality(curves, ours, theirs, quality, design.qualities, where)
             if "compact_coder" in design.options:
                 found = curves.paired(ours, theirs, design.qualities[-1], "prediction_psnr")
                 rows.append(_means("modes", pictures, design.name, pair, tables.PREDICTION, found))
@@ -241,26 +240,30 @@ def _columns(pairs: list[tuple]) -> tuple[list[float], list[float]]:
     return [ours for ours, _ in pairs], [theirs for _, theirs in pairs]
 
 
-def _at_quality(curves: Curves, ours: str, theirs: str, quality: int, where: tuple) -> list[Row]:
-    pictures, conditions, pair = where
+def _at_quality(
+    curves: Curves,
+    ours: str,
+    theirs: str,
+    quality: int,
+    ladder: Sequence[int],
+    where: tuple[str, str, tuple[str, str]],
+) -> list[Row]:
+    """Bits, PSNR, and PSNR at equal bits; `where` is the set, the conditions and the pair."""
     a, b = curves.at(ours, quality), curves.at(theirs, quality)
     names = sorted(a.keys() & b.keys())
-    (ladder,) = (design.qualities for design in DESIGNS if conditions.startswith(design.name))
     percent = [100 * (a[name].bpp / b[name].bpp - 1) for name in names]
-    bits = sum(a[name].bpp for name in names) / len(names)
-    rows = [row("modes", pictures, conditions, pair, tables.BITS, mean_of(percent), bits)]
-    found = curves.paired(ours, theirs, quality, "psnr")
-    rows.append(_means("modes", pictures, conditions, pair, tables.PSNR, found))
-    if len(ladder) > 1:
-        gains = [
-            a[name].psnr
-            - b[name].psnr
-            - curves.slope(theirs, ladder, name) * math.log(a[name].bpp / b[name].bpp)
-            for name in names
-        ]
-        figure = tables.PSNR_AT_EQUAL_BITS
-        rows.append(row("modes", pictures, conditions, pair, figure, mean_of(gains)))
-    return rows
+    bpp = sum(a[name].bpp for name in names) / len(names)
+    gains = [
+        a[name].psnr
+        - b[name].psnr
+        - curves.slope(theirs, ladder, name) * math.log(a[name].bpp / b[name].bpp)
+        for name in names
+    ]
+    return [
+        row("modes", *where, tables.BITS, mean_of(percent), bpp),
+        _means("modes", *where, tables.PSNR, curves.paired(ours, theirs, quality, "psnr")),
+        row("modes", *where, tables.PSNR_AT_EQUAL_BITS, mean_of(gains)),
+    ]
 
 
 def _means(group, pictures, conditions, pair, figure, found) -> Row:

@@ -4,8 +4,7 @@ import dataclasses
 import hashlib
 import importlib
 import json
-import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,7 +108,7 @@ def trained(run: Run, budget: Budget, networks: zoo.Networks, folder: Path) -> z
         run: What to train.
         budget: How long, and on what.
         networks: Those that are held fixed; the trained one starts from random values.
-        folder: Of all runs; this one's is named after it.
+        folder: Of all runs; this one's has a name of the budget and its own.
 
     Returns:
         The networks with the trained one among them.
@@ -118,28 +117,40 @@ def trained(run: Run, budget: Budget, networks: zoo.Networks, folder: Path) -> z
         Interrupted: SIGTERM or SIGINT came; the step was finished and saved.
         SmapcompError: The data or the training failed, or the folder holds another run.
     """
-    from experiments.train_run import run as train
+    from experiments import train_run
 
-    place = folder / _file_name(run.name)
+    place = folder / f"{budget.steps}x{budget.batch}x{budget.size}" / _file_name(run.name)
     config = configuration(run, budget, networks, place / "initial")
-    asked = (
-        json.dumps([config.to_dict(), _digests(networks.folder)], indent=1, sort_keys=True) + "\n"
-    )
-    done = place / "done.json"
-    if not (done.exists() and done.read_text("utf-8") == asked):
-        _copy(networks.folder, place / "initial", set(CODEC_ROLES) - {run.trains})
+    _claim(place, [config.to_dict(), _digests(networks.folder)])
+    made = place / "networks"
+    if not (made / f"{run.trains}.npz").exists():
+        fixed = [role for role in CODEC_ROLES if role != run.trains]
+        _copy(networks.folder, place / "initial", fixed)
         try:
-            train(config, str(place))
+            train_run.run(config, str(place))
         except (OSError, ValueError) as error:
             if isinstance(error, SmapcompError):
                 raise
             raise SmapcompError(f"{place}: {error}") from error
-        _copy(networks.folder, place / "networks", set(CODEC_ROLES) - {run.trains})
-        _copy(place / "weights", place / "networks", {run.trains})
-        image_io.write_file(done, asked.encode(), overwrite=True)
+        _copy(networks.folder, made, fixed)
+        _copy(place / "weights", made, [run.trains])
     representation = run.representation or networks.variant.representation
     variant = dataclasses.replace(networks.variant, representation=representation)
-    return zoo.Networks(variant, place / "networks")
+    return zoo.Networks(variant, made)
+
+
+def _claim(place: Path, settings: list) -> None:
+    """Writes what a run is begun with, or checks that it was begun with the same."""
+    text = json.dumps(settings, indent=1, sort_keys=True)
+    path = place / "settings.json"
+    if not path.exists():
+        place.mkdir(parents=True, exist_ok=True)
+        image_io.write_file(path, text.encode())
+    elif path.read_text("utf-8") != text:
+        raise SmapcompError(
+            f"{place}: was begun with other settings, data or networks; "
+            "remove it or give another --out"
+        )
 
 
 def configuration(run: Run, budget: Budget, networks: zoo.Networks, initial: Path):
@@ -178,10 +189,10 @@ def _digests(folder: Path) -> dict[str, str]:
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in paths if p.exists()}
 
 
-def _copy(source: Path, target: Path, roles: set[str]) -> None:
+def _copy(source: Path, target: Path, roles: Sequence[str]) -> None:
     target.mkdir(parents=True, exist_ok=True)
-    for role in sorted(roles):
+    for role in roles:
         path = source / f"{role}.npz"
         if not path.exists():
             raise SmapcompError(f"{path}: no such weights file")
-        shutil.copyfile(path, target / path.name)
+        image_io.write_file(target / path.name, path.read_bytes(), overwrite=True)
