@@ -30,12 +30,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from absl import app, flags
-from tqdm import tqdm
 
 from experiments.evaluation import harness
 from experiments.evaluation.ablations import compression, label_scores, runs, tables
 from experiments.evaluation.ablations.tables import Row
-from experiments.picture_folder import picture_files
+from experiments.picture_folder import find_pictures
 from smapcomp import zoo
 from smapcomp.codec.settings import DEFAULT_VARIANT
 from smapcomp.errors import SmapcompError
@@ -99,7 +98,9 @@ def chosen(values: flags.FlagValues) -> list[str]:
 def run(groups: Sequence[str], values: flags.FlagValues) -> None:
     """Measures the groups and writes the tables after each."""
     folder = Path(values.out)
-    pictures = _pictures(values) if values.pictures else []
+    pictures = find_pictures(values.pictures, values.kodak_dir) if values.pictures else []
+    if len(pictures) == 1:
+        raise SmapcompError(f"--pictures={values.pictures}: one picture has no interval; give more")
     folder.mkdir(parents=True, exist_ok=True)
     rows = tables.read_rows(folder / "ablations.csv")
     measured: dict[str, Callable[[], list[Row]]] = {
@@ -116,19 +117,11 @@ def run(groups: Sequence[str], values: flags.FlagValues) -> None:
         "smapnet": functools.partial(_smapnets, values),
         "losses": functools.partial(_losses, values, pictures),
     }
-    for group in tqdm(groups, desc="ablations", unit="group"):
+    for group in groups:
         rows = tables.merge(rows, measured[group]())
         tables.write(folder, rows)
     shown = [row for row in rows if row.group in groups]
     print(tables.markdown(shown))
-
-
-def _pictures(values: flags.FlagValues) -> list[Path]:
-    if values.pictures == "kodak":
-        from data import kodak
-
-        return [Path(path) for path in kodak.open_kodak(values.kodak_dir).images]
-    return picture_files(values.pictures)
 
 
 def _coded(wanted, rows, values: flags.FlagValues, pictures: list[Path]) -> list[Row]:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from smapcomp.errors import SmapcompError
+
 CONFIDENCE = 0.95
 RESAMPLES = 4000
 """Of the bootstrap: the ends of its intervals then vary by a few hundredths of their length."""
@@ -57,11 +59,11 @@ def mean_difference(
         confidence: How often such intervals contain the true mean, over 0 and under 1.
 
     Raises:
-        ValueError: Not as many figures of one as of the other, fewer than two, or one that is not
+        SmapcompError: Not as many figures of one as of the other, fewer than two, or one that is not
             finite.
     """
     if len(variant) != len(base):
-        raise ValueError(f"{len(variant)} figures against {len(base)}: they are not paired")
+        raise SmapcompError(f"{len(variant)} figures against {len(base)}: they are not paired")
     differences = np.asarray(variant, np.float64) - np.asarray(base, np.float64)
     return mean_of(differences, confidence)
 
@@ -70,9 +72,9 @@ def mean_of(differences: Sequence[float], confidence: float = CONFIDENCE) -> Dif
     """As `mean_difference`, of figures that are differences already, such as BD-rates."""
     values = np.asarray(differences, np.float64)
     if len(values) < 2:
-        raise ValueError(f"{len(values)} pictures: a confidence interval needs at least 2")
+        raise SmapcompError(f"{len(values)} pictures: a confidence interval needs at least 2")
     if not np.isfinite(values).all():
-        raise ValueError(f"difference {values[~np.isfinite(values)][0]} is not finite")
+        raise SmapcompError(f"difference {values[~np.isfinite(values)][0]} is not finite")
     mean, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values))
     freedom = len(values) - 1
     reach = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
@@ -103,13 +105,13 @@ def score_difference(
         seed: The same seed gives the same interval.
 
     Raises:
-        ValueError: The shapes differ, or there are fewer than two pictures.
+        SmapcompError: The shapes differ, or there are fewer than two pictures.
     """
     if variant.shape != base.shape:
-        raise ValueError(f"figures of shapes {variant.shape} and {base.shape} are not paired")
+        raise SmapcompError(f"figures of shapes {variant.shape} and {base.shape} are not paired")
     count = len(variant)
     if count < 2:
-        raise ValueError(f"{count} pictures: a confidence interval needs at least 2")
+        raise SmapcompError(f"{count} pictures: a confidence interval needs at least 2")
     rng = np.random.default_rng(seed)
     times = rng.multinomial(count, np.full(count, 1 / count), resamples).astype(np.float64)
 

@@ -377,6 +377,13 @@ def test_without_only_all_groups_are_measured_whose_flags_are_given(capsys):
     assert "no group segmentation without --data" in capsys.readouterr().err
 
 
+def test_one_picture_is_refused_before_it_is_coded(weights, tmp_path):
+    image = np.zeros((16, 16, 3), np.uint8)
+    Image.fromarray(image).save(tmp_path / "alone.png")
+    with pytest.raises(SmapcompError, match="one picture has no interval"):
+        _run(weights, tmp_path / "out", "--only=modes", f"--pictures={tmp_path}")
+
+
 def test_a_source_that_is_not_there_is_named(weights, tmp_path):
     with pytest.raises(SmapcompError, match="absent"):
         _run(weights, tmp_path / "out", "--only=segmentation", "--data=absent")

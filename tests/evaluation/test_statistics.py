@@ -14,6 +14,7 @@ from experiments.evaluation.statistics import (
     verdict,
 )
 from smapcomp import metrics
+from smapcomp.errors import SmapcompError
 
 
 def test_an_interval_of_three_differences_is_that_of_the_printed_tables():
@@ -59,7 +60,7 @@ def test_pictures_that_do_not_differ_are_noise_and_those_that_all_differ_alike_a
     ],
 )
 def test_what_cannot_be_compared_is_refused(variant, base, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(SmapcompError, match=message):
         mean_difference(variant, base)
 
 
