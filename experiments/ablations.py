@@ -128,13 +128,13 @@ def _coded(wanted, rows, values: flags.FlagValues, pictures: list[Path]) -> list
     """A group of differences between ways of coding."""
     common = _common(values.variant, values.weights_dir)
     points = harness.run(wanted(common), pictures, Path(values.out), values.jobs)
-    return rows(points, common, _set_name(values.pictures))
+    return rows(points, common, _set_name(values, values.pictures))
 
 
 def _segmentation(values: flags.FlagValues) -> list[Row]:
     networks = zoo.load(values.variant, values.weights_dir)
     counts = label_scores.measure(networks, values.data, values.split, Path(values.out) / "labels")
-    return label_scores.view_rows(counts, _set_name(values.data, values.split))
+    return label_scores.view_rows(counts, _set_name(values, values.data, values.split))
 
 
 def _smapnets(values: flags.FlagValues) -> list[Row]:
@@ -147,7 +147,9 @@ def _smapnets(values: flags.FlagValues) -> list[Row]:
         counts[run_.name] = label_scores.measure(
             found, values.data, values.split, folder / "labels"
         )
-    return label_scores.smapnet_rows(counts, _set_name(values.data, values.split), str(budget))
+    return label_scores.smapnet_rows(
+        counts, _set_name(values, values.data, values.split), str(budget)
+    )
 
 
 def _losses(values: flags.FlagValues, pictures: list[Path]) -> list[Row]:
@@ -162,7 +164,7 @@ def _losses(values: flags.FlagValues, pictures: list[Path]) -> list[Row]:
         common[run_.name] = _common(values.variant, str(found.folder))
     wanted = compression.losses_wanted(common)
     points = harness.run(wanted, pictures, Path(values.out), values.jobs)
-    return compression.losses_rows(points, common, _set_name(values.pictures), str(budget))
+    return compression.losses_rows(points, common, _set_name(values, values.pictures), str(budget))
 
 
 def _budget(values: flags.FlagValues, size: int) -> runs.Budget:
@@ -184,8 +186,9 @@ def _common(variant: str, weights_dir: str | None) -> dict[str, str]:
     return found
 
 
-def _set_name(source: str, split: str | None = None) -> str:
-    """What tables call a set of pictures: its folder's name, and the split."""
+def _set_name(values: flags.FlagValues, source: str, split: str | None = None) -> str:
+    """What tables call a set of pictures: its folder's name and the split; and the networks, so
+    that other networks' tables stand beside these."""
     path = Path(source).resolve()
     if not path.is_dir():
         name = source
@@ -193,7 +196,7 @@ def _set_name(source: str, split: str | None = None) -> str:
         name = f"{path.parent.parent.name}, {path.name}"
     else:
         name = path.name
-    return f"{name}, {split}" if split else name
+    return ", ".join(filter(None, (name, split, f"{values.variant} networks")))
 
 
 def define_flags(values: flags.FlagValues) -> None:

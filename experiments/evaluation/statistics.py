@@ -59,8 +59,8 @@ def mean_difference(
         confidence: How often such intervals contain the true mean, over 0 and under 1.
 
     Raises:
-        SmapcompError: Not as many figures of one as of the other, fewer than two, or one that is not
-            finite.
+        SmapcompError: Not as many figures of one as of the other, fewer than two, or one that is
+            not finite.
     """
     if len(variant) != len(base):
         raise SmapcompError(f"{len(variant)} figures against {len(base)}: they are not paired")

@@ -277,7 +277,7 @@ def test_segmentation_scores_are_those_of_the_label_maps_and_are_kept(
         ("mean IoU", metrics.mean_iou(confusion)),
     ):
         assert _row(rows, "x", "u", figure).value == pytest.approx(100 * value, abs=1e-4)
-    assert {row.pictures for row in rows} == {"labelled, validation"}
+    assert {row.pictures for row in rows} == {"labelled, validation, lite networks"}
 
     def never(*_):
         raise AssertionError("scored twice")
@@ -349,7 +349,7 @@ def test_losses_train_finenet_alone_and_are_compared_by_what_is_decoded(
             trained.append(arrays["detail/kernel"])
     assert not np.array_equal(*trained)
     folder_option = f"weights_dir={out}/runs/losses/3x2x32/psnr/networks"
-    assert {row.pictures for row in rows} == {"labelled, validation"}
+    assert {row.pictures for row in rows} == {"labelled, validation, lite networks"}
     name = f"smapcomp:mode=none,{folder_option},compact_coder=jxl,residual_coder=none"
     points = [measure(codecs.find(name), path, 50) for path in sorted(folder.iterdir())]
     assert rows[0].value == pytest.approx(np.mean([point.psnr for point in points]), abs=1e-3)
