@@ -76,6 +76,12 @@ def parse_rate(text: str) -> float:
     return rate
 
 
+def spread(pictures: Sequence[Path], count: int) -> list[Path]:
+    """So many of the pictures, evenly spread, the first among them; all if there are no more."""
+    count = min(count, len(pictures))
+    return [pictures[number * len(pictures) // count] for number in range(count)]
+
+
 def installed(wanted: Wanted) -> Wanted:
     """Those of the codecs that can be run here; the others are named on the standard error."""
     found = []
@@ -97,6 +103,7 @@ def evaluate(
     *,
     anchor: str | None,
     rates: Sequence[float],
+    shown: int,
     jobs: int,
     times: bool,
 ) -> str:
@@ -110,6 +117,7 @@ def evaluate(
         anchor: Codec that BD-rates are against, of `wanted` or of the references; None:
             `results.choose_anchor` takes one.
         rates: Bits per pixel at which the report shows pictures; none: it shows none.
+        shown: How many pictures it shows at most.
         jobs: Processes.
         times: Whether to measure time on pictures of many sizes, too.
 
@@ -134,10 +142,11 @@ def evaluate(
     text = "\n".join(tables.values())
     image_io.write_file(out / f"{protocol.name}.md", text.encode(), overwrite=True)
     figures = plots.write_plots(out / "plots", points, protocol, anchor, names, timed)
-    shown = results.shown_pictures(pictures, [name for name, _ in here], rates, out, jobs)
+    names_here = [name for name, _ in here]
+    views = results.shown_pictures(spread(pictures, shown), names_here, rates, out, jobs)
     environments = environment.read_environments(out / harness.ENVIRONMENTS)
     page = out / f"{protocol.name}.html"
-    results.write_page(page, protocol, names, tables, figures, points, shown, environments)
+    results.write_page(page, protocol, names, tables, figures, points, views, environments)
     return text
 
 
@@ -159,6 +168,7 @@ def main(arguments: list[str]) -> None:
             Path(FLAGS.out),
             anchor=FLAGS.anchor,
             rates=rates,
+            shown=FLAGS.shown,
             jobs=FLAGS.jobs,
             times=FLAGS.times,
         )
@@ -203,6 +213,9 @@ def define_flags(values: flags.FlagValues = FLAGS) -> None:
         [],
         "Bits per pixel at which the report shows pictures side by side; default: it shows none.",
         flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "shown", 8, "How many pictures the report shows at most.", 1, flag_values=values
     )
     flags.DEFINE_boolean(
         "times", False, "Measure time on pictures of many sizes, too.", flag_values=values

@@ -75,6 +75,11 @@ def test_the_anchor_is_the_protocols_where_it_was_measured():
         choose_anchor(points("webp-m6"), FAIR, "bpg-444")
 
 
+def test_the_shown_pictures_are_spread_over_all():
+    assert evaluate.spread(list("abcdefgh"), 3) == ["a", "c", "f"]
+    assert evaluate.spread(list("ab"), 3) == ["a", "b"]
+
+
 def test_one_command_measures_and_shows(folder):
     out = folder / "out"
     arguments = [
@@ -145,6 +150,7 @@ def test_time_is_measured_on_many_sizes(folder, monkeypatch):
         folder / "out",
         anchor=None,
         rates=[],
+        shown=8,
         jobs=1,
         times=True,
     )
