@@ -29,6 +29,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 from absl import app, flags
 
 from experiments.evaluation import harness
@@ -133,23 +134,26 @@ def _coded(wanted, rows, values: flags.FlagValues, pictures: list[Path]) -> list
 
 def _segmentation(values: flags.FlagValues) -> list[Row]:
     networks = zoo.load(values.variant, values.weights_dir)
-    counts = label_scores.measure(networks, values.data, values.split, Path(values.out) / "labels")
-    return label_scores.view_rows(counts, _set_name(values, values.data, values.split))
+    return label_scores.view_rows(_scores(values, networks), _labelled_name(values))
 
 
 def _smapnets(values: flags.FlagValues) -> list[Row]:
     networks = zoo.load(values.variant, values.weights_dir)
     budget = _budget(values, values.smapnet_size)
-    folder = Path(values.out)
-    counts = {}
-    for run_ in runs.SMAPNETS:
-        found = runs.trained(run_, budget, networks, folder / "runs" / "smapnet")
-        counts[run_.name] = label_scores.measure(
-            found, values.data, values.split, folder / "labels"
-        )
-    return label_scores.smapnet_rows(
-        counts, _set_name(values, values.data, values.split), str(budget)
-    )
+    folder = Path(values.out) / "runs" / "smapnet"
+    counts = {
+        run_.name: _scores(values, runs.trained(run_, budget, networks, folder))
+        for run_ in runs.SMAPNETS
+    }
+    return label_scores.smapnet_rows(counts, _labelled_name(values), str(budget))
+
+
+def _scores(values: flags.FlagValues, networks: zoo.Networks) -> np.ndarray:
+    return label_scores.measure(networks, values.data, values.split, Path(values.out) / "labels")
+
+
+def _labelled_name(values: flags.FlagValues) -> str:
+    return _set_name(values, values.data, values.split)
 
 
 def _losses(values: flags.FlagValues, pictures: list[Path]) -> list[Row]:
