@@ -119,7 +119,7 @@ function captionRows(shown) {
   const msSsim = number(shown.ms_ssim);
   return [
     ["Bits per pixel", figure(shown.bpp, 4), beside],
-    ["Bytes", whole(shown.bytes), `quality ${shown.quality}`],
+    ["Bytes", whole(shown.bytes), shown.quality === null ? "" : `quality ${shown.quality}`],
     ["PSNR, dB", figure(number(shown.psnr), 2), ""],
     ["MS-SSIM", figure(msSsim, 4), msSsim === null ? "" : `${figure(msSsimDb(msSsim), 2)} dB`],
     ["SSIMULACRA2", figure(number(shown.ssimulacra2), 1), ""],

@@ -27,7 +27,7 @@ class Shown:
         codec: As in `Point`.
         label: For people.
         target_bpp: Bits per pixel that were aimed at.
-        quality: On the codec's own scale.
+        quality: On the codec's own scale; None where it was asked for a rate instead.
         bytes: Of the whole file.
         bpp: Of the whole file, bits per pixel.
         psnr: dB, over all RGB samples.
@@ -39,7 +39,7 @@ class Shown:
     codec: str
     label: str
     target_bpp: float
-    quality: float
+    quality: float | None
     bytes: int
     bpp: float
     psnr: float | None
