@@ -18,7 +18,7 @@ from experiments.evaluation.report import (
     plot_to_html,
     write_report,
 )
-from experiments.evaluation.styles import is_own, styles
+from experiments.evaluation.styles import is_own
 from experiments.evaluation.tables import bd_table, equal_rates_table, mean_table, time_table
 from smapcomp.errors import SmapcompError
 
@@ -149,7 +149,7 @@ def write_page(
         SmapcompError: The file can't be written.
     """
     drawn = "\n".join(
-        plot_to_html(plot.read_text("utf-8"), plot.stem.replace("-", " "))
+        plot_to_html(plot.read_text("utf-8"), _caption(plot.stem, protocol))
         for plot in plots
         if plot.suffix == ".svg"
     )
@@ -170,8 +170,18 @@ def write_page(
         protocols={protocol.name: names},
         labels={name: label(name) for name in names},
         commands=[f"python -m experiments.evaluate {shlex.join(sys.argv[1:])}"],
-        colours={name: found.colour for name, found in styles(names).items()},
     )
+
+
+def _caption(stem: str, protocol: Protocol) -> str:
+    """What a figure of `plots.write_plots` shows, by the name of its file."""
+    captions = {"time": "Processor time against the size of the picture"}
+    captions[f"{protocol.name}-bd-rate"] = "BD-rates, by picture and of the mean curves"
+    for metric in protocol.metrics:
+        name = f"{protocol.name}-{metric.key.replace('_', '-')}"
+        captions[name] = f"{metric.title}, against {protocol.unit}"
+        captions[f"{name}-difference"] = f"{metric.title}, against the anchor at equal rates"
+    return captions[stem]
 
 
 def _other_anchor(points: Sequence[Point], metric: Metric, anchor: str) -> str | None:

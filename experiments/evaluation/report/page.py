@@ -48,7 +48,6 @@ def write_report(
     protocols: Mapping[str, Sequence[str]],
     labels: Mapping[str, str],
     commands: Sequence[str],
-    colours: Mapping[str, str] | None = None,
     made: datetime.date | None = None,
 ) -> None:
     """Writes the page, whole or not at all; a file of that name is replaced.
@@ -65,7 +64,6 @@ def write_report(
             order of legends; others' points are not shown.
         labels: Of codecs, for people; a codec without one goes by its name.
         commands: Command lines that make the page again.
-        colours: Of codecs, in CSS; those without one have the colours of plots.
         made: Date on the page; today's by default.
 
     Raises:
@@ -81,7 +79,7 @@ def write_report(
     shown_points = [point for point in points if any(point.codec in c for c in compared.values())]
     data = {
         "protocols": {name: _protocol(name, codecs) for name, codecs in compared.items()},
-        "codecs": _codecs(protocols, pictures, labels, colours or {}),
+        "codecs": _codecs(protocols, pictures, labels),
         "points": _points(shown_points),
         "pictures": embedded,
     }
@@ -134,7 +132,6 @@ def _codecs(
     protocols: Mapping[str, Sequence[str]],
     pictures: Sequence[ShownPicture],
     labels: Mapping[str, str],
-    colours: Mapping[str, str],
 ) -> dict[str, dict]:
     """What each codec looks like, in the order in which they first come."""
     of_pictures = {shown.codec: shown.label for picture in pictures for shown in picture.shown}
@@ -142,7 +139,7 @@ def _codecs(
     return {
         name: {
             "label": labels.get(name) or of_pictures.get(name) or name,
-            "colour": colours.get(name) or style.colour,
+            "colour": style.colour,
             "marker": style.marker,
             "dashes": style.dashes,
             "own": is_own(name),
