@@ -173,18 +173,40 @@ def _measured(name: str, tasks: list[_Task], jobs: int) -> Iterator[tuple[_Task,
     )
     try:
         futures = {pool.submit(task.run): task for task in tasks}
-        for future in tqdm(as_completed(futures), total=len(tasks), desc=name, unit="point"):
-            task = futures[future]
-            try:
-                yield task, future.result()
-            except SmapcompError as error:
-                raise SmapcompError(f"{task.name()}: {error}") from error
-            except BrokenProcessPool as error:
-                raise SmapcompError(
-                    f"{name}: a process ended; was there too little memory for --jobs={jobs}?"
-                ) from error
+        with _interrupts() as interrupted:
+            for future in tqdm(as_completed(futures), total=len(tasks), desc=name, unit="point"):
+                task = futures[future]
+                try:
+                    yield task, future.result()
+                except SmapcompError as error:
+                    raise SmapcompError(f"{task.name()}: {error}") from error
+                except BrokenProcessPool as error:
+                    raise SmapcompError(
+                        f"{name}: a process ended; was there too little memory for --jobs={jobs}?"
+                    ) from error
+                if interrupted.is_set():
+                    raise KeyboardInterrupt
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """Tells of an interrupt for sure: Python drops one that is raised amid a callback."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+
+    def note(*_) -> None:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _prepare(name: str) -> None:
