@@ -25,6 +25,11 @@ def join(folder: str, name: str) -> str:
     return f"{folder.rstrip('/')}/{name}"
 
 
+def identity(path: str) -> str:
+    """The same for two names of one file, but for links."""
+    return path if "://" in path else os.path.abspath(path)
+
+
 def is_temporary_of(path: str, names: set[str]) -> bool:
     """Whether a path is a temporary name of one of the paths `names`, each cut by `shortened`."""
     folder, slash, name = path.rpartition("/")

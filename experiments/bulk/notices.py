@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 class _Collector(logging.Handler):
-    """Keeps what each thread says that listens, and passes on what the others say.
+    """Keeps what each thread says that listens.
 
     The logger belongs to the process: it is as before when the last listener has left.
     """
@@ -43,8 +43,8 @@ class _Collector(logging.Handler):
                 del self._lists[thread]
                 if not self._lists:
                     self._logger.removeHandler(self)
-                    self._logger.level, self._logger.propagate = self._before
-                    self._logger.setLevel(self._logger.level)
+                    level, self._logger.propagate = self._before
+                    self._logger.setLevel(level)
 
 
 listening = _Collector().listening

@@ -63,7 +63,7 @@ def run(pipeline: beam.Pipeline, plan_path: str, work: Work, manifest_path: str)
     except Exception as error:  # runners wrap what a worker raises, each in its own way
         lines = [line for line in str(error).splitlines() if line.strip()]
         reason = lines[-1] if lines else type(error).__name__
-        raise SmapcompError(f"the pipeline failed: {reason}") from error
+        raise SmapcompError(f"the pipeline failed: {reason}; the same command goes on") from error
     found = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))
     totals: dict[str, int] = {}
     for counter in found["counters"]:

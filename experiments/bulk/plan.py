@@ -75,41 +75,36 @@ def make_plan(
             or the folder holds outputs of other settings or of an unknown origin.
     """
     settings_path = files.join(folder, SETTINGS_FILE)
-    found = files.files_that_match(files.join(folder, "**"))
-    outputs = {file.path: file for file in found}
+    outputs = {file.path: file for file in files.files_that_match(files.join(folder, "**"))}
     pairs = _pairs(patterns, folder, suffix)
-    targets = {target for _, target in pairs.values()}
-    ours = {
-        files.shortened(path) for path in (*targets, settings_path, manifest, plan_path(folder))
-    }
-    no_inputs = targets | {settings_path, manifest, plan_path(folder)}
-    pairs = {
-        source: pair
-        for source, pair in pairs.items()
-        if not (source in no_inputs or files.is_temporary_of(source, ours)) or source == pair[1]
-    }
+    made_of = {}
+    for source, (_, target) in pairs.items():
+        made_of.setdefault(files.identity(target), set()).add(files.identity(source))
+    reserved = (settings_path, manifest, plan_path(folder))
+    own = {*made_of, *map(files.identity, reserved)}
+    temporary_of = set(map(files.shortened, own))
+
+    def is_leftover(path: str) -> bool:
+        return files.is_temporary_of(files.identity(path), temporary_of)
+
+    for source in list(pairs):
+        name = files.identity(source)
+        if made_of.get(name) == {name}:
+            raise SmapcompError(f"{source}: would be its own output; give another --output")
+        if name in own or is_leftover(name):
+            del pairs[source]
     _check_pairs(pairs, patterns)
     before = outputs.get(settings_path)
     known = Settings.loads(files.read_text(settings_path), settings_path) if before else None
-    present = sorted(target for _, target in pairs.values() if target in outputs)
-    if not overwrite:
-        if known and known != settings:
-            raise SmapcompError(
-                f"{settings_path}: {known.difference(settings)}; --overwrite makes all outputs "
-                "anew, another --output keeps these"
-            )
-        if not known and present:
-            raise SmapcompError(
-                f"{present[0]}: exists, and no {SETTINGS_FILE} says how it was made; --overwrite "
-                "replaces it"
-            )
     kept = known is not None and not overwrite
+    if not overwrite:
+        present = sorted(target for _, target in pairs.values() if target in outputs)
+        _check_settings(settings_path, known, settings, present)
     tasks = [
         Task(source, target, file.size_in_bytes, kept and _fresh(outputs.get(target), file, before))
         for source, (file, target) in sorted(pairs.items())
     ]
-    leftovers = tuple(path for path in outputs if files.is_temporary_of(path, ours))
-    return Plan(tuple(tasks), not kept, leftovers)
+    return Plan(tuple(tasks), not kept, tuple(filter(is_leftover, outputs)))
 
 
 def plan_path(folder: str) -> str:
@@ -166,13 +161,27 @@ def _check_pairs(pairs: dict[str, tuple[FileMetadata, str]], patterns: Sequence[
         raise SmapcompError(f"--input={', '.join(patterns)}: matches nothing but outputs")
     taken: dict[str, str] = {}
     for source, (_, target) in sorted(pairs.items()):
-        if source == target:
-            raise SmapcompError(f"{source}: would be its own output; give another --output")
         other = taken.setdefault(target, source)
         if other != source:
             raise SmapcompError(
                 f"{other} and {source} would both become {target}; give them an --output each"
             )
+
+
+def _check_settings(
+    path: str, known: Settings | None, settings: Settings, present: Sequence[str]
+) -> None:
+    """Raises a `SmapcompError` if the outputs that are there are not of these settings."""
+    if known and known != settings:
+        raise SmapcompError(
+            f"{path}: {known.difference(settings)}; --overwrite makes all outputs anew, another "
+            "--output keeps these"
+        )
+    if not known and present:
+        raise SmapcompError(
+            f"{present[0]}: exists, and no {SETTINGS_FILE} says how it was made; --overwrite "
+            "replaces it"
+        )
 
 
 def _fresh(target: FileMetadata | None, source: FileMetadata, settings: FileMetadata) -> bool:
