@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Sequence
 
@@ -11,6 +10,7 @@ import apache_beam as beam
 from data import shards
 from data.compact import CodedSource
 from data.errors import raise_data_error
+from data.notices import listening
 from data.runner import pipeline_options
 from data.sources import open_source
 
@@ -65,9 +65,8 @@ class WriteShard(beam.DoFn):
         self._segmenter = segmenter
 
     def setup(self) -> None:
-        # The manifest says what these notices say.
-        logging.getLogger("smapcomp").setLevel(logging.ERROR)
-        self._source = open_source(self.spec, self.split, labels=self._labels, missing_ok=True)
+        with listening():
+            self._source = open_source(self.spec, self.split, labels=self._labels, missing_ok=True)
         if self.settings.compact:
             self._source = CodedSource(self._source, self.settings.compact)
         self._labeller = None
@@ -78,4 +77,5 @@ class WriteShard(beam.DoFn):
                 self._labeller = build_labeller(*self._segmenter)
 
     def process(self, task: shards.Task) -> None:
-        shards.write_shard(task, self._source, self.settings, self._labeller)
+        with listening():  # the manifest says what these notices say
+            shards.write_shard(task, self._source, self.settings, self._labeller)

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -107,8 +108,11 @@ def done(tmp_path_factory, command):
         loads[role] += 1
         return load(self, role, model)
 
+    logger = logging.getLogger("smapcomp")
+    before = logger.level, logger.propagate, list(logger.handlers)
     with mock.patch.object(zoo.Networks, "_load", counted):
         result = command(f"--input={root}/in/**/*", f"--output={root}/out", *QUICK)
+    assert (logger.level, logger.propagate, logger.handlers) == before
     return root / "in", root / "out", result, loads
 
 

@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from data.notices import listening
 from experiments.bulk import files
 from experiments.bulk.manifest import FAILED, SKIPPED, WRITTEN, Row
-from experiments.bulk.notices import listening
 from experiments.bulk.plan import Task
 from smapcomp import image_io, metrics
 from smapcomp.cli.compress import compress_file

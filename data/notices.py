@@ -49,4 +49,4 @@ class _Collector(logging.Handler):
 
 listening = _Collector().listening
 """`with listening() as notices`: the notices on the logger "smapcomp" of this thread go there, and
-not to the console."""
+nobody's to the console, not even those of threads that it started."""
