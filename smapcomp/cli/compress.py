@@ -38,6 +38,25 @@ SETTINGS = (
 
 def run(values: flags.FlagValues, arguments: Sequence[str]) -> int:
     """Compresses one picture or many."""
+    options = file_options(values)
+
+    def work(source: str, target: str) -> dict[str, Any]:
+        facts = compress_file(source, target, overwrite=values.overwrite, **options)
+        return {"output": target, **facts}
+
+    def sentence(facts: dict[str, Any]) -> str:
+        return "{output}: {width}x{height}, {bytes} bytes, {bpp:.3f} bpp".format(**facts)
+
+    return run_files(values, arguments, SUFFIX, work, sentence)
+
+
+def file_options(values: flags.FlagValues) -> dict[str, Any]:
+    """The options of `compress_file` that the flags ask for.
+
+    Raises:
+        UsageError: Two flags don't go together.
+        SmapcompError: As `check_options`.
+    """
     given = [name for name in ("quality", *TARGETS) if values[name].present]
     if len(given) > 1:
         raise UsageError(f"--{' and --'.join(given)} together; one of them is allowed")
@@ -46,32 +65,54 @@ def run(values: flags.FlagValues, arguments: Sequence[str]) -> int:
     options["compact_scale"] = options["compact_scale"] and int(options["compact_scale"])
     options["quality"] = values.quality
     check_options(**options)
+    rest = ("keep_metadata", "variant", "weights_dir", "max_pixels")
+    return {**options, **{name: values[name].value for name in rest}}
 
-    def work(source: str, target: str) -> dict[str, Any]:
-        image_io.check_output(target, overwrite=values.overwrite)
-        picture = image_io.read_picture(
-            source, max_pixels=values.max_pixels, keep_metadata=values.keep_metadata
-        )
-        import_keras()
-        data = smapcomp.compress(
-            picture,
-            variant=values.variant,
-            weights_dir=values.weights_dir,
-            max_pixels=values.max_pixels,
-            **options,
-        )
-        image_io.write_file(target, data, overwrite=values.overwrite)
-        height, width, _ = picture.samples.shape
-        bpp = metrics.bits_per_pixel(len(data), width, height)
-        return {"output": target, "width": width, "height": height, "bytes": len(data), "bpp": bpp}
 
-    def sentence(facts: dict[str, Any]) -> str:
-        return "{output}: {width}x{height}, {bytes} bytes, {bpp:.3f} bpp".format(**facts)
+def compress_file(
+    source: str,
+    target: str,
+    *,
+    overwrite: bool = False,
+    keep_metadata: bool,
+    max_pixels: int,
+    **options: Any,
+) -> dict[str, Any]:
+    """Compresses a file.
 
-    return run_files(values, arguments, SUFFIX, work, sentence)
+    Args:
+        source: Of any format that Pillow reads.
+        target: The stream's.
+        overwrite: Whether a file of that name may be replaced.
+        keep_metadata, max_pixels: As `image_io.read_picture` takes them.
+        options: Of `smapcomp.compress`.
+
+    Returns:
+        `width`, `height`, `bytes` and `bpp` of the stream.
+
+    Raises:
+        SmapcompError: The picture can't be read or compressed, or the stream not be written.
+    """
+    image_io.check_output(target, overwrite=overwrite)
+    picture = image_io.read_picture(source, max_pixels=max_pixels, keep_metadata=keep_metadata)
+    import_keras()
+    data = smapcomp.compress(picture, max_pixels=max_pixels, **options)
+    image_io.write_file(target, data, overwrite=overwrite)
+    height, width, _ = picture.samples.shape
+    bpp = metrics.bits_per_pixel(len(data), width, height)
+    return {"width": width, "height": height, "bytes": len(data), "bpp": bpp}
 
 
 def define_flags(define: Flags) -> None:
+    define_goal(define)
+    define.group("Output")
+    define_output(define)
+    define_codec(define)
+    define_limits(define)
+
+
+def define_goal(define: Flags) -> None:
+    """Flags of the quality or the target."""
     define.group("How good, or how small: one of these")
     define.integer("quality", DEFAULT_QUALITY, "0..100: more is better and larger.", 0, 100)
     define.integer("target_bytes", None, "at most so many bytes, and no less than 2 % below.", 1)
@@ -79,8 +120,10 @@ def define_flags(define: Flags) -> None:
     define.number("target_psnr", "at least so many dB over RGB, and no more than 0.1 above.")
     define.number("target_ms_ssim", "at least that MS-SSIM, 0..1, and no more than .001 above.")
     define.boolean("lossless", "keep every sample exactly.")
-    define.group("Output")
-    define_output(define)
+
+
+def define_codec(define: Flags) -> None:
+    """Flags of how a picture is coded, and what of it."""
     define.boolean("keep_metadata", "carry ICC profile, EXIF and XMP.")
     define.boolean(
         "robust",
@@ -121,7 +164,6 @@ def define_flags(define: Flags) -> None:
         "speed", DEFAULT_SPEED, "of AV1: 0, slow and small, to 10, quick and large.", 0, 10
     )
     define.choice("variant", DEFAULT_VARIANT, tuple(VARIANTS), "which set of networks.")
-    define_limits(define)
 
 
 COMMAND = Command(

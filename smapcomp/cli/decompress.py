@@ -16,27 +16,11 @@ from smapcomp.quiet import import_keras
 
 def run(values: flags.FlagValues, arguments: Sequence[str]) -> int:
     """Decompresses one stream or many."""
+    options = file_options(values)
 
     def work(source: str, target: str) -> dict[str, Any]:
-        image_io.check_output(target, overwrite=values.overwrite, image=True)
-        data = read_stream(source, values.max_pixels)
-        # A bad stream is found out before the seconds that loading networks takes.
-        stream = container.unpack(data, values.max_pixels, values.allow_partial)
-        alpha = stream.layer("alpha") is not None
-        image_io.check_output(target, overwrite=values.overwrite, image=True, alpha=alpha)
-        import_keras()
-        picture = smapcomp.decode(
-            data,
-            stage=values.stage,
-            allow_partial=values.allow_partial,
-            on_mismatch=values.on_mismatch,
-            weights_dir=values.weights_dir,
-            max_pixels=values.max_pixels,
-            max_seconds=values.max_seconds,
-        )
-        image_io.write_picture(target, picture, overwrite=values.overwrite)
-        height, width, _ = picture.samples.shape
-        return {"output": target, "width": width, "height": height}
+        facts = decompress_file(source, target, overwrite=values.overwrite, **options)
+        return {"output": target, **facts}
 
     def sentence(facts: dict[str, Any]) -> str:
         return "{output}: {width}x{height}".format(**facts)
@@ -44,9 +28,58 @@ def run(values: flags.FlagValues, arguments: Sequence[str]) -> int:
     return run_files(values, arguments, f".{values.format}", work, sentence)
 
 
+def file_options(values: flags.FlagValues) -> dict[str, Any]:
+    """The options of `decompress_file` that the flags ask for."""
+    names = ("stage", "allow_partial", "on_mismatch", "max_seconds", "weights_dir", "max_pixels")
+    return {name: values[name].value for name in names}
+
+
+def decompress_file(
+    source: str,
+    target: str,
+    *,
+    overwrite: bool = False,
+    allow_partial: bool,
+    max_pixels: int,
+    **options: Any,
+) -> dict[str, Any]:
+    """Decompresses a file.
+
+    Args:
+        source: The stream's.
+        target: The picture's; its extension tells the format.
+        overwrite: Whether a file of that name may be replaced.
+        allow_partial, max_pixels, options: As `smapcomp.decode` takes them.
+
+    Returns:
+        `width` and `height`.
+
+    Raises:
+        SmapcompError: The stream can't be read or decompressed, or the picture not be written.
+    """
+    image_io.check_output(target, overwrite=overwrite, image=True)
+    data = read_stream(source, max_pixels)
+    # A bad stream is found out before the seconds that loading networks takes.
+    stream = container.unpack(data, max_pixels, allow_partial)
+    alpha = stream.layer("alpha") is not None
+    image_io.check_output(target, overwrite=overwrite, image=True, alpha=alpha)
+    import_keras()
+    picture = smapcomp.decode(data, allow_partial=allow_partial, max_pixels=max_pixels, **options)
+    image_io.write_picture(target, picture, overwrite=overwrite)
+    height, width, _ = picture.samples.shape
+    return {"width": width, "height": height}
+
+
 def define_flags(define: Flags) -> None:
     define.group("Output")
     define_output(define)
+    define_decoding(define)
+    define.group("For experts")
+    define_limits(define)
+
+
+def define_decoding(define: Flags) -> None:
+    """Flags of what a stream becomes, and how much may be wrong with it."""
     define.choice(
         "format",
         "png",
@@ -69,8 +102,6 @@ def define_flags(define: Flags) -> None:
         "what to do if this machine computes another prediction than the encoder did.",
     )
     define.number("max_seconds", "give up a file that takes longer.")
-    define.group("For experts")
-    define_limits(define)
 
 
 COMMAND = Command(

@@ -1,6 +1,7 @@
 """Compression and decompression of one picture."""
 
 import functools
+import threading
 from typing import Any
 
 import numpy as np
@@ -248,7 +249,11 @@ def predictor_of(variant: str, weights_dir: str | None = None):
     Raises:
         SmapcompError: There are no such weights.
     """
-    return _kept_predictor(variant, weights_dir)
+    with _predictors:  # of two threads that ask at once, one makes it
+        return _kept_predictor(variant, weights_dir)
+
+
+_predictors = threading.Lock()
 
 
 @functools.lru_cache(maxsize=2)

@@ -6,6 +6,7 @@ for one size may round differently from a graph made for another, and a stream w
 only in a process with the same history.
 """
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -63,13 +64,14 @@ class Predictor:
 
     Pictures are uint8 `[height, width, 3]`, padded to what the networks need (multiples of 8, at
     least 16). Label grids are uint8 `[height/stride, width/stride]` of 0..150. With a tiling, the
-    networks see one window at a time.
+    networks see one window at a time. Threads may share a predictor: each network is loaded once.
     """
 
     def __init__(self, networks: Networks):
         self.networks = networks
         self.variant = networks.variant
         self._compiled: dict[str, Callable] = {}
+        self._compiling = threading.Lock()
 
     def compact_levels(
         self, image: np.ndarray, grey: bool, tiling: Tiling | None = None
@@ -196,10 +198,12 @@ class Predictor:
         core.of(grid, stride)[:] = inner.of(labels, stride)
 
     def _run(self, role: str, *inputs):
-        if role not in self._compiled:
-            lossy = role in LOSSY_FINENETS
-            network = self.networks.lossy_finenet(role) if lossy else getattr(self.networks, role)
-            self._compiled[role] = _compile(network)
+        with self._compiling:
+            if role not in self._compiled:
+                lossy = role in LOSSY_FINENETS
+                networks = self.networks
+                network = networks.lossy_finenet(role) if lossy else getattr(networks, role)
+                self._compiled[role] = _compile(network)
         return self._compiled[role](*inputs)
 
     def _segment(self, signal, repair: bool = False) -> np.ndarray:
