@@ -1,37 +1,20 @@
-"""The Apache Beam side of the data jobs: options of the runner, and the work of one worker."""
+"""The Apache Beam side of the data jobs: the pipeline, and the work of one worker."""
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Sequence
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
 
 from data import shards
 from data.compact import CodedSource
 from data.errors import raise_data_error
+from data.notices import listening
+from data.runner import pipeline_options
 from data.sources import open_source
 
 _building = threading.Lock()
-
-
-def pipeline_options(arguments: Sequence[str], workers: int) -> PipelineOptions:
-    """Options from a command line.
-
-    Args:
-      arguments: Beam's own, such as `--runner=FlinkRunner`. Without a runner: the local one.
-      workers: threads of the local runner. Decoding and resizing release Python's lock.
-    """
-    arguments = list(arguments)
-    if not any(argument.startswith("--runner") for argument in arguments):
-        local = ["--runner=DirectRunner", "--direct_running_mode=multi_threading"]
-        arguments = [*local, f"--direct_num_workers={workers}", *arguments]
-    options = PipelineOptions(arguments)
-    # The jobs' modules are importable on every worker; what is in __main__ isn't needed.
-    options.view_as(SetupOptions).save_main_session = False
-    return options
 
 
 def run_pipeline(
@@ -42,7 +25,8 @@ def run_pipeline(
     Args:
       tasks: the shards.
       write: a `WriteShard`.
-      arguments, workers: as `pipeline_options` takes them.
+      arguments: Beam's own, such as `--runner=FlinkRunner`. Without a runner: the local one.
+      workers: threads of the local runner. Decoding and resizing release Python's lock.
 
     Raises:
       DataError: what a worker could not do.
@@ -81,9 +65,8 @@ class WriteShard(beam.DoFn):
         self._segmenter = segmenter
 
     def setup(self) -> None:
-        # The manifest says what these notices say.
-        logging.getLogger("smapcomp").setLevel(logging.ERROR)
-        self._source = open_source(self.spec, self.split, labels=self._labels, missing_ok=True)
+        with listening():
+            self._source = open_source(self.spec, self.split, labels=self._labels, missing_ok=True)
         if self.settings.compact:
             self._source = CodedSource(self._source, self.settings.compact)
         self._labeller = None
@@ -94,4 +77,5 @@ class WriteShard(beam.DoFn):
                 self._labeller = build_labeller(*self._segmenter)
 
     def process(self, task: shards.Task) -> None:
-        shards.write_shard(task, self._source, self.settings, self._labeller)
+        with listening():  # the manifest says what these notices say
+            shards.write_shard(task, self._source, self.settings, self._labeller)

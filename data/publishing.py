@@ -10,13 +10,13 @@ import logging as standard_logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from absl import flags, logging
 from tqdm import tqdm
 
 from smapcomp.errors import SmapcompError
-from smapcomp.quiet import import_keras
 
 EXIT_INTERRUPTED = 130
 """What shells give for SIGINT."""
@@ -47,7 +47,6 @@ def run_job(name: str, job: Callable[[], None]) -> None:
 
     The exit status is 1 then, and `EXIT_INTERRUPTED` after SIGINT.
     """
-    import_keras()
     if not flags.FLAGS["verbosity"].present:
         # Beam tells of every channel that it opens, and repeats what becomes our one line.
         logging.set_verbosity(logging.ERROR)
@@ -76,6 +75,8 @@ def publish(write, source, folder: str, values, beam_arguments: Sequence[str]) -
     Raises:
       DataError: the folder can't be written or, with --strict, an example is at fault.
     """
+    import tensorflow as tf
+
     from data import manifest, shards
     from data.beam import run_pipeline
     from data.errors import DataError
@@ -88,7 +89,8 @@ def publish(write, source, folder: str, values, beam_arguments: Sequence[str]) -
     stem = write.split or "pictures"
     tasks = shards.plan(folder, stem, len(source), values.examples_per_shard)
     shards.remove_leftovers(folder, stem, {task.file for task in tasks})
-    with _progress(tasks, write.split or write.spec):
+    waiting = {task.facts_path: task.last - task.first for task in tasks}
+    with progress(waiting, write.split or write.spec, tf.io.gfile.exists):
         run_pipeline(tasks, write, beam_arguments, values.workers)
     results = [shards.load_result(task) for task in tasks]
     made = shards.manifest_of(write.spec, write.split, write.settings, source, results)
@@ -119,20 +121,28 @@ def _make_room(folder: str, path: str, now: dict, overwrite: bool) -> None:
 
 
 @contextlib.contextmanager
-def _progress(tasks: Sequence, name: str) -> Iterator[None]:
-    """A bar of the shards that are there, whichever workers write them."""
-    import tensorflow as tf
+def progress(
+    waiting: Mapping[str, int], name: str, exists: Callable[[str], bool], unit: str = "picture"
+) -> Iterator[None]:
+    """A bar of the files that are there, whichever workers write them.
 
+    Args:
+      waiting: paths, and what each counts.
+      name, unit: on the console.
+      exists: whether a path does.
+    """
     ended = threading.Event()
-    waiting = {task.facts_path: task.last - task.first for task in tasks}
+    left = dict(waiting)
 
     def watch() -> None:
-        with tqdm(total=sum(waiting.values()), desc=name, unit="picture") as bar:
-            last = False
+        with tqdm(total=sum(left.values()), desc=name, unit=unit) as bar:
+            last, spent = False, 0.0
             while not last:
-                last = ended.wait(0.5)
-                for path in [path for path in waiting if tf.io.gfile.exists(path)]:
-                    bar.update(waiting.pop(path))
+                last = ended.wait(max(0.5, 20 * spent))  # many files take long to look at
+                began = time.monotonic()
+                for path in [path for path in left if exists(path)]:
+                    bar.update(left.pop(path))
+                spent = time.monotonic() - began
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()

@@ -21,6 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 from experiments.evaluation import codecs, harness
 from experiments.evaluation.measure import read_rgb
 from experiments.evaluation.points import Point
+from experiments.evaluation.references import load_references
 from experiments.picture_folder import find_pictures
 from smapcomp import image_io
 from smapcomp.errors import MissingCoderError, SmapcompError
@@ -28,15 +29,8 @@ from smapcomp.picture import Picture
 
 FLAGS = flags.FLAGS
 
-RATES = {
-    "kodim09": 0.396,
-    "kodim18": 0.786,
-    "kodim14": 0.672,
-    "kodim11": 0.636,
-    "kodim16": 0.588,
-    "kodim17": 0.501,
-}
-"""Bits per pixel of EDMS in its supplement's captions."""
+PICTURES = ("kodim09", "kodim18", "kodim14", "kodim11", "kodim16", "kodim17")
+"""Of EDMS's supplement."""
 
 CODECS = {
     "jpeg-420": "JPEG",
@@ -57,6 +51,12 @@ CROP, ZOOM = 144, 2
 _GAP, _LINE, _COLUMNS = 12, 20, 3
 _STRIDE = 8
 _INK, _FAINT, _PAPER, _MARK = (20, 20, 20), (90, 90, 90), (255, 255, 255), (213, 94, 0)
+
+
+def published() -> dict[str, Point]:
+    """EDMS as its supplement captions it, by picture, in the supplement's order."""
+    points = {p.picture: p for p in load_references() if p.codec == "edms-published-figures"}
+    return {name: points[name] for name in PICTURES}
 
 
 def choose_crop(original: np.ndarray, decoded: Sequence[np.ndarray], side: int) -> tuple[int, int]:
@@ -84,13 +84,17 @@ def _window_sums(error: np.ndarray, side: int) -> np.ndarray:
 
 
 def caption(point: Point) -> str:
-    """Bits per pixel, PSNR and MS-SSIM of a point."""
+    """Bits per pixel, PSNR and MS-SSIM of a point; of a published one, PSNR as published."""
     similarity = "–" if point.ms_ssim is None else f"{point.ms_ssim:.4f}"
-    return f"{point.bpp:.3f} bpp / {point.psnr:.2f} dB / {similarity}"
+    psnr = point.psnr_planes if point.psnr is None else point.psnr
+    return f"{point.bpp:.3f} bpp / {psnr:.2f} dB / {similarity}"
 
 
 def draw(
-    name: str, original: np.ndarray, panels: Sequence[tuple[str, Point, np.ndarray]]
+    name: str,
+    original: np.ndarray,
+    panels: Sequence[tuple[str, Point, np.ndarray]],
+    note: str = "",
 ) -> np.ndarray:
     """The comparison of one picture.
 
@@ -98,10 +102,11 @@ def draw(
         name: Of the picture.
         original: uint8 RGB `[height, width, 3]`, neither side under `CROP`.
         panels: Label, point and decoded picture, of the original's shape, of each codec.
+        note: Stands under the whole picture.
 
     Returns:
-        uint8 RGB `[height, width, 3]`: a line of title, then the original whole with the crop
-        marked, then the crops.
+        uint8 RGB `[height, width, 3]`: a line of title, the original whole with the crop marked,
+        and the crops.
     """
     top, left = choose_crop(original, [panel[2] for panel in panels], CROP)
     side = CROP * ZOOM
@@ -112,7 +117,7 @@ def draw(
     height = rows * cell_height + 2 * _LINE + _GAP
     whole = Image.fromarray(original)
     ImageDraw.Draw(whole).rectangle((left, top, left + CROP, top + CROP), outline=_MARK, width=3)
-    whole.thumbnail((side * 2, height - 2 * _LINE - 2 * _GAP), Image.Resampling.LANCZOS)
+    whole.thumbnail((side * 2, height - 4 * _LINE - 2 * _GAP), Image.Resampling.LANCZOS)
     x0 = whole.width + 2 * _GAP
     sheet = Image.new("RGB", (x0 + _COLUMNS * (side + _GAP), height), _PAPER)
     pen = ImageDraw.Draw(sheet)
@@ -125,6 +130,7 @@ def draw(
         plain,
     )
     sheet.paste(whole, (_GAP, 2 * _LINE))
+    pen.text((_GAP, 2 * _LINE + whole.height + 1), note, _FAINT, plain)
     for index, (label, text, picture) in enumerate(cells):
         row, column = divmod(index, _COLUMNS)
         x, y = x0 + column * (side + _GAP), 2 * _LINE + row * cell_height
@@ -135,18 +141,19 @@ def draw(
     return np.asarray(sheet)
 
 
-def make(pictures: Sequence[Path], rates: dict[str, float], out: Path, jobs: int) -> list[Path]:
-    """Codes what is not coded yet and writes a figure for each picture that has a rate.
+def make(pictures: Sequence[Path], out: Path, jobs: int) -> list[Path]:
+    """Codes what is not coded yet and writes a figure for each picture of `PICTURES`.
 
     Returns:
         The figures' files.
 
     Raises:
-        SmapcompError: None of the pictures has a rate, or coding fails.
+        SmapcompError: None of the pictures is among `PICTURES`, or coding fails.
     """
-    targets = {path: (rates[path.stem],) for path in pictures if path.stem in rates}
+    theirs = published()
+    targets = {path: (theirs[path.stem].bpp,) for path in pictures if path.stem in theirs}
     if not targets:
-        raise SmapcompError(f"--pictures: none of them is {', '.join(rates)}")
+        raise SmapcompError(f"--pictures: none of them is {', '.join(theirs)}")
     names = [name for name in CODECS if _installed(name)]
     found = harness.run_matched(names, targets, out, jobs)
     files = []
@@ -156,7 +163,8 @@ def make(pictures: Sequence[Path], rates: dict[str, float], out: Path, jobs: int
             point, decoded = found[name, path.stem, rate]
             panels.append((CODECS[name], point, read_rgb(decoded)))
         files.append(out / f"{path.stem}.png")
-        sheet = Picture.from_array(draw(path.stem, read_rgb(path), panels))
+        note = f"EDMS as published: {caption(theirs[path.stem])}"
+        sheet = Picture.from_array(draw(path.stem, read_rgb(path), panels, note))
         image_io.write_picture(files[-1], sheet, overwrite=True)
     return files
 
@@ -175,11 +183,14 @@ def main(arguments: list[str]) -> None:
         raise app.UsageError(f"unknown arguments: {' '.join(arguments[1:])}")
     try:
         pictures = find_pictures(FLAGS.pictures, FLAGS.kodak_dir)
-        for file in make(pictures, RATES, Path(FLAGS.out), FLAGS.jobs):
+        for file in make(pictures, Path(FLAGS.out), FLAGS.jobs):
             print(file)
     except SmapcompError as error:
         print(f"figures: {error}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        print("\nfigures: interrupted; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

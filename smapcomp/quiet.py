@@ -2,10 +2,13 @@
 
 import importlib
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 _STDERR = 2
+_importing = threading.Lock()
+"""Of two threads at once the second would keep the descriptor that leads nowhere."""
 
 
 def import_keras() -> None:
@@ -15,11 +18,12 @@ def import_keras() -> None:
     2.21 still says what it has to say before its log is initialised, so file descriptor 2 leads
     nowhere meanwhile.
     """
-    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3":
-        with _discarded(_STDERR):
+    with _importing:
+        if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3":
+            with _discarded(_STDERR):
+                importlib.import_module("keras")
+        else:
             importlib.import_module("keras")
-    else:
-        importlib.import_module("keras")
 
 
 @contextmanager

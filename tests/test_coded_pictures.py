@@ -24,7 +24,9 @@ def _code(*arguments):
 
 
 def _files(folder):
-    return {p.name: (p.read_bytes(), p.stat().st_ino) for p in folder.iterdir()}
+    return {
+        p.name: (p.read_bytes(), (p.stat().st_ino, p.stat().st_mtime_ns)) for p in folder.iterdir()
+    }
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Preparing records: the same bytes each time, nothing lost in silence, nothing half-written."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -53,8 +54,13 @@ def root(tmp_path):
 
 def test_every_split_becomes_records_with_a_manifest_that_counts_them(root, tmp_path, capsys):
     out = tmp_path / "out"
+    logger = logging.getLogger("smapcomp")
+    before = logger.level, logger.propagate, list(logger.handlers)
     _run(f"--source={root}", f"--out={out}")
-    assert "read 12 = written 12 + reported 0" in capsys.readouterr().out
+    assert (logger.level, logger.propagate, logger.handlers) == before
+    printed = capsys.readouterr()
+    assert "read 12 = written 12 + reported 0" in printed.out
+    assert "gets three equal channels" not in printed.err
     expected = _examples(root)
     for got, wanted in zip(_examples(out), expected, strict=True):
         for key in ("image", "label_map", "name"):

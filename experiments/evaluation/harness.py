@@ -3,12 +3,14 @@
 import contextlib
 import dataclasses
 import itertools
+import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 from tqdm import tqdm
@@ -164,24 +166,58 @@ def _measured(name: str, tasks: list[_Task], jobs: int) -> Iterator[tuple[_Task,
         os.environ.setdefault(variable, value)
     # Not forked: a process that has loaded the networks' library cannot be copied.
     pool = ProcessPoolExecutor(
-        min(jobs, len(tasks)), get_context("spawn"), initializer=_prepare, initargs=(name,)
+        min(jobs, len(tasks)),
+        multiprocessing.get_context("spawn"),
+        initializer=_prepare,
+        initargs=(name,),
     )
     try:
         futures = {pool.submit(task.run): task for task in tasks}
-        for future in tqdm(as_completed(futures), total=len(tasks), desc=name, unit="point"):
-            task = futures[future]
-            try:
-                yield task, future.result()
-            except SmapcompError as error:
-                raise SmapcompError(f"{task.name()}: {error}") from error
-            except BrokenProcessPool as error:
-                raise SmapcompError(
-                    f"{name}: a process ended; was there too little memory for --jobs={jobs}?"
-                ) from error
+        with _interrupts() as interrupted:
+            for future in tqdm(as_completed(futures), total=len(tasks), desc=name, unit="point"):
+                task = futures[future]
+                try:
+                    yield task, future.result()
+                except SmapcompError as error:
+                    raise SmapcompError(f"{task.name()}: {error}") from error
+                except BrokenProcessPool as error:
+                    raise SmapcompError(
+                        f"{name}: a process ended; was there too little memory for --jobs={jobs}?"
+                    ) from error
+                if interrupted.is_set():
+                    raise KeyboardInterrupt
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
+@contextlib.contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """Tells of an interrupt for sure: Python drops one that is raised amid a callback."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+
+    def note(*_) -> None:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _prepare(name: str) -> None:
+    # An interrupt from the terminal reaches every process; the parent's word is enough.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     with contextlib.suppress(SmapcompError):  # the first point tells
         codecs.find(name).prepare()
+
+
+def _end_with_parent() -> None:
+    """Ends this process when its parent has ended, however that came: nobody takes its results."""
+    multiprocessing.parent_process().join()
+    os._exit(1)

@@ -10,7 +10,7 @@ from smapcomp import image_io, metrics
 from smapcomp.cli.commands import Command, Flags, UsageError, define_limits
 from smapcomp.cli.files import define_output, run_files
 from smapcomp.cli.server import connected, define_server
-from smapcomp.codec.codec import check_options, compress_with
+from smapcomp.codec.codec import check_options
 from smapcomp.codec.settings import (
     COMPACT_CODERS,
     DEFAULT_MODE,
@@ -20,6 +20,7 @@ from smapcomp.codec.settings import (
     RESIDUAL_CODERS,
 )
 from smapcomp.codec.stream import MODES, SCALES
+from smapcomp.codec.tiled_predictor import TiledPredictor
 from smapcomp.quiet import import_keras
 from smapcomp.zoo import VARIANTS
 
@@ -39,6 +40,30 @@ SETTINGS = (
 
 def run(values: flags.FlagValues, arguments: Sequence[str]) -> int:
     """Compresses one picture or many."""
+    options = file_options(values)
+    remote = connected(values)
+    if remote is not None:
+        remote.check_model(values.variant, values.weights_dir)
+
+    def work(source: str, target: str) -> dict[str, Any]:
+        facts = compress_file(
+            source, target, overwrite=values.overwrite, predictor=remote, **options
+        )
+        return {"output": target, **facts}
+
+    def sentence(facts: dict[str, Any]) -> str:
+        return "{output}: {width}x{height}, {bytes} bytes, {bpp:.3f} bpp".format(**facts)
+
+    return run_files(values, arguments, SUFFIX, work, sentence)
+
+
+def file_options(values: flags.FlagValues) -> dict[str, Any]:
+    """The options of `compress_file` that the flags ask for.
+
+    Raises:
+        UsageError: Two flags don't go together.
+        SmapcompError: As `check_options`.
+    """
     given = [name for name in ("quality", *TARGETS) if values[name].present]
     if len(given) > 1:
         raise UsageError(f"--{' and --'.join(given)} together; one of them is allowed")
@@ -47,36 +72,57 @@ def run(values: flags.FlagValues, arguments: Sequence[str]) -> int:
     options["compact_scale"] = options["compact_scale"] and int(options["compact_scale"])
     options["quality"] = values.quality
     check_options(**options)
-    options["max_pixels"] = values.max_pixels
-    remote = connected(values)
-    if remote is not None:
-        remote.check_model(values.variant, values.weights_dir)
+    rest = ("keep_metadata", "variant", "weights_dir", "max_pixels")
+    return {**options, **{name: values[name].value for name in rest}}
 
-    def compressed(picture) -> bytes:
-        if remote is not None:
-            return compress_with(remote, picture, **options)
+
+def compress_file(
+    source: str,
+    target: str,
+    *,
+    overwrite: bool = False,
+    keep_metadata: bool,
+    max_pixels: int,
+    predictor: TiledPredictor | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Compresses a file.
+
+    Args:
+        source: Of any format that Pillow reads.
+        target: The stream's.
+        overwrite: Whether a file of that name may be replaced.
+        keep_metadata, max_pixels: As `image_io.read_picture` takes them.
+        predictor, options: Of `smapcomp.compress`.
+
+    Returns:
+        `width`, `height`, `bytes` and `bpp` of the stream.
+
+    Raises:
+        SmapcompError: The picture can't be read or compressed, or the stream not be written.
+    """
+    image_io.check_output(target, overwrite=overwrite)
+    picture = image_io.read_picture(source, max_pixels=max_pixels, keep_metadata=keep_metadata)
+    if predictor is None:
         import_keras()
-        own = {"variant": values.variant, "weights_dir": values.weights_dir}
-        return smapcomp.compress(picture, **own, **options)
-
-    def work(source: str, target: str) -> dict[str, Any]:
-        image_io.check_output(target, overwrite=values.overwrite)
-        picture = image_io.read_picture(
-            source, max_pixels=values.max_pixels, keep_metadata=values.keep_metadata
-        )
-        data = compressed(picture)
-        image_io.write_file(target, data, overwrite=values.overwrite)
-        height, width, _ = picture.samples.shape
-        bpp = metrics.bits_per_pixel(len(data), width, height)
-        return {"output": target, "width": width, "height": height, "bytes": len(data), "bpp": bpp}
-
-    def sentence(facts: dict[str, Any]) -> str:
-        return "{output}: {width}x{height}, {bytes} bytes, {bpp:.3f} bpp".format(**facts)
-
-    return run_files(values, arguments, SUFFIX, work, sentence)
+    data = smapcomp.compress(picture, max_pixels=max_pixels, predictor=predictor, **options)
+    image_io.write_file(target, data, overwrite=overwrite)
+    height, width, _ = picture.samples.shape
+    bpp = metrics.bits_per_pixel(len(data), width, height)
+    return {"width": width, "height": height, "bytes": len(data), "bpp": bpp}
 
 
 def define_flags(define: Flags) -> None:
+    define_goal(define)
+    define.group("Output")
+    define_output(define)
+    define_codec(define)
+    define_limits(define)
+    define_server(define)
+
+
+def define_goal(define: Flags) -> None:
+    """Flags of the quality or the target."""
     define.group("How good, or how small: one of these")
     define.integer("quality", DEFAULT_QUALITY, "0..100: more is better and larger.", 0, 100)
     define.integer("target_bytes", None, "at most so many bytes, and no less than 2 % below.", 1)
@@ -84,8 +130,10 @@ def define_flags(define: Flags) -> None:
     define.number("target_psnr", "at least so many dB over RGB, and no more than 0.1 above.")
     define.number("target_ms_ssim", "at least that MS-SSIM, 0..1, and no more than .001 above.")
     define.boolean("lossless", "keep every sample exactly.")
-    define.group("Output")
-    define_output(define)
+
+
+def define_codec(define: Flags) -> None:
+    """Flags of how a picture is coded, and what of it."""
     define.boolean("keep_metadata", "carry ICC profile, EXIF and XMP.")
     define.boolean(
         "robust",
@@ -126,8 +174,6 @@ def define_flags(define: Flags) -> None:
         "speed", DEFAULT_SPEED, "of AV1: 0, slow and small, to 10, quick and large.", 0, 10
     )
     define.choice("variant", DEFAULT_VARIANT, tuple(VARIANTS), "which set of networks.")
-    define_limits(define)
-    define_server(define)
 
 
 COMMAND = Command(

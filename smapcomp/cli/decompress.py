@@ -12,6 +12,7 @@ from smapcomp.cli.files import define_output, read_stream, run_files
 from smapcomp.cli.server import connected, define_server
 from smapcomp.codec import container
 from smapcomp.codec.decoder_options import ON_MISMATCH, STAGES
+from smapcomp.codec.tiled_predictor import TiledPredictor
 from smapcomp.quiet import import_keras
 
 
@@ -19,30 +20,14 @@ def run(values: flags.FlagValues, arguments: Sequence[str]) -> int:
     """Decompresses one stream or many."""
     if values.server and values.weights_dir:
         raise UsageError("--server and --weights_dir together; the server has its own")
+    options = file_options(values)
     remote = connected(values)
 
     def work(source: str, target: str) -> dict[str, Any]:
-        image_io.check_output(target, overwrite=values.overwrite, image=True)
-        data = read_stream(source, values.max_pixels)
-        # A bad stream is found out before the seconds that loading networks takes.
-        stream = container.unpack(data, values.max_pixels, values.allow_partial)
-        alpha = stream.layer("alpha") is not None
-        image_io.check_output(target, overwrite=values.overwrite, image=True, alpha=alpha)
-        if remote is None:
-            import_keras()
-        picture = smapcomp.decode(
-            data,
-            stage=values.stage,
-            allow_partial=values.allow_partial,
-            on_mismatch=values.on_mismatch,
-            weights_dir=values.weights_dir,
-            max_pixels=values.max_pixels,
-            max_seconds=values.max_seconds,
-            predictor=remote,
+        facts = decompress_file(
+            source, target, overwrite=values.overwrite, predictor=remote, **options
         )
-        image_io.write_picture(target, picture, overwrite=values.overwrite)
-        height, width, _ = picture.samples.shape
-        return {"output": target, "width": width, "height": height}
+        return {"output": target, **facts}
 
     def sentence(facts: dict[str, Any]) -> str:
         return "{output}: {width}x{height}".format(**facts)
@@ -50,9 +35,67 @@ def run(values: flags.FlagValues, arguments: Sequence[str]) -> int:
     return run_files(values, arguments, f".{values.format}", work, sentence)
 
 
+def file_options(values: flags.FlagValues) -> dict[str, Any]:
+    """The options of `decompress_file` that the flags ask for."""
+    names = ("stage", "allow_partial", "on_mismatch", "max_seconds", "weights_dir", "max_pixels")
+    return {name: values[name].value for name in names}
+
+
+def decompress_file(
+    source: str,
+    target: str,
+    *,
+    overwrite: bool = False,
+    allow_partial: bool,
+    max_pixels: int,
+    predictor: TiledPredictor | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Decompresses a file.
+
+    Args:
+        source: The stream's.
+        target: The picture's; its extension tells the format.
+        overwrite: Whether a file of that name may be replaced.
+        allow_partial, max_pixels, predictor, options: As `smapcomp.decode` takes them.
+
+    Returns:
+        `width` and `height`.
+
+    Raises:
+        SmapcompError: The stream can't be read or decompressed, or the picture not be written.
+    """
+    image_io.check_output(target, overwrite=overwrite, image=True)
+    data = read_stream(source, max_pixels)
+    # A bad stream is found out before the seconds that loading networks takes.
+    stream = container.unpack(data, max_pixels, allow_partial)
+    alpha = stream.layer("alpha") is not None
+    image_io.check_output(target, overwrite=overwrite, image=True, alpha=alpha)
+    if predictor is None:
+        import_keras()
+    picture = smapcomp.decode(
+        data,
+        allow_partial=allow_partial,
+        max_pixels=max_pixels,
+        predictor=predictor,
+        **options,
+    )
+    image_io.write_picture(target, picture, overwrite=overwrite)
+    height, width, _ = picture.samples.shape
+    return {"width": width, "height": height}
+
+
 def define_flags(define: Flags) -> None:
     define.group("Output")
     define_output(define)
+    define_decoding(define)
+    define.group("For experts")
+    define_limits(define)
+    define_server(define)
+
+
+def define_decoding(define: Flags) -> None:
+    """Flags of what a stream becomes, and how much may be wrong with it."""
     define.choice(
         "format",
         "png",
@@ -75,9 +118,6 @@ def define_flags(define: Flags) -> None:
         "what to do if this machine computes another prediction than the encoder did.",
     )
     define.number("max_seconds", "give up a file that takes longer.")
-    define.group("For experts")
-    define_limits(define)
-    define_server(define)
 
 
 COMMAND = Command(

@@ -1,6 +1,7 @@
 """Compression and decompression of one picture."""
 
 import functools
+import threading
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ def compress(
     variant: str = DEFAULT_VARIANT,
     weights_dir: str | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
+    predictor=None,
 ) -> bytes:
     """Compresses a picture.
 
@@ -63,6 +65,8 @@ def compress(
         variant: Of the networks: "lite" or "paper".
         weights_dir: Folder of weights; None: those in the box.
         max_pixels: Larger pictures are refused.
+        predictor: A `TiledPredictor` that does the networks' work, a server's for instance; then
+            `variant` and `weights_dir` have no part. None: the networks of this process.
 
     Returns:
         The stream, format version 2 (docs/format.md).
@@ -89,7 +93,7 @@ def compress(
         "speed": speed,
     }
     check_options(**options)
-    predictor = predictor_of(variant, weights_dir)
+    predictor = predictor or predictor_of(variant, weights_dir)
     return compress_with(predictor, picture, max_pixels=max_pixels, **options)
 
 
@@ -248,7 +252,11 @@ def predictor_of(variant: str, weights_dir: str | None = None):
     Raises:
         SmapcompError: There are no such weights.
     """
-    return _kept_predictor(variant, weights_dir)
+    with _predictors:  # of two threads that ask at once, one makes it
+        return _kept_predictor(variant, weights_dir)
+
+
+_predictors = threading.Lock()
 
 
 @functools.lru_cache(maxsize=2)

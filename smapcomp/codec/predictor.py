@@ -5,6 +5,7 @@ round differently from a graph made for another, and a stream would then decode 
 with the same history.
 """
 
+import threading
 from collections.abc import Callable
 
 import keras
@@ -23,6 +24,8 @@ COMPNET_MIN_SIDE = 32
 class Predictor(TiledPredictor):
     """As `TiledPredictor`, by Keras in this process.
 
+    Threads may share one: each network is compiled once.
+
     Args:
         networks: Of any variant.
     """
@@ -31,6 +34,7 @@ class Predictor(TiledPredictor):
         self.networks = networks
         self.variant = networks.variant
         self._compiled: dict[str, Callable] = {}
+        self._compiling = threading.Lock()
 
     def model_digest(self, finenet: str) -> bytes:
         return self.networks.digest(finenet)
@@ -73,8 +77,9 @@ class Predictor(TiledPredictor):
         return _to_levels(_to_numpy(signal)[0] + _to_numpy(detail)[0])
 
     def _run(self, role: str, *inputs):
-        if role not in self._compiled:
-            self._compiled[role] = compiled(self.networks, role)
+        with self._compiling:
+            if role not in self._compiled:
+                self._compiled[role] = compiled(self.networks, role)
         return self._compiled[role](*inputs)
 
     def _segment(self, signal, repair: bool = False) -> np.ndarray:

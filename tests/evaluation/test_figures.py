@@ -50,6 +50,7 @@ def test_crops_stand_in_the_figure_twice_as_large_and_unchanged():
         found = sheet[y : y + 2 * side, x : x + 2 * side]
         np.testing.assert_array_equal(found[::2, ::2], crop)
         np.testing.assert_array_equal(found[1::2, 1::2], crop)
+    assert figures.caption(figures.published()["kodim09"]) == "0.396 bpp / 33.37 dB / 0.9740"
     assert figures.caption(point) == "0.123 bpp / 30.46 dB / 0.9877"
 
 
@@ -61,7 +62,7 @@ def test_the_job_writes_a_figure_of_each_picture_that_has_a_rate(tmp_path, monke
     paths = [tmp_path / "kodim09.png", tmp_path / "kodim01.png"]
     for path in paths:
         Image.fromarray(smooth).save(path)
-    (file,) = figures.make(paths, figures.RATES, tmp_path / "out", 1)
+    (file,) = figures.make(paths, tmp_path / "out", 1)
     assert file == tmp_path / "out" / "kodim09.png"
     assert "left out: program 'bpgenc' is not on PATH" in capsys.readouterr().err
     with Image.open(file) as sheet:
@@ -71,4 +72,4 @@ def test_the_job_writes_a_figure_of_each_picture_that_has_a_rate(tmp_path, monke
 
 def test_pictures_without_a_rate_are_an_error(tmp_path):
     with pytest.raises(SmapcompError, match="none of them is kodim09, kodim18"):
-        figures.make([tmp_path / "mine.png"], figures.RATES, tmp_path / "out", 1)
+        figures.make([tmp_path / "mine.png"], tmp_path / "out", 1)

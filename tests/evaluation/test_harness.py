@@ -1,5 +1,10 @@
 """The harness: parallel, resumed, and nothing measured twice."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +16,8 @@ from experiments.evaluation.environment import describe, key, read_environments
 from experiments.evaluation.measure import measure
 from experiments.evaluation.points import read_points, write_points
 from smapcomp.errors import SmapcompError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -139,3 +146,31 @@ def test_points_of_other_codecs_stay_in_the_file(pictures, tmp_path):
     write_points(out / "points.csv", jpeg)
     harness.run([("webp-m6", [30])], pictures[:1], out, jobs=1)
     assert [p.codec for p in read_points(out / "points.csv")] == ["jpeg-444"] * 2 + ["webp-m6"]
+
+
+@pytest.mark.parametrize(("how", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_stopped_it_keeps_its_points_and_leaves_no_process(pictures, tmp_path, how, status):
+    out = tmp_path / "out"
+    for number in range(40):
+        (tmp_path / f"more{number}.png").write_bytes(pictures[0].read_bytes())
+    arguments = [f"--pictures={tmp_path}", f"--out={out}", "--codec=avif-444-psnr-s4", "--jobs=2"]
+    command = [sys.executable, "-m", "experiments.evaluate", *arguments]
+    with open(tmp_path / "log", "w+") as log:
+        # A session of its own: what is left of it is what this job started.
+        process = subprocess.Popen(command, cwd=ROOT, stderr=log, start_new_session=True)
+        while not (out / "points.csv").exists() and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(how)
+        assert process.wait(120) == status
+        log.seek(0)
+        error = log.read()
+    assert "Traceback" not in error
+    assert ("interrupted; the same command goes on" in error) == (how == signal.SIGINT)
+    assert read_points(out / "points.csv")
+    for _ in range(1200):
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    pytest.fail("processes are left")

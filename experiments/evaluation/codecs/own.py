@@ -17,7 +17,7 @@ _TEXT = ("mode", "variant", "weights_dir", "compact_coder", "residual_coder")
 _WHOLE = ("compact_scale", "compact_quality", "residual_quality", "speed")
 _TRUTH = ("lossless", "robust")
 OPTIONS = (*_TEXT, *_WHOLE, *_TRUTH)
-_LADDER = (10, 20, 30, 40, 50, 60, 70)
+_LADDER = (10, 20, 30, 40, 50, 60, 70, 80)
 
 
 class Smapcomp(Codec):

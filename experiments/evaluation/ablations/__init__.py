@@ -1,0 +1,1 @@
+"""What each part of the codec is worth: `experiments.ablations` has the command."""

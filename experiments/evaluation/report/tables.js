@@ -1,0 +1,131 @@
+// Tables of the drill-down, sorted by a click on a column's title.
+
+// Columns have `title`, `value` of a row (a number, a text or null) and, for numbers, `text` of it.
+// Draws into `container`; `onrow` makes rows lead somewhere, `mark` gives one a class.
+function drawTable(container, columns, rows, { sorted, onrow, mark } = {}) {
+  const order = { column: sorted ?? null, up: true };
+  const body = element("tbody");
+  const heads = columns.map((column, i) => {
+    const sort = () => {
+      order.up = order.column === i ? !order.up : true;
+      order.column = i;
+      fill();
+    };
+    const button = element("button", { type: "button", onclick: sort }, column.title);
+    return element("th", { scope: "col", class: column.text ? "figure" : null }, button);
+  });
+  const fill = () => {
+    heads.forEach((head, i) => {
+      const direction = order.up ? "ascending" : "descending";
+      head.setAttribute("aria-sort", order.column === i ? direction : "none");
+    });
+    const { column, up } = order;
+    const inOrder = column === null ? rows : sortedRows(rows, columns[column].value, up);
+    body.replaceChildren(...inOrder.map((row) => drawRow(columns, row, { onrow, mark })));
+  };
+  fill();
+  const head = element("thead", {}, element("tr", {}, ...heads));
+  container.replaceChildren(element("table", { class: "sortable" }, head, body));
+}
+
+function drawRow(columns, row, { onrow, mark }) {
+  const cells = columns.map((column, i) => {
+    const value = column.value(row);
+    const text = column.text ? column.text(value) : String(value);
+    if (i > 0) {
+      const kind = [column.text && "figure", column.best?.(row) && "best"].filter(Boolean);
+      return element("td", { class: kind.join(" ") || null }, text);
+    }
+    // A button, so that the keyboard gets there too.
+    const inner = onrow ? element("button", { type: "button" }, text) : text;
+    return element("th", { scope: "row" }, inner);
+  });
+  const attributes = { class: mark?.(row), onclick: onrow && (() => onrow(row)) };
+  return element("tr", onrow ? attributes : { class: attributes.class }, ...cells);
+}
+
+// What was not measured comes last, whichever way the rest is sorted.
+function sortedRows(rows, value, up) {
+  const missing = (row) => value(row) === null || value(row) === undefined;
+  const compare = (a, b) => {
+    if (missing(a) || missing(b)) return missing(a) - missing(b);
+    const [first, second] = up ? [value(a), value(b)] : [value(b), value(a)];
+    if (typeof first === "string") return first.localeCompare(second, "en", { numeric: true });
+    return first < second ? -1 : first > second ? 1 : 0;
+  };
+  return [...rows].sort(compare);
+}
+
+function startTables() {
+  watch(["protocol", "metric", "rate"], renderOverview);
+  watch(["picture"], markOverview);
+  watch(["picture", "protocol"], renderPoints);
+}
+
+// All pictures at one rate, by codec.
+function renderOverview() {
+  const metric = metricNow();
+  const { codecs, samples, short_unit: unit } = protocolNow();
+  const rate = state.rate / samples;
+  const rows = PICTURE_NAMES.map((picture) => {
+    const points = pointsOf(picture);
+    const values = codecs.map((codec) =>
+      interpolated(points.filter((p) => p.codec === codec), metric, rate),
+    );
+    return { picture, values, best: Math.max(...values.filter((v) => v !== null)) };
+  });
+  document.getElementById("overview-title").textContent =
+    `All pictures: ${nameOf(metric)} at ${figure(rate, 3)} ${unit}, protocol ${state.protocol}`;
+  document.getElementById("overview-note").textContent =
+    "Between two measured points interpolated over the logarithm of the rate; – beyond what was " +
+    "measured. The highest of a picture is bold. A row chooses its picture.";
+  const columns = [
+    { title: "Picture", value: (row) => row.picture },
+    ...codecs.map((codec, i) => ({
+      title: labelOf(codec),
+      value: (row) => row.values[i],
+      text: (value) => valueText(value, metric),
+      best: (row) => row.values[i] !== null && row.values[i] === row.best,
+    })),
+  ];
+  drawTable(document.getElementById("overview"), columns, rows, {
+    onrow: (row) => update({ picture: row.picture }),
+    mark: (row) => (row.picture === state.picture ? "chosen" : null),
+  });
+}
+
+function markOverview() {
+  for (const row of document.querySelectorAll("#overview tbody tr")) {
+    row.classList.toggle("chosen", row.firstChild.textContent === state.picture);
+  }
+}
+
+// Every measured point of the picture that is chosen.
+function renderPoints() {
+  const { codecs, metrics, short_unit: unit } = protocolNow();
+  const fixed = (digits) => (value) => figure(value, digits);
+  const columns = [
+    { title: "Codec", value: (p) => labelOf(p.codec) },
+    { title: "Quality", value: (p) => p.quality, text: String },
+    { title: "Bytes", value: (p) => p.bytes, text: whole },
+    { title: unit, value: (p) => rateOf(p), text: fixed(4) },
+    ...metrics.flatMap(metricColumns),
+    { title: "Encode, s", value: (p) => p.encode_seconds, text: fixed(2) },
+    { title: "Decode, s", value: (p) => p.decode_seconds, text: fixed(2) },
+  ];
+  const points = pointsOf(state.picture).sort(
+    (a, b) => codecs.indexOf(a.codec) - codecs.indexOf(b.codec) || a.bpp - b.bpp,
+  );
+  document.getElementById("points-title").textContent =
+    `${state.picture}: all ${points.length} measured points, protocol ${state.protocol}`;
+  drawTable(document.getElementById("points"), columns, points);
+}
+
+// What is known by two scales has a column for each.
+function metricColumns(metric) {
+  const text = (value) => valueText(value, metric);
+  const column = { title: titleOf(metric), value: (p) => valueOf(p, metric), text };
+  if (!metric.decibels) return [column];
+  const raw = (value) => figure(value, 4);
+  return [{ title: metric.label, value: (p) => p[metric.field], text: raw }, column];
+}
