@@ -87,7 +87,7 @@ def measure(
         rows.append(
             {
                 "picture": path.name,
-                "model_digest": predictor.networks.digest(f"finenet_x{scale}").hex(),
+                "model_digest": predictor.model_digest(f"finenet_x{scale}").hex(),
                 "scale": str(scale),
                 "compact": str(compact),
                 "residual": str(residual),

@@ -59,3 +59,23 @@ class DigestMismatchError(StreamError):
 
     The weights are the same; the device or a library version rounds differently.
     """
+
+
+class ServerError(SmapcompError):
+    """A server of the networks, or what it serves, is at fault."""
+
+
+class ServerUnavailableError(ServerError):
+    """There is no server at the address, or it does not take requests."""
+
+
+class ServerTimeoutError(ServerError):
+    """The server did not answer within the deadline."""
+
+
+class ServerModelError(ServerError):
+    """The server has no such model or version, or it is not the one that is wanted."""
+
+
+class ServerReplyError(ServerError):
+    """The reply is larger than allowed or not what the model gives, or the request was refused."""

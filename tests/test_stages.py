@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smapcomp.codec.predictor import Compact, Predictor
+from smapcomp.codec.predictor import Predictor
+from smapcomp.codec.tiled_predictor import Compact
 from smapcomp.levels import max_level
 from smapcomp.models.compnet import build_compnet
 from smapcomp.models.finenet import LiteSize, build_finenet

@@ -35,7 +35,7 @@ def label_maps(predictor, image: np.ndarray) -> dict[str, np.ndarray]:
         predictor: A `smapcomp.codec.predictor.Predictor`.
         image: uint8 `[height, width, 3]`.
     """
-    from smapcomp.codec.predictor import Compact
+    from smapcomp.codec.tiled_predictor import Compact
 
     height, width, _ = image.shape
     padded = pad_picture(image)

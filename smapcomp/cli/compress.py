@@ -9,6 +9,7 @@ import smapcomp
 from smapcomp import image_io, metrics
 from smapcomp.cli.commands import Command, Flags, UsageError, define_limits
 from smapcomp.cli.files import define_output, run_files
+from smapcomp.cli.server import connected, define_server
 from smapcomp.codec.codec import check_options
 from smapcomp.codec.settings import (
     COMPACT_CODERS,
@@ -19,6 +20,7 @@ from smapcomp.codec.settings import (
     RESIDUAL_CODERS,
 )
 from smapcomp.codec.stream import MODES, SCALES
+from smapcomp.codec.tiled_predictor import TiledPredictor
 from smapcomp.quiet import import_keras
 from smapcomp.zoo import VARIANTS
 
@@ -39,9 +41,14 @@ SETTINGS = (
 def run(values: flags.FlagValues, arguments: Sequence[str]) -> int:
     """Compresses one picture or many."""
     options = file_options(values)
+    remote = connected(values)
+    if remote is not None:
+        remote.check_model(values.variant, values.weights_dir)
 
     def work(source: str, target: str) -> dict[str, Any]:
-        facts = compress_file(source, target, overwrite=values.overwrite, **options)
+        facts = compress_file(
+            source, target, overwrite=values.overwrite, predictor=remote, **options
+        )
         return {"output": target, **facts}
 
     def sentence(facts: dict[str, Any]) -> str:
@@ -76,6 +83,7 @@ def compress_file(
     overwrite: bool = False,
     keep_metadata: bool,
     max_pixels: int,
+    predictor: TiledPredictor | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """Compresses a file.
@@ -85,7 +93,7 @@ def compress_file(
         target: The stream's.
         overwrite: Whether a file of that name may be replaced.
         keep_metadata, max_pixels: As `image_io.read_picture` takes them.
-        options: Of `smapcomp.compress`.
+        predictor, options: Of `smapcomp.compress`.
 
     Returns:
         `width`, `height`, `bytes` and `bpp` of the stream.
@@ -95,8 +103,9 @@ def compress_file(
     """
     image_io.check_output(target, overwrite=overwrite)
     picture = image_io.read_picture(source, max_pixels=max_pixels, keep_metadata=keep_metadata)
-    import_keras()
-    data = smapcomp.compress(picture, max_pixels=max_pixels, **options)
+    if predictor is None:
+        import_keras()
+    data = smapcomp.compress(picture, max_pixels=max_pixels, predictor=predictor, **options)
     image_io.write_file(target, data, overwrite=overwrite)
     height, width, _ = picture.samples.shape
     bpp = metrics.bits_per_pixel(len(data), width, height)
@@ -109,6 +118,7 @@ def define_flags(define: Flags) -> None:
     define_output(define)
     define_codec(define)
     define_limits(define)
+    define_server(define)
 
 
 def define_goal(define: Flags) -> None:

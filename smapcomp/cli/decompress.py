@@ -7,19 +7,26 @@ from absl import flags
 
 import smapcomp
 from smapcomp import image_io
-from smapcomp.cli.commands import Command, Flags, define_limits
+from smapcomp.cli.commands import Command, Flags, UsageError, define_limits
 from smapcomp.cli.files import define_output, read_stream, run_files
+from smapcomp.cli.server import connected, define_server
 from smapcomp.codec import container
 from smapcomp.codec.decoder_options import ON_MISMATCH, STAGES
+from smapcomp.codec.tiled_predictor import TiledPredictor
 from smapcomp.quiet import import_keras
 
 
 def run(values: flags.FlagValues, arguments: Sequence[str]) -> int:
     """Decompresses one stream or many."""
+    if values.server and values.weights_dir:
+        raise UsageError("--server and --weights_dir together; the server has its own")
     options = file_options(values)
+    remote = connected(values)
 
     def work(source: str, target: str) -> dict[str, Any]:
-        facts = decompress_file(source, target, overwrite=values.overwrite, **options)
+        facts = decompress_file(
+            source, target, overwrite=values.overwrite, predictor=remote, **options
+        )
         return {"output": target, **facts}
 
     def sentence(facts: dict[str, Any]) -> str:
@@ -41,6 +48,7 @@ def decompress_file(
     overwrite: bool = False,
     allow_partial: bool,
     max_pixels: int,
+    predictor: TiledPredictor | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """Decompresses a file.
@@ -49,7 +57,7 @@ def decompress_file(
         source: The stream's.
         target: The picture's; its extension tells the format.
         overwrite: Whether a file of that name may be replaced.
-        allow_partial, max_pixels, options: As `smapcomp.decode` takes them.
+        allow_partial, max_pixels, predictor, options: As `smapcomp.decode` takes them.
 
     Returns:
         `width` and `height`.
@@ -63,8 +71,15 @@ def decompress_file(
     stream = container.unpack(data, max_pixels, allow_partial)
     alpha = stream.layer("alpha") is not None
     image_io.check_output(target, overwrite=overwrite, image=True, alpha=alpha)
-    import_keras()
-    picture = smapcomp.decode(data, allow_partial=allow_partial, max_pixels=max_pixels, **options)
+    if predictor is None:
+        import_keras()
+    picture = smapcomp.decode(
+        data,
+        allow_partial=allow_partial,
+        max_pixels=max_pixels,
+        predictor=predictor,
+        **options,
+    )
     image_io.write_picture(target, picture, overwrite=overwrite)
     height, width, _ = picture.samples.shape
     return {"width": width, "height": height}
@@ -76,6 +91,7 @@ def define_flags(define: Flags) -> None:
     define_decoding(define)
     define.group("For experts")
     define_limits(define)
+    define_server(define)
 
 
 def define_decoding(define: Flags) -> None:

@@ -42,6 +42,7 @@ def compress(
     variant: str = DEFAULT_VARIANT,
     weights_dir: str | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
+    predictor=None,
 ) -> bytes:
     """Compresses a picture.
 
@@ -64,6 +65,8 @@ def compress(
         variant: Of the networks: "lite" or "paper".
         weights_dir: Folder of weights; None: those in the box.
         max_pixels: Larger pictures are refused.
+        predictor: A `TiledPredictor` that does the networks' work, a server's for instance; then
+            `variant` and `weights_dir` have no part. None: the networks of this process.
 
     Returns:
         The stream, format version 2 (docs/format.md).
@@ -90,7 +93,7 @@ def compress(
         "speed": speed,
     }
     check_options(**options)
-    predictor = predictor_of(variant, weights_dir)
+    predictor = predictor or predictor_of(variant, weights_dir)
     return compress_with(predictor, picture, max_pixels=max_pixels, **options)
 
 
@@ -108,7 +111,7 @@ def compress_with(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     **settings: Any,
 ) -> bytes:
-    """As `compress`, by a `Predictor` of any networks.
+    """As `compress`, by any `TiledPredictor`: of other networks, or of those of a server.
 
     Its variant's name and its networks' digest go into the header. `settings` are those of
     `settings.choose`: `compact_coder` and so on.
@@ -169,6 +172,7 @@ def decode(
     weights_dir: str | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     max_seconds: float | None = None,
+    predictor=None,
 ) -> Picture:
     """Decompresses a stream.
 
@@ -183,6 +187,8 @@ def decode(
         weights_dir: Folder of weights; None: those in the box.
         max_pixels: Streams of larger pictures are refused before anything is allocated.
         max_seconds: Decoding that takes longer is given up; None: never.
+        predictor: A `TiledPredictor` that does the networks' work, a server's for instance; then
+            `weights_dir` has no part. None: the networks of this process.
 
     Returns:
         The picture, with its alpha and what metadata the stream has.
@@ -193,8 +199,10 @@ def decode(
         SmapcompError: An argument is not as said above, or there are no such weights.
     """
     stream = unpack(data, max_pixels, allow_partial)
-    decoder = _decoder(stream, weights_dir, on_mismatch, max_seconds)
-    return decoder.picture(stage)
+    from smapcomp.codec.decoder import StreamDecoder
+
+    predictor = predictor or predictor_of(stream.variant, weights_dir)
+    return StreamDecoder(predictor, stream, on_mismatch, max_seconds).picture(stage)
 
 
 def decompress(data: bytes, **options: Any) -> np.ndarray:
@@ -211,11 +219,12 @@ def decode_stages(
     data: bytes, *, weights_dir: str | None = None, max_pixels: int = DEFAULT_MAX_PIXELS
 ):
     """Decompresses a stream and keeps what it went through: `decoder.Stages`."""
-    return _decoder(unpack(data, max_pixels), weights_dir).stages()
+    stream = unpack(data, max_pixels)
+    return decode_with(predictor_of(stream.variant, weights_dir), stream)
 
 
 def decode_with(predictor, stream: Stream):
-    """As `decode_stages`, of an unpacked stream, by the `Predictor` of any networks."""
+    """As `decode_stages`, of an unpacked stream, by any `TiledPredictor`."""
     from smapcomp.codec.decoder import StreamDecoder
 
     return StreamDecoder(predictor, stream).stages()
@@ -232,12 +241,6 @@ def as_picture(image) -> Picture:
     if hasattr(image, "getbands"):
         return Picture.from_image(image)
     return Picture.from_array(image)
-
-
-def _decoder(stream: Stream, weights_dir: str | None, *options):
-    from smapcomp.codec.decoder import StreamDecoder
-
-    return StreamDecoder(predictor_of(stream.variant, weights_dir), stream, *options)
 
 
 def predictor_of(variant: str, weights_dir: str | None = None):

@@ -10,11 +10,11 @@ from smapcomp.codec.compact import decode_compact, decode_lossy_compact, dequant
 from smapcomp.codec.decoder_options import ON_MISMATCH, STAGES, Stages
 from smapcomp.codec.labels import decode_labels
 from smapcomp.codec.metadata import decode_metadata
-from smapcomp.codec.predictor import Compact, Predictor, plain_rounding
 from smapcomp.codec.reconstruction import add_residual, grey_of
 from smapcomp.codec.residual import ResidualRange, decode_lossless_residual
 from smapcomp.codec.rounding import RoundingDecoder, decode_offsets
 from smapcomp.codec.stream import Stream, array_digest
+from smapcomp.codec.tiled_predictor import Compact, TiledPredictor
 from smapcomp.errors import DigestMismatchError, LimitError, ModelMismatchError, SmapcompError
 from smapcomp.picture import Picture
 from smapcomp.zoo import finenet_role
@@ -40,7 +40,7 @@ class StreamDecoder:
 
     def __init__(
         self,
-        predictor: Predictor,
+        predictor: TiledPredictor,
         stream: Stream,
         on_mismatch: str = "error",
         max_seconds: float | None = None,
@@ -111,17 +111,14 @@ class StreamDecoder:
         """The label grid and the prediction, held against the encoder's digests."""
         stream = self.stream
         rounding = stream.layer("rounding")
-        rounder = plain_rounding
+        rounder = None
         if rounding is not None:
             rounder = RoundingDecoder(decode_offsets(rounding, stream.padded_shape))
-
-        def round_in_time(top: int, values: np.ndarray) -> np.ndarray:
-            self._check_time()
-            return rounder(top, values)
-
         labels = self._sent_labels()
         mode = "none" if stream.mode == "sent" and labels is None else stream.mode
-        grid, prediction = self.predictor.view(compact, mode, labels, stream.tiling, round_in_time)
+        grid, prediction = self.predictor.view(
+            compact, mode, labels, stream.tiling, rounder, self._check_time
+        )
         prediction = self._cropped(prediction)
         self._check_digests(grid, prediction)
         return grid, prediction
@@ -153,7 +150,7 @@ class StreamDecoder:
     def _check_model(self) -> None:
         stream = self.stream
         role = finenet_role(stream.compact_scale, stream.compact_quality is not None)
-        found = self.predictor.networks.digest(role)
+        found = self.predictor.model_digest(role)
         if stream.model_digest != found:
             raise ModelMismatchError(
                 f"stream needs weights {stream.model_digest.hex()} of variant {stream.variant!r}; "

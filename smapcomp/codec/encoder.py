@@ -16,7 +16,6 @@ from smapcomp.codec.compact import (
 from smapcomp.codec.container import pack
 from smapcomp.codec.labels import encode_labels
 from smapcomp.codec.metadata import encode_metadata
-from smapcomp.codec.predictor import Compact, Predictor, plain_rounding
 from smapcomp.codec.reconstruction import add_residual, grey_of
 from smapcomp.codec.residual import (
     Difference,
@@ -36,6 +35,7 @@ from smapcomp.codec.stream import (
     decoder_finds_labels,
     pad_picture,
 )
+from smapcomp.codec.tiled_predictor import Compact, TiledPredictor
 from smapcomp.codec.tiles import choose_tiling
 from smapcomp.picture import Picture
 from smapcomp.zoo import PAPER_SCALE
@@ -81,7 +81,7 @@ class PictureEncoder:
 
     def __init__(
         self,
-        predictor: Predictor,
+        predictor: TiledPredictor,
         picture: Picture,
         mode: str,
         robust: bool = False,
@@ -138,7 +138,7 @@ class PictureEncoder:
             compact_gain=compact.gain,
             mode=self.mode,
             variant=self.predictor.variant.name,
-            model_digest=self.predictor.networks.digest(compact.compact.finenet),
+            model_digest=self.predictor.model_digest(compact.compact.finenet),
             prediction_digest=array_digest(view.prediction) if view else none,
             label_digest=(array_digest(view.labels) if view else none) if finds else None,
             residual_low=residual_range.low,
@@ -192,7 +192,7 @@ class PictureEncoder:
             self.mode,
             labels=self._source_labels() if self.mode == "sent" else None,
             tiling=self.tiling,
-            rounder=rounding or plain_rounding,
+            rounder=rounding,
         )
         prediction = prediction[:height, :width]
         if channels == 1:

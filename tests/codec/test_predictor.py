@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from smapcomp.codec.predictor import Compact, Predictor
+from smapcomp.codec.predictor import Predictor
+from smapcomp.codec.tiled_predictor import Compact
 from smapcomp.models import build_compnet, build_finenet, build_smapnet
 from smapcomp.zoo import VARIANTS
 

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smapcomp.codec.predictor import plain_rounding
 from smapcomp.codec.rounding import (
     BLOCK,
     MARGIN,
@@ -22,6 +21,7 @@ from smapcomp.codec.rounding import (
     round_values,
 )
 from smapcomp.codec.stream import Layer
+from smapcomp.codec.tiled_predictor import plain_rounding
 from smapcomp.errors import PayloadError
 
 RNG = np.random.default_rng(0)
