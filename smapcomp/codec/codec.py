@@ -255,7 +255,7 @@ def _by_any_engine(
         weights_dir, engine, on_mismatch: As `decode` takes them.
     """
     check_on_mismatch(on_mismatch)
-    *others, last = engines_of(stream.variant, engine)
+    *others, last = engines_of(stream.variant, weights_dir, engine)
     for name in others:
         try:
             return work(predictor_of(stream.variant, weights_dir, name), "error")

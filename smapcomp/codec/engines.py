@@ -7,13 +7,14 @@ import threading
 
 from smapcomp import zoo
 from smapcomp.codec.local_predictor import LocalPredictor
-from smapcomp.codec.onnx_graphs import graph_file
+from smapcomp.codec.onnx_graphs import graph_file, weight_shapes
 from smapcomp.errors import SmapcompError
 from smapcomp.quiet import import_keras
+from smapcomp.weight_shapes import check_shapes
 
 AUTO, ONNXRUNTIME, TENSORFLOW = ENGINES = ("auto", "onnxruntime", "tensorflow")
-"""What may be asked for. "auto" codes with ONNX Runtime where the variant has graphs for it, and
-decodes with whichever of both computes what the encoder did."""
+"""What may be asked for. "auto" codes with ONNX Runtime where there are graphs that take the
+weights, and decodes with whichever of both computes what the encoder did."""
 
 _loading = threading.Lock()
 
@@ -24,14 +25,21 @@ def check_engine(engine: str) -> None:
         raise SmapcompError(f"engine {engine!r} is unknown; allowed: {', '.join(ENGINES)}")
 
 
-def engines_of(variant: str, engine: str = AUTO) -> tuple[str, ...]:
-    """The engines that are there for a variant, the one to code with first.
+def engines_of(variant: str, weights_dir: str | None = None, engine: str = AUTO) -> tuple[str, ...]:
+    """The engines that may run a variant's networks, the one to code with first.
+
+    Args:
+        variant, weights_dir: As `zoo.load` takes them.
+        engine: One of `ENGINES`.
 
     Raises:
-        SmapcompError: The engine that is asked for is unknown or not there.
+        SmapcompError: The engine that is asked for is unknown or not there, or "auto" finds no
+            such weights.
     """
     check_engine(engine)
     found = tuple(name for name in (ONNXRUNTIME, TENSORFLOW) if _is_there(name, variant))
+    if engine == AUTO and ONNXRUNTIME in found and not _graphs_take(variant, weights_dir):
+        found = found[1:]
     if engine == AUTO and found:
         return found
     if engine not in found:
@@ -52,14 +60,14 @@ def predictor_of(variant: str, weights_dir: str | None = None, engine: str = AUT
         SmapcompError: There are no such weights, or there is no such engine.
     """
     if engine == AUTO:
-        engine = engines_of(variant)[0]
+        engine = engines_of(variant, weights_dir)[0]
     with _loading:  # of two threads that ask at once, one makes it
         return _kept(variant, weights_dir, engine)
 
 
 @functools.lru_cache(maxsize=4)
 def _kept(variant: str, weights_dir: str | None, engine: str) -> LocalPredictor:
-    engines_of(variant, engine)
+    engines_of(variant, weights_dir, engine)
     networks = zoo.load(variant, weights_dir)
     if engine == ONNXRUNTIME:
         from smapcomp.codec.onnx_predictor import OnnxPredictor
@@ -75,6 +83,20 @@ def _is_there(engine: str, variant: str) -> bool:
     if engine == ONNXRUNTIME:
         return graph_file(variant, "segmenter").is_file() and _importable("onnxruntime")
     return _importable("tensorflow")
+
+
+def _graphs_take(variant: str, weights_dir: str | None) -> bool:
+    """Whether the weights are those of the graphs' architecture; the box's are."""
+    if weights_dir is None:
+        return True
+    networks = zoo.load(variant, weights_dir)
+    try:
+        for role in zoo.ROLES:
+            if (networks.folder / f"{role}.npz").is_file():
+                check_shapes(networks.arrays(role), weight_shapes(variant, role))
+    except ValueError:
+        return False
+    return True
 
 
 def _importable(package: str) -> bool:

@@ -167,7 +167,13 @@ def test_weights_of_another_architecture_are_named(tmp_path):
     del arrays["conv0/kernel"]
     np.savez(tmp_path / "finenet_x1.npz", **arrays)
     with pytest.raises(SmapcompError, match=r"finenet_x1\.npz: missing weights .*conv0/kernel"):
-        smapcomp.compress(SMALL, weights_dir=str(tmp_path), mode="none")
+        smapcomp.compress(SMALL, weights_dir=str(tmp_path), mode="none", engine="onnxruntime")
+    # A changed architecture, whose graphs nobody has made yet, is Keras' to run.
+    assert engines.engines_of("lite", str(tmp_path)) == ("tensorflow",)
+    for role in ("smapnet", "finenet_x1"):
+        np.savez(tmp_path / f"{role}.npz", **zoo.load().arrays(role))
+    zoo.load.cache_clear()
+    assert engines.engines_of("lite", str(tmp_path)) == ("onnxruntime", "tensorflow")
 
 
 def test_the_commands_need_no_tensorflow(tmp_path):
