@@ -28,7 +28,6 @@ from smapcomp.codec.settings import (
 )
 from smapcomp.codec.stream import MODES
 from smapcomp.errors import SmapcompError
-from smapcomp.quiet import import_keras
 from smapcomp.zoo import VARIANTS
 
 _CAPTION_HEIGHT = 40
@@ -51,7 +50,6 @@ def run_demo(input_path: str, out_dir: str, **options: Any) -> None:
     reconstruction_path = os.path.join(out_dir, f"{name}.png")
     stages_path = os.path.join(out_dir, "stages.png")
 
-    import_keras()
     coded = smapcomp.compress(original, **options)
     image_io.write_file(stream_path, coded, overwrite=True)
 

@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from experiments.picture_folder import picture_files
 from smapcomp import image_io, metrics
-from smapcomp.codec.codec import predictor_of
+from smapcomp.codec.engines import predictor_of
 from smapcomp.codec.settings import Settings
 from smapcomp.codec.stream import SCALES
 from smapcomp.errors import SmapcompError

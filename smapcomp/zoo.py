@@ -105,7 +105,7 @@ class Networks:
                 {
                     f"{name}/{key}": array
                     for name, role in roles.items()
-                    for key, array in self._read(role).items()
+                    for key, array in self.arrays(role).items()
                 }
             )
         return self._digests[finenet]
@@ -136,7 +136,7 @@ class Networks:
         """`build_smapnet`'s model; the weights tell how many channels it has."""
         from smapcomp.models.smapnet import build_smapnet
 
-        gamma = self._read("smapnet").get("norm/gamma", np.zeros(0))
+        gamma = self.arrays("smapnet").get("norm/gamma", np.zeros(0))
         channels = gamma.size or None
         return self._load("smapnet", build_smapnet(self.variant.representation, channels))
 
@@ -148,7 +148,12 @@ class Networks:
             self._lossy_finenets[role] = self._load(role, build_lossy_finenet())
         return self._lossy_finenets[role]
 
-    def _read(self, role: str) -> dict[str, np.ndarray]:
+    def arrays(self, role: str) -> dict[str, np.ndarray]:
+        """The weights of one of `ROLES`, `layer/variable` to an array of any float type.
+
+        Raises:
+            SmapcompError: There is no such file, or it is damaged.
+        """
         if role not in self._arrays:
             self._arrays[role] = _read(self.folder / f"{role}.npz")
         return self._arrays[role]
@@ -157,7 +162,7 @@ class Networks:
         from smapcomp.models.weights import assign_weights
 
         try:
-            assign_weights(model, self._read(role))
+            assign_weights(model, self.arrays(role))
         except ValueError as error:
             raise SmapcompError(f"{self.folder / role}.npz: {error}") from error
         return model

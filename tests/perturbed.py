@@ -5,8 +5,7 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
-from smapcomp.codec.predictor import Predictor
-from smapcomp.zoo import LOSSY_FINENETS
+from smapcomp.codec.predictor import Predictor, model_of
 
 
 def noisy(amount: float, seed: int = 0) -> Callable:
@@ -35,14 +34,10 @@ class PerturbedPredictor(Predictor):
     def __init__(self, networks, change: Callable):
         super().__init__(networks)
         self._change = change
-        self._changed: dict[str, keras.Model] = {}
 
-    def _run(self, role: str, *inputs):
-        if role not in self._changed:
-            lossy = role in LOSSY_FINENETS
-            model = self.networks.lossy_finenet(role) if lossy else getattr(self.networks, role)
-            self._changed[role] = _with_change(model, self._change)
-        return self._changed[role](list(inputs) if len(inputs) > 1 else inputs[0], training=False)
+    def _made_ready(self, role: str):
+        changed = _with_change(model_of(self.networks, role), self._change)
+        return lambda *inputs: changed(list(inputs) if len(inputs) > 1 else inputs[0])
 
 
 def _with_change(model: keras.Model, change: Callable) -> keras.Model:

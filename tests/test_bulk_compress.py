@@ -24,6 +24,7 @@ from experiments.bulk import manifest, plan
 from experiments.bulk.manifest import Row
 from experiments.bulk.plan import Task
 from smapcomp import image_io, zoo
+from smapcomp.codec.onnx_predictor import OnnxPredictor
 from smapcomp.errors import SmapcompError
 from tests.memory_files import MemoryFiles
 from tests.pictures import encoded, smooth
@@ -102,15 +103,15 @@ def done(tmp_path_factory, command):
     root = tmp_path_factory.mktemp("bulk")
     write_pictures(root / "in")
     loads = Counter()
-    load = zoo.Networks._load
+    load = OnnxPredictor._loaded
 
-    def counted(self, role, model):
+    def counted(self, role):
         loads[role] += 1
-        return load(self, role, model)
+        return load(self, role)
 
     logger = logging.getLogger("smapcomp")
     before = logger.level, logger.propagate, list(logger.handlers)
-    with mock.patch.object(zoo.Networks, "_load", counted):
+    with mock.patch.object(OnnxPredictor, "_loaded", counted):
         result = command(f"--input={root}/in/**/*", f"--output={root}/out", *QUICK)
     assert (logger.level, logger.propagate, logger.handlers) == before
     return root / "in", root / "out", result, loads
@@ -326,13 +327,13 @@ def test_a_job_service_runs_it_as_flink_and_spark_do(done, tmp_path, weights):
 
 COUNTING = """
 import os
-from smapcomp import zoo
-load = zoo.Networks._load
-def counted(self, role, model):
+from smapcomp.codec.onnx_predictor import OnnxPredictor
+load = OnnxPredictor._loaded
+def counted(self, role):
     with open(os.environ["LOADS"], "a") as file:
         file.write(f"{os.getpid()} {role}\\n")
-    return load(self, role, model)
-zoo.Networks._load = counted
+    return load(self, role)
+OnnxPredictor._loaded = counted
 """
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from absl import flags
 
+from smapcomp.codec.engines import AUTO, ENGINES
 from smapcomp.codec.stream import DEFAULT_MAX_PIXELS
 
 # More than any coder needs for noise at the highest quality; decided here, so that an endless
@@ -91,6 +92,12 @@ def define_limits(define: Flags) -> None:
     )
     define.integer(
         "max_pixels", DEFAULT_MAX_PIXELS, "largest picture to accept, width times height.", 1
+    )
+    define.choice(
+        "engine",
+        AUTO,
+        ENGINES,
+        "what runs the networks; auto: ONNX Runtime, and TensorFlow for what only that decodes.",
     )
 
 

@@ -21,7 +21,6 @@ from smapcomp.codec.settings import (
 )
 from smapcomp.codec.stream import MODES, SCALES
 from smapcomp.codec.tiled_predictor import TiledPredictor
-from smapcomp.quiet import import_keras
 from smapcomp.zoo import VARIANTS
 
 SUFFIX = ".smc"
@@ -41,6 +40,8 @@ SETTINGS = (
 def run(values: flags.FlagValues, arguments: Sequence[str]) -> int:
     """Compresses one picture or many."""
     options = file_options(values)
+    if values.server and values["engine"].present:
+        raise UsageError("--server and --engine together; the server runs TensorFlow")
     remote = connected(values)
     if remote is not None:
         remote.check_model(values.variant, values.weights_dir)
@@ -72,7 +73,7 @@ def file_options(values: flags.FlagValues) -> dict[str, Any]:
     options["compact_scale"] = options["compact_scale"] and int(options["compact_scale"])
     options["quality"] = values.quality
     check_options(**options)
-    rest = ("keep_metadata", "variant", "weights_dir", "max_pixels")
+    rest = ("keep_metadata", "variant", "weights_dir", "max_pixels", "engine")
     return {**options, **{name: values[name].value for name in rest}}
 
 
@@ -103,8 +104,6 @@ def compress_file(
     """
     image_io.check_output(target, overwrite=overwrite)
     picture = image_io.read_picture(source, max_pixels=max_pixels, keep_metadata=keep_metadata)
-    if predictor is None:
-        import_keras()
     data = smapcomp.compress(picture, max_pixels=max_pixels, predictor=predictor, **options)
     image_io.write_file(target, data, overwrite=overwrite)
     height, width, _ = picture.samples.shape

@@ -1,14 +1,16 @@
 """Compression and decompression of one picture."""
 
-import functools
-import threading
+import logging
+import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from smapcomp import zoo
 from smapcomp.codec.coders.av1 import DEFAULT_SPEED
 from smapcomp.codec.container import unpack
+from smapcomp.codec.decoder_options import check_on_mismatch
+from smapcomp.codec.engines import AUTO, engines_of, predictor_of
 from smapcomp.codec.rate_control import Target, reach
 from smapcomp.codec.settings import (
     DEFAULT_MODE,
@@ -18,8 +20,11 @@ from smapcomp.codec.settings import (
     choose,
 )
 from smapcomp.codec.stream import DEFAULT_MAX_PIXELS, Stream
-from smapcomp.errors import SmapcompError
+from smapcomp.codec.tiled_predictor import TiledPredictor
+from smapcomp.errors import DigestMismatchError, SmapcompError
 from smapcomp.picture import Picture
+
+_log = logging.getLogger("smapcomp")
 
 
 def compress(
@@ -42,6 +47,7 @@ def compress(
     variant: str = DEFAULT_VARIANT,
     weights_dir: str | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
+    engine: str = AUTO,
     predictor=None,
 ) -> bytes:
     """Compresses a picture.
@@ -65,8 +71,9 @@ def compress(
         variant: Of the networks: "lite" or "paper".
         weights_dir: Folder of weights; None: those in the box.
         max_pixels: Larger pictures are refused.
+        engine: What runs the networks, one of `engines.ENGINES`.
         predictor: A `TiledPredictor` that does the networks' work, a server's for instance; then
-            `variant` and `weights_dir` have no part. None: the networks of this process.
+            `variant`, `weights_dir` and `engine` have no part. None: the networks of this process.
 
     Returns:
         The stream, format version 2 (docs/format.md).
@@ -93,7 +100,7 @@ def compress(
         "speed": speed,
     }
     check_options(**options)
-    predictor = predictor or predictor_of(variant, weights_dir)
+    predictor = predictor or predictor_of(variant, weights_dir, engine)
     return compress_with(predictor, picture, max_pixels=max_pixels, **options)
 
 
@@ -172,6 +179,7 @@ def decode(
     weights_dir: str | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     max_seconds: float | None = None,
+    engine: str = AUTO,
     predictor=None,
 ) -> Picture:
     """Decompresses a stream.
@@ -187,8 +195,10 @@ def decode(
         weights_dir: Folder of weights; None: those in the box.
         max_pixels: Streams of larger pictures are refused before anything is allocated.
         max_seconds: Decoding that takes longer is given up; None: never.
+        engine: What runs the networks, one of `engines.ENGINES`. With "auto", a stream whose
+            digests one engine does not meet is decoded by the other.
         predictor: A `TiledPredictor` that does the networks' work, a server's for instance; then
-            `weights_dir` has no part. None: the networks of this process.
+            `weights_dir` and `engine` have no part. None: the networks of this process.
 
     Returns:
         The picture, with its alpha and what metadata the stream has.
@@ -201,8 +211,15 @@ def decode(
     stream = unpack(data, max_pixels, allow_partial)
     from smapcomp.codec.decoder import StreamDecoder
 
-    predictor = predictor or predictor_of(stream.variant, weights_dir)
-    return StreamDecoder(predictor, stream, on_mismatch, max_seconds).picture(stage)
+    began = time.monotonic()
+
+    def work(predictor: TiledPredictor, on_mismatch: str) -> Picture:
+        decoder = StreamDecoder(predictor, stream, on_mismatch, max_seconds, began)
+        return decoder.picture(stage)
+
+    if predictor is not None:
+        return work(predictor, on_mismatch)
+    return _by_any_engine(work, stream, weights_dir, engine, on_mismatch)
 
 
 def decompress(data: bytes, **options: Any) -> np.ndarray:
@@ -220,7 +237,31 @@ def decode_stages(
 ):
     """Decompresses a stream and keeps what it went through: `decoder.Stages`."""
     stream = unpack(data, max_pixels)
-    return decode_with(predictor_of(stream.variant, weights_dir), stream)
+    return _by_any_engine(lambda predictor, _: decode_with(predictor, stream), stream, weights_dir)
+
+
+def _by_any_engine(
+    work: Callable[[TiledPredictor, str], Any],
+    stream: Stream,
+    weights_dir: str | None,
+    engine: str = AUTO,
+    on_mismatch: str = "error",
+) -> Any:
+    """What decoding gives by the first engine that computes as the encoder's did.
+
+    Args:
+        work: Decodes the stream by a predictor, with `on_mismatch` as `StreamDecoder` takes it.
+        stream: What is decoded.
+        weights_dir, engine, on_mismatch: As `decode` takes them.
+    """
+    check_on_mismatch(on_mismatch)
+    *others, last = engines_of(stream.variant, weights_dir, engine)
+    for name in others:
+        try:
+            return work(predictor_of(stream.variant, weights_dir, name), "error")
+        except DigestMismatchError as error:
+            _log.info("%s: %s; trying %s", name, error, last)
+    return work(predictor_of(stream.variant, weights_dir, last), on_mismatch)
 
 
 def decode_with(predictor, stream: Stream):
@@ -241,29 +282,6 @@ def as_picture(image) -> Picture:
     if hasattr(image, "getbands"):
         return Picture.from_image(image)
     return Picture.from_array(image)
-
-
-def predictor_of(variant: str, weights_dir: str | None = None):
-    """The `Predictor` of a variant; the last two are kept.
-
-    Args:
-        variant, weights_dir: As `compress` takes them.
-
-    Raises:
-        SmapcompError: There are no such weights.
-    """
-    with _predictors:  # of two threads that ask at once, one makes it
-        return _kept_predictor(variant, weights_dir)
-
-
-_predictors = threading.Lock()
-
-
-@functools.lru_cache(maxsize=2)
-def _kept_predictor(variant: str, weights_dir: str | None):
-    from smapcomp.codec.predictor import Predictor
-
-    return Predictor(zoo.load(variant, weights_dir))
 
 
 def info(data: bytes) -> dict:

@@ -7,7 +7,7 @@ import numpy as np
 
 from smapcomp.codec.alpha import decode_alpha
 from smapcomp.codec.compact import decode_compact, decode_lossy_compact, dequantise_compact
-from smapcomp.codec.decoder_options import ON_MISMATCH, STAGES, Stages
+from smapcomp.codec.decoder_options import STAGES, Stages, check_on_mismatch
 from smapcomp.codec.labels import decode_labels
 from smapcomp.codec.metadata import decode_metadata
 from smapcomp.codec.reconstruction import add_residual, grey_of
@@ -32,6 +32,7 @@ class StreamDecoder:
             "warn": a notice on the logger "smapcomp".
         max_seconds: Decoding that takes longer is given up; looked at between the layers and
             between the networks' windows.
+        began: `time.monotonic()` from which they count; None: now.
 
     Raises:
         ModelMismatchError: The stream needs other weights.
@@ -44,15 +45,14 @@ class StreamDecoder:
         stream: Stream,
         on_mismatch: str = "error",
         max_seconds: float | None = None,
+        began: float | None = None,
     ):
-        if on_mismatch not in ON_MISMATCH:
-            allowed = ", ".join(ON_MISMATCH)
-            raise SmapcompError(f"on_mismatch {on_mismatch!r} is unknown; allowed: {allowed}")
+        check_on_mismatch(on_mismatch)
         self.predictor = predictor
         self.stream = stream
         self.on_mismatch = on_mismatch
         self._max_seconds = max_seconds
-        self._began = time.monotonic()
+        self._began = time.monotonic() if began is None else began
         self._whole = stream.version == 1
         self._check_model()
 

@@ -4,11 +4,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from smapcomp.errors import SmapcompError
+
 STAGES = ("compact", "prediction", "full")
 """How far to decode."""
 
 ON_MISMATCH = ("error", "warn")
 """What to do about a label map or a prediction other than the encoder's."""
+
+
+def check_on_mismatch(on_mismatch: str) -> None:
+    """Raises a `SmapcompError` if it is none of `ON_MISMATCH`."""
+    if on_mismatch not in ON_MISMATCH:
+        allowed = ", ".join(ON_MISMATCH)
+        raise SmapcompError(f"on_mismatch {on_mismatch!r} is unknown; allowed: {allowed}")
 
 
 @dataclass(frozen=True)

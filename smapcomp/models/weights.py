@@ -5,8 +5,10 @@ import os
 import keras
 import numpy as np
 
+from smapcomp.weight_shapes import check_shapes
 
-def _variables(model: keras.Model) -> dict[str, keras.Variable]:
+
+def variables_of(model: keras.Model) -> dict[str, keras.Variable]:
     """Maps `layer/variable` to the variable; the seeds of dropout are no weights."""
     found = {}
     for layer in model.layers:
@@ -29,7 +31,7 @@ def save_weights(
     """
     arrays = {
         key: np.asarray(keras.ops.convert_to_numpy(variable.value), dtype)
-        for key, variable in _variables(model).items()
+        for key, variable in variables_of(model).items()
         if leave_out is None or not key.startswith(leave_out)
     }
     temporary = f"{path}.tmp"
@@ -58,13 +60,10 @@ def assign_weights(model: keras.Model, arrays, partial: bool = False) -> None:
     Raises:
         ValueError: A variable is missing, unknown, or of another shape.
     """
-    variables = _variables(model)
-    missing = sorted(set(variables) - set(arrays))
-    unknown = sorted(set(arrays) - set(variables))
-    if unknown or (missing and not partial):
-        raise ValueError(f"missing weights {missing[:3]}, unknown weights {unknown[:3]}")
-    for key in arrays:
-        array = np.asarray(arrays[key], "float32")
-        if array.shape != tuple(variables[key].shape):
-            raise ValueError(f"{key} has shape {array.shape}, not {tuple(variables[key].shape)}")
+    variables = variables_of(model)
+    # Read once: a file's arrays are unpacked each time that they are asked for.
+    arrays = {key: np.asarray(arrays[key], "float32") for key in arrays}
+    shapes = {key: variable.shape for key, variable in variables.items()}
+    check_shapes(arrays, shapes, partial)
+    for key, array in arrays.items():
         variables[key].assign(array)

@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from smapcomp.codec.predictor import COMPNET_MIN_SIDE, compiled
+from smapcomp.codec.local_predictor import COMPNET_MIN_SIDE
+from smapcomp.codec.predictor import compiled
 from smapcomp.codec.stream import MIN_PADDED_SIDE, MODES, PADDED_MULTIPLE, SCALES
 from smapcomp.models.layers import NUM_CLASSES
 from smapcomp.serving.contract import LOSSLESS, MAX_PIXELS

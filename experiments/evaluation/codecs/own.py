@@ -1,5 +1,6 @@
 """This project's codec, in every mode, variant and operating point."""
 
+from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,12 @@ import smapcomp
 from experiments.evaluation.codecs.base import Codec
 from smapcomp import metrics, zoo
 from smapcomp.codec import codec
+from smapcomp.codec.engines import AUTO, check_engine, engines_of
 from smapcomp.codec.settings import DEFAULT_MODE, DEFAULT_VARIANT
 from smapcomp.codec.stream import weights_digest
 from smapcomp.errors import SmapcompError
-from smapcomp.quiet import import_keras
 
-_TEXT = ("mode", "variant", "weights_dir", "compact_coder", "residual_coder")
+_TEXT = ("mode", "variant", "weights_dir", "compact_coder", "residual_coder", "engine")
 _WHOLE = ("compact_scale", "compact_quality", "residual_quality", "speed")
 _TRUTH = ("lossless", "robust")
 OPTIONS = (*_TEXT, *_WHOLE, *_TRUTH)
@@ -39,17 +40,14 @@ class Smapcomp(Codec):
         self._options = {key: option(key, value) for key, value in options.items()}
         self._weights_dir = self._options.pop("weights_dir", None)
         self._variant = self._options.pop("variant", DEFAULT_VARIANT)
+        self._engine = self._options.pop("engine", AUTO)
+        check_engine(self._engine)
         self.settings = named or f"mode={DEFAULT_MODE} variant={DEFAULT_VARIANT}"
         codec.check_options(**self._options)
 
     def version(self) -> str:
-        """Of the package, and the digest of every network that decodes."""
-        digest = networks_digest(self._variant, self._weights_dir)
-        return f"smapcomp {smapcomp.__version__}, weights {digest}"
-
-    def prepare(self) -> None:
-        import_keras()
-        super().prepare()
+        """Of the package, and the digest of every network that decodes and what runs it."""
+        return own_version(self._variant, self._weights_dir, self._engine)
 
     def encode(self, samples: np.ndarray, quality: float) -> bytes:
         return self._encode(samples, quality=int(quality))
@@ -65,7 +63,7 @@ class Smapcomp(Codec):
         return data, None
 
     def decode(self, data: bytes) -> np.ndarray:
-        return smapcomp.decompress(data, weights_dir=self._weights_dir)
+        return smapcomp.decompress(data, weights_dir=self._weights_dir, engine=self._engine)
 
     def details(self, samples: np.ndarray, data: bytes) -> dict[str, float]:
         """Bits per pixel of the layers, and the PSNR of what the decoder goes through."""
@@ -87,9 +85,18 @@ class Smapcomp(Codec):
             samples,
             variant=self._variant,
             weights_dir=self._weights_dir,
+            engine=self._engine,
             **quality,
             **self._options,
         )
+
+
+def own_version(variant: str, weights_dir: str | None, engine: str = AUTO) -> str:
+    """The package, the networks and what runs them; one of two differs wherever results may."""
+    digest = networks_digest(variant, weights_dir)
+    runner = engines_of(variant, weights_dir, engine)[0]
+    package = f"{runner} {metadata.version(runner)}"
+    return f"smapcomp {smapcomp.__version__}, weights {digest}, {package}"
 
 
 def networks_digest(variant: str, weights_dir: str | None) -> str:

@@ -15,11 +15,10 @@ import smapcomp
 from experiments.evaluation.codecs.base import Codec
 from experiments.evaluation.codecs.bpg import Bpg
 from experiments.evaluation.codecs.heic import Heic
-from experiments.evaluation.codecs.own import networks_digest, option
+from experiments.evaluation.codecs.own import option, own_version
 from smapcomp import metrics
 from smapcomp.codec.settings import DEFAULT_VARIANT
 from smapcomp.errors import SmapcompError
-from smapcomp.quiet import import_keras
 
 MODES = {"edms-design": "mapped", "dsslic-design": "sent"}
 OPTIONS = ("variant", "weights_dir", "residual")
@@ -65,13 +64,8 @@ class PublishedDesign(Codec):
         }
 
     def version(self) -> str:
-        digest = networks_digest(self._options["variant"], self._weights_dir)
-        own = f"smapcomp {smapcomp.__version__}, weights {digest}"
+        own = own_version(self._options["variant"], self._weights_dir)
         return f"{own}, {self._residual.version()}"
-
-    def prepare(self) -> None:
-        import_keras()
-        super().prepare()
 
     def encode(self, samples: np.ndarray, quality: float) -> bytes:
         stream = smapcomp.compress(samples, **self._options)
