@@ -16,11 +16,13 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from smapcomp.cli import main
+import smapcomp
+from smapcomp.cli import decompress, main
 from smapcomp.codec import codec, encoder
 from smapcomp.codec.predictor import Predictor
 from smapcomp.codec.stream import Tiling
 from smapcomp.errors import (
+    DigestMismatchError,
     ModelMismatchError,
     ServerModelError,
     ServerReplyError,
@@ -215,6 +217,36 @@ def test_a_stream_of_other_weights_is_refused(light, grpc_address, tmp_path):
     data = compressed(Predictor(other), PHOTO[:24, :40])
     with pytest.raises(ModelMismatchError, match="stream needs weights"):
         codec.decode(data, predictor=connect(ServerOptions(grpc_address)))
+
+
+def test_what_the_server_computes_otherwise_is_decoded_by_the_networks_here(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    data = smapcomp.compress(PHOTO[:40, :48], speed=9)
+    Path("a.smc").write_bytes(data)
+    expected = smapcomp.decompress(data)
+    asked = []
+
+    def elsewhere(data, *, predictor=None, **options):
+        asked.append(predictor)
+        if predictor is not None:
+            raise DigestMismatchError("the prediction differs")
+        return codec.decode(data, **options)
+
+    monkeypatch.setattr(smapcomp, "decode", elsewhere, raising=False)
+    monkeypatch.setattr(decompress, "connected", lambda _: "the server's")
+    assert main(["", "decompress", "a.smc", "b.png", "--server=localhost:1"]) == 0
+    assert asked == ["the server's", None]
+    np.testing.assert_array_equal(read_picture("b.png").samples, expected)
+
+    def nowhere(*_, **__):
+        raise DigestMismatchError("the prediction differs")
+
+    monkeypatch.setattr(smapcomp, "decode", nowhere)
+    capsys.readouterr()
+    status, error = command(capsys, "decompress", "a.smc", "c.png", "--server=localhost:1")
+    assert (status, "the prediction differs" in error) == (1, True)
 
 
 def test_a_call_is_repeated_while_the_server_is_unavailable_and_only_then(models, flaky):
