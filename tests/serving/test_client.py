@@ -198,6 +198,9 @@ def test_errors_of_the_command_are_one_line_and_leave_no_file(
         words = [f"--server={address}", own, "--server_retries=1"]
         status, error = command(capsys, "compress", "a.png", "a.smc", *words)
         assert (status, f"{address}: no server takes the call" in error) == (1, True), error
+    words = [f"--server=http://{addresses['grpc']}", own, "--server_retries=0"]
+    status, error = command(capsys, "compress", "a.png", "a.smc", *words)
+    assert (status, "no server takes the call: what answers there is no HTTP" in error) == (1, True)
     for words, message in [
         (["--server=localhost"], "server 'localhost'; allowed: HOST:PORT"),
         (["--server=ftp://localhost:1"], "server 'ftp://localhost:1'; allowed: HOST:PORT"),
