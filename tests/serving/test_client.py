@@ -1,6 +1,7 @@
 """The client: the same files as without a server, and one line for whatever goes wrong."""
 
 import base64
+import functools
 import json
 import os
 import ssl
@@ -487,15 +488,29 @@ def test_messages_are_those_of_tensorflow_serving():
     np.testing.assert_array_equal(found["once"], np.full((2, 2), 7))
 
 
-def test_warmup_has_one_request_for_each_signature_and_the_server_takes_them(models):
+def test_warmup_has_requests_for_every_signature_and_the_smallest_batches_take_them(models, light):
     path = models.folder / "1" / "assets.extra" / "tf_serving_warmup_requests"
     logs = [
         prediction_log_pb2.PredictionLog.FromString(record.numpy())
         for record in tf.data.TFRecordDataset(str(path))
     ]
     found = [log.predict_log.request.model_spec.signature_name for log in logs]
-    assert sorted(found) == sorted([*contract.SIGNATURES, "serving_default"])
+    assert set(found) == {*contract.SIGNATURES, "serving_default"}
     assert models.replay_warmup() == len(found)
+    single = Models(light.folder, functools.partial(BatchingRunner, max_batch_size=1))
+    assert single.replay_warmup() == len(found)
+
+
+def test_batches_of_one_picture_are_enough_for_the_client(light):
+    single = Models(light.folder, functools.partial(BatchingRunner, max_batch_size=1))
+    picture = PHOTO[:40, :48]
+    with grpc_server(lambda request: answer(single, request), *free_ports(1)) as address:
+        remote = connect(ServerOptions(address))
+        remote.check_model("lite", str(light.weights))
+        assert compressed(remote, picture) == compressed(Predictor(light.networks), picture)
+        two = {"picture_bytes": messages.strings(*2 * [to_png(picture)])}
+        with pytest.raises(ServerReplyError, match="larger than maximum input batch size 1"):
+            remote._transport.call("segment", two)
 
 
 def test_requests_of_different_sizes_share_a_batch(models):

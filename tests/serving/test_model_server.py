@@ -1,5 +1,7 @@
 """The files of `serving/`, and TensorFlow Serving itself where it is installed."""
 
+import inspect
+import re
 import shutil
 import subprocess
 import time
@@ -17,6 +19,7 @@ from smapcomp.serving import contract
 from smapcomp.serving.remote_predictor import connect
 from smapcomp.serving.server_options import ServerOptions
 from tests.ports import free_ports
+from tests.serving.loopback import BatchingRunner
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVING = ROOT / "serving"
@@ -29,6 +32,14 @@ def test_the_configuration_offers_the_model_under_the_clients_name():
     (model,) = config.model_config_list.config
     assert model.name == contract.MODEL_NAME
     assert model.base_path == "/models/smapcomp"
+
+
+def test_the_loopback_server_batches_as_the_configuration_says():
+    text = (SERVING / "batching.config").read_text()
+    found = dict(re.findall(r"^(\w+) \{ value: (\d+) \}", text, re.MULTILINE))
+    defaults = inspect.signature(BatchingRunner).parameters
+    assert int(found["max_batch_size"]) == defaults["max_batch_size"].default
+    assert int(found["batch_timeout_micros"]) == 1e6 * defaults["timeout"].default
 
 
 def test_the_docker_command_uses_every_configuration_and_opens_no_port_to_others():
