@@ -185,7 +185,7 @@ def light(monkeypatch):
         monkeypatch.setattr(networks, name, build)
         module = importlib.import_module(f"smapcomp.models.{name.removeprefix('build_')}")
         monkeypatch.setattr(module, name, build)
-    zoo.load.cache_clear()
+    zoo._kept.cache_clear()
 
 
 @pytest.fixture
