@@ -366,18 +366,18 @@ def test_a_run_that_was_begun_otherwise_is_not_continued(pictures, light, tmp_pa
 
 
 def test_frozen_layers_keep_their_weights_and_the_others_change(pictures, light, tmp_path, capsys):
+    _run(pictures, tmp_path / "1", "stage1")
     rules = (("^compnet/", None), ("^(?!compnet/)", 1.0))
-    _run(pictures, tmp_path / "1", "stage1", rules=rules)
-    weights = {}
-    for steps in (2, 4):
-        options = {"init": str(tmp_path / "1/weights"), "steps": steps, "rules": rules}
-        _run(pictures, tmp_path / str(steps), "stage1", **options)
+    init = str(tmp_path / "1/weights")
+    _run(pictures, tmp_path / "2", "stage1", init=init, steps=2, rules=rules)
+    before, after = {}, {}
+    for run, weights in (("1", before), ("2", after)):
         for role in ("compnet", "finenet"):
-            with np.load(tmp_path / str(steps) / f"weights/{role}.npz") as arrays:
-                weights[steps, role] = dict(arrays)
-    for key, array in weights[2, "compnet"].items():
-        np.testing.assert_array_equal(array, weights[4, "compnet"][key])
-    assert (weights[2, "finenet"]["detail/kernel"] != weights[4, "finenet"]["detail/kernel"]).any()
+            with np.load(tmp_path / run / f"weights/{role}.npz") as arrays:
+                weights[role] = dict(arrays)
+    for key, array in before["compnet"].items():
+        np.testing.assert_array_equal(array, after["compnet"][key])
+    assert (before["finenet"]["detail/kernel"] != after["finenet"]["detail/kernel"]).any()
     capsys.readouterr()
     rules = ((".*", 1.0), ("^no such layer$", None))
     message = _failure(capsys, pictures, tmp_path / "5", "stage1", rules=rules)
