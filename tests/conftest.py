@@ -1,9 +1,17 @@
-"""Stand-ins for the programs `flif`, `bpgenc` and `bpgdec`, which package indexes don't carry."""
+"""What the whole suite runs under.
 
+Stand-ins for the programs `flif`, `bpgenc` and `bpgdec`, which package indexes don't carry.
+"""
+
+import os
 import stat
 import sys
 
 import pytest
+
+# XLA does all that it does to a program, but LLVM does not polish what comes out: compiling takes
+# half of the time. Read when TensorFlow or JAX starts.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 FLIF = """#!{python}
 # Keeps to the contract of the program `flif`: a FLIF header, then the PNG as it is.

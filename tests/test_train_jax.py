@@ -30,15 +30,14 @@ in the rate estimate, which takes differences of nearly equal probabilities."""
 
 WITHOUT_TENSORFLOW = """
 import runpy, sys
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "tensorflow":
-            raise ModuleNotFoundError("No module named 'tensorflow'", name=name)
-sys.meta_path.insert(0, Absent())
+sys.modules["tensorflow"] = None
 sys.argv = sys.argv[1:]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
-"""Runs a module where there is no TensorFlow."""
+"""Runs a module where there is no TensorFlow: importing fails, and `find_spec` finds nothing.
+
+JAX asks the latter before it opens its cache, which would stay off if asking failed.
+"""
 
 KILLED_AT_STEP_4 = """
 import os, signal, sys
