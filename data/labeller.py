@@ -6,7 +6,7 @@ import numpy as np
 
 from data.shards import Labeller
 from smapcomp import zoo
-from smapcomp.codec.codec import predictor_of
+from smapcomp.codec.engines import predictor_of
 from smapcomp.codec.stream import pad_picture
 
 
