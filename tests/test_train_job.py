@@ -252,10 +252,8 @@ def _start(pictures, workdir, strategy, environment, **fields):
     return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
 
 
-def test_several_devices_and_several_machines_train_the_weights_of_one(
-    pictures, light, tmp_path
-):
-    """The real job on the real pipeline: here, on two logical CPUs, by two processes here."""
+def test_several_devices_and_several_machines_train_the_weights_of_one(pictures, light, tmp_path):
+    """The real job on the real pipeline: on one device, on two logical CPUs, on two machines."""
     addresses = [f"localhost:{port}" for port in free_ports(2)]
     tasks = [{"type": "worker", "index": index} for index in (0, 1)]
     clusters = [{"cluster": {"worker": addresses}, "task": task} for task in tasks]
