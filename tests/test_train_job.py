@@ -20,6 +20,7 @@ from smapcomp.models.compnet import build_compnet
 from smapcomp.models.weights import load_weights
 from smapcomp.training import networks
 from tests import light_networks
+from tests.forked import Forked
 from tests.ports import free_ports
 
 ROOT = Path(__file__).parents[1]
@@ -222,12 +223,12 @@ def test_a_job_killed_at_any_moment_ends_with_the_weights_of_one_that_was_not(
     killed = _start(pictures, tmp_path / "killed", "default", {}, **fields)
     checkpoint = tmp_path / "killed/checkpoints/step-00000003.npz"
     until = time.monotonic() + 120
-    while not checkpoint.exists() and killed.poll() is None:
+    while not checkpoint.exists() and killed.status is None:
         assert time.monotonic() < until
         time.sleep(0.002)
     killed.kill()
-    killed.communicate()
-    assert killed.returncode == -signal.SIGKILL
+    _, errors = killed.end(120)
+    assert killed.status == -signal.SIGKILL, errors[-2000:]
     assert checkpoint.exists()
     for name in ("killed", "whole"):
         capsys.readouterr()
@@ -245,11 +246,11 @@ def test_a_job_killed_at_any_moment_ends_with_the_weights_of_one_that_was_not(
 def _start(pictures, workdir, strategy, environment, **fields):
     """The job on light networks in another process, configured as `_run` does it."""
     fields = DEFAULTS | {"data": pictures, "size": SIZE} | fields
-    command = [sys.executable, "-m", "tests.light_networks", f"--workdir={workdir}"]
-    command += [f"--strategy={strategy}", "--config=experiments/configs/stage1_lite.py"]
-    command += [f"--config.{name}={value}" for name, value in fields.items()]
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", **environment}
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    arguments = [f"--workdir={workdir}", f"--strategy={strategy}"]
+    arguments += ["--config=experiments/configs/stage1_lite.py"]
+    arguments += [f"--config.{name}={value}" for name, value in fields.items()]
+    environment = {"CUDA_VISIBLE_DEVICES": "", **environment}
+    return Forked("tests.light_networks", *arguments, **environment)
 
 
 def test_several_devices_and_several_machines_train_the_weights_of_one(pictures, light, tmp_path):
@@ -267,8 +268,8 @@ def test_several_devices_and_several_machines_train_the_weights_of_one(pictures,
         workdir = tmp_path / strategy
         jobs = [_start(pictures, workdir, strategy, e, **fields) for e in environments]
         for job in jobs:
-            _, errors = job.communicate(timeout=180)
-            assert job.returncode == 0, errors[-2000:]
+            _, errors = job.end(180)
+            assert job.status == 0, errors[-2000:]
     for strategy in ("mirrored", "multiworker"):
         for role in ("compnet", "finenet", "rate"):
             paths = [tmp_path / run / f"weights/{role}.npz" for run in (strategy, "default")]
