@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -92,11 +93,25 @@ def test_stage1_leaves_weights_that_training_has_changed(stage1):
     assert np.isfinite(after).all()
 
 
+def _lighten(patch):
+    for build in light_networks.BUILDERS:
+        patch.setattr(networks, build.__name__, build)
+
+
 @pytest.fixture
 def light(monkeypatch):
     """Networks of one layer each in place of the real ones."""
-    for build in light_networks.BUILDERS:
-        monkeypatch.setattr(networks, build.__name__, build)
+    _lighten(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def light_run(pictures, tmp_path_factory):
+    """The folder of a run of stage 1 of one step on light networks."""
+    workdir = tmp_path_factory.mktemp("light")
+    with pytest.MonkeyPatch.context() as patch:
+        _lighten(patch)
+        _run(pictures, workdir, "stage1")
+    return workdir
 
 
 def test_the_later_stages_start_from_the_weights_of_the_earlier_ones(pictures, light, tmp_path):
@@ -356,23 +371,25 @@ def test_flags_and_fields_that_do_not_exist_are_one_line_and_exit_with_2(flag, m
     assert message in done.stderr
 
 
-def test_a_run_that_was_begun_otherwise_is_not_continued(pictures, light, tmp_path, capsys):
-    _run(pictures, tmp_path, "stage1")
-    capsys.readouterr()
+def test_a_run_that_was_begun_otherwise_is_not_continued(
+    pictures, light, light_run, tmp_path, capsys
+):
+    shutil.copytree(light_run, tmp_path, dirs_exist_ok=True)
     changes = {"steps": 2, "rules": (("^(compnet|rate)/", 0.5), ("^finenet/", 1.0))}
     message = _failure(capsys, pictures, tmp_path, "stage1", **changes)
     assert 'its run has rules [[".*", 1.0]], not [["^(compnet|rate)/", 0.5]' in message
 
 
-def test_frozen_layers_keep_their_weights_and_the_others_change(pictures, light, tmp_path, capsys):
-    _run(pictures, tmp_path / "1", "stage1")
+def test_frozen_layers_keep_their_weights_and_the_others_change(
+    pictures, light, light_run, tmp_path, capsys
+):
     rules = (("^compnet/", None), ("^(?!compnet/)", 1.0))
-    init = str(tmp_path / "1/weights")
-    _run(pictures, tmp_path / "2", "stage1", init=init, steps=2, rules=rules)
+    init = str(light_run / "weights")
+    _run(pictures, tmp_path / "run", "stage1", init=init, steps=2, rules=rules)
     before, after = {}, {}
-    for run, weights in (("1", before), ("2", after)):
+    for run, weights in ((light_run, before), (tmp_path / "run", after)):
         for role in ("compnet", "finenet"):
-            with np.load(tmp_path / run / f"weights/{role}.npz") as arrays:
+            with np.load(run / f"weights/{role}.npz") as arrays:
                 weights[role] = dict(arrays)
     for key, array in before["compnet"].items():
         np.testing.assert_array_equal(array, after["compnet"][key])

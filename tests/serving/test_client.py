@@ -114,7 +114,7 @@ def test_a_server_makes_the_file_that_is_made_without_it_and_decodes_it(
     light, addresses, protocol, name
 ):
     picture = PHOTO[:53, :91, :1] if name == "papers" else PHOTO[:53, :91]
-    local = Predictor(light.networks)
+    local = light.predictor
     expected = compressed(local, picture, **SETTINGS[name])
     remote = connect(ServerOptions(addresses[protocol]))
     assert compressed(remote, picture, **SETTINGS[name]) == expected
@@ -128,17 +128,17 @@ def test_a_server_makes_the_file_that_is_made_without_it_and_decodes_it(
 def test_a_tiled_picture_is_the_same_too(light, grpc_address, monkeypatch, name):
     monkeypatch.setattr(encoder, "choose_tiling", lambda height, width: Tiling(96, 32))
     picture = PHOTO[:150, :170]
-    expected = compressed(Predictor(light.networks), picture, **SETTINGS[name])
+    expected = compressed(light.predictor, picture, **SETTINGS[name])
     remote = connect(ServerOptions(grpc_address))
     assert compressed(remote, picture, **SETTINGS[name]) == expected
     decoded = codec.decode(expected, predictor=remote).samples
-    local = codec.decode(expected, predictor=Predictor(light.networks)).samples
+    local = codec.decode(expected, predictor=light.predictor).samples
     np.testing.assert_array_equal(decoded, local)
 
 
 def test_the_command_needs_no_tensorflow_and_no_weights_of_its_own(light, addresses, tmp_path):
     picture = PHOTO[:40, :48]
-    expected = compressed(Predictor(light.networks), picture)
+    expected = compressed(light.predictor, picture)
     script = """
 import sys
 sys.modules["tensorflow"] = sys.modules["keras"] = None
@@ -164,7 +164,7 @@ assert not loaded & {"tensorflow", "keras", "tensorflow_serving"}, loaded
         )
         assert (result.returncode, result.stderr) == (0, "")
         assert (folder / "a.smc").read_bytes() == expected
-        local = codec.decode(expected, predictor=Predictor(light.networks)).samples
+        local = codec.decode(expected, predictor=light.predictor).samples
         np.testing.assert_array_equal(read_picture(folder / "back.png").samples, local)
 
 

@@ -12,7 +12,6 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from smapcomp.codec import codec
-from smapcomp.codec.predictor import Predictor
 from smapcomp.errors import ServerUnavailableError
 from smapcomp.image_io import read_picture
 from smapcomp.serving import contract
@@ -64,7 +63,7 @@ def test_tensorflow_serving_makes_the_file_that_is_made_without_it(light, tmp_pa
         words += ["--enable_batching"]
         words += [f"--batching_parameters_file={SERVING / 'batching.config'}"]
     picture = read_picture(ROOT / "docs" / "demo" / "photo.png").samples[:53, :91]
-    expected = codec.compress_with(Predictor(light.networks), picture, speed=9)
+    expected = codec.compress_with(light.predictor, picture, speed=9)
     with open(tmp_path / "log", "wb") as log:
         server = subprocess.Popen(words, stdout=log, stderr=log)
     try:
