@@ -30,13 +30,22 @@ in the rate estimate, which takes differences of nearly equal probabilities."""
 
 WITHOUT_TENSORFLOW = """
 import runpy, sys
-sys.modules["tensorflow"] = None
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "tensorflow":
+            return None
+        return self.finder.find_spec(name, path, target)
+sys.meta_path[:] = map(Without, sys.meta_path)
 sys.argv = sys.argv[1:]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
-"""Runs a module where there is no TensorFlow: importing fails, and `find_spec` finds nothing.
+"""Runs a module where there is no TensorFlow: no finder finds it.
 
-JAX asks the latter before it opens its cache, which would stay off if asking failed.
+A finder that failed would not do: JAX asks before it opens its cache, which would then stay off.
 """
 
 KILLED_AT_STEP_4 = """
