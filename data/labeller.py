@@ -6,6 +6,7 @@ import numpy as np
 
 from data.shards import Labeller
 from smapcomp import zoo
+from smapcomp.codec.engines import predictor_of
 from smapcomp.codec.stream import pad_picture
 
 
@@ -23,9 +24,7 @@ def build_labeller(variant: str, weights_dir: str | None) -> Labeller:
     Raises:
       SmapcompError: there are no such weights.
     """
-    from smapcomp.codec.predictor import Predictor
-
-    predictor = Predictor(zoo.load(variant, weights_dir))
+    predictor = predictor_of(variant, weights_dir)
 
     def label(image: np.ndarray) -> np.ndarray:
         height, width, _ = image.shape

@@ -22,12 +22,10 @@ from pathlib import Path
 
 from absl import app, flags
 
-from experiments.evaluation import codecs, environment, harness, plots, results
+from experiments.evaluation import codecs, environment, harness
 from experiments.evaluation.codecs import NAMES
 from experiments.evaluation.points import Point, write_points
 from experiments.evaluation.protocols import PROTOCOLS, Protocol
-from experiments.evaluation.references import with_references
-from experiments.evaluation.sizes import make_sizes
 from experiments.picture_folder import find_pictures
 from smapcomp import image_io
 from smapcomp.errors import MissingCoderError, SmapcompError
@@ -127,6 +125,11 @@ def evaluate(
     Raises:
         SmapcompError: A codec, a picture or a file is at fault.
     """
+    # The processes that measure import this module, too, and need none of these.
+    from experiments.evaluation import plots, results
+    from experiments.evaluation.references import with_references
+    from experiments.evaluation.sizes import make_sizes
+
     here = installed(wanted)
     measured = harness.run(here, pictures, out, jobs) if here else []
     write_points(out / "points.json", measured)

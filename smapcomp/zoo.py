@@ -184,9 +184,19 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         raise SmapcompError(f"{path}: not a file of weights: {error}") from error
 
 
-@functools.lru_cache(maxsize=2)
 def load(variant: str = "lite", weights_dir: str | None = None) -> Networks:
-    """Loads a variant's networks; the last two loaded are kept.
+    """Loads a variant's networks; the last two loaded are kept. As `load_anew` otherwise."""
+    # `load()`, `load("lite")` and `load(variant="lite")` are one key.
+    return _kept(variant, weights_dir)
+
+
+@functools.lru_cache(maxsize=2)
+def _kept(variant: str, weights_dir: str | None) -> Networks:
+    return load_anew(variant, weights_dir)
+
+
+def load_anew(variant: str = "lite", weights_dir: str | None = None) -> Networks:
+    """Loads a variant's networks, which nobody else has.
 
     Args:
         variant: A key of `VARIANTS`.

@@ -1,9 +1,38 @@
-"""Stand-ins for the programs `flif`, `bpgenc` and `bpgdec`, which package indexes don't carry."""
+"""What the whole suite runs under.
 
+Stand-ins for the programs `flif`, `bpgenc` and `bpgdec`, which package indexes don't carry.
+"""
+
+import os
 import stat
 import sys
 
 import pytest
+
+# XLA does all that it does to a program, but LLVM does not polish what comes out: compiling takes
+# half of the time. Read when TensorFlow or JAX starts.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
+LONG = (
+    "test_train_job.py",
+    "test_train_jax.py",
+    "test_signatures.py",
+    "test_distribution.py",
+    "test_compiled_steps.py",
+    "test_data_prepare.py",
+    "test_report_browser.py",
+)
+"""Files of a minute or so, which start first: else one worker ends with one of them, alone."""
+
+
+def pytest_configure(config):
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False  # pytest-xdist's guess: more tests take longer
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
 
 FLIF = """#!{python}
 # Keeps to the contract of the program `flif`: a FLIF header, then the PNG as it is.

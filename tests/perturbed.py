@@ -40,14 +40,24 @@ class PerturbedPredictor(Predictor):
         return lambda *inputs: changed(list(inputs) if len(inputs) > 1 else inputs[0])
 
 
-def _with_change(model: keras.Model, change: Callable) -> keras.Model:
-    def floats_changed(x):
-        # What a label layer puts out is of integers, whatever its symbolic type.
-        return change(x) if keras.backend.is_float_dtype(x.dtype) else x
+class _Changed(keras.layers.Layer):
+    def __init__(self, change: Callable):
+        super().__init__()
+        self.change = change
 
+    def call(self, x):
+        # What a label layer puts out is of integers, whatever its symbolic type.
+        return self.change(x) if keras.backend.is_float_dtype(x.dtype) else x
+
+    def compute_output_spec(self, x):
+        # Said here, Keras need not trace each change to find it out.
+        return keras.KerasTensor(x.shape, x.dtype)
+
+
+def _with_change(model: keras.Model, change: Callable) -> keras.Model:
     def call(layer, *args, **kwargs):
         out = layer(*args, **kwargs)
-        return out if isinstance(out, list) else keras.layers.Lambda(floats_changed)(out)
+        return out if isinstance(out, list) else _Changed(change)(out)
 
     clone = keras.models.clone_model(model, call_function=call, clone_function=lambda layer: layer)
     clone.set_weights(model.get_weights())

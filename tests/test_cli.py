@@ -380,9 +380,19 @@ def test_a_damaged_stream_leaves_no_picture(command, small_picture, tmp_path):
     assert sorted(os.listdir()) == ["old.png", "small.png", "stream"]
 
 
-def test_networks_load_without_a_word_on_standard_error(small_picture, tmp_path):
-    result = run_module("compress", small_picture, "stream", cwd=tmp_path)
+def test_networks_load_without_a_word_on_standard_error_and_decode_what_others_coded(
+    small_picture, tmp_path
+):
+    """One process codes, one decodes, and this one has done other things before it does both."""
+    result = run_module("compress", small_picture, "theirs.smc", cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
-    result = run_module("decompress", "stream", "back.png", cwd=tmp_path)
+    photo = read_picture(PHOTO).samples
+    smapcomp.compress(photo[:24, :56].copy(), quality=0)
+    (tmp_path / "ours.smc").write_bytes(smapcomp.compress(photo[:88, :120].copy(), quality=30))
+    result = run_module("decompress", "theirs.smc", "ours.smc", "--out_dir=back", cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
-    assert read_picture(tmp_path / "back.png").samples.shape == (24, 40, 3)
+    for name, shape in (("theirs", (24, 40, 3)), ("ours", (88, 120, 3))):
+        back = read_picture(tmp_path / f"back/{name}.png").samples
+        assert back.shape == shape
+        here = smapcomp.decompress((tmp_path / f"{name}.smc").read_bytes())
+        np.testing.assert_array_equal(back, here)

@@ -3,9 +3,6 @@
 import json
 import logging
 import os
-import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -17,6 +14,7 @@ import data
 from data import prepare, records
 from data.manifest import FILE, load_manifest
 from smapcomp.ade20k import label_counts
+from tests.forked import Forked
 from tests.jobs import run_job
 from tests.pictures import blocks, encoded, smooth, write_pairs
 
@@ -271,12 +269,11 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(root, tmp_path):
     arguments = [f"--source={root}", "--split=training", "--examples_per_shard=2"]
     _run(*arguments, f"--out={tmp_path / 'whole'}")
     out = tmp_path / "killed"
-    command = [sys.executable, "-m", "data.prepare", *arguments, f"--out={out}", "--workers=1"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not list(out.glob("training/*-00003-of-*.json")):
+    process = Forked("data.prepare", *arguments, f"--out={out}", "--workers=1")
+    while process.status is None and not list(out.glob("training/*-00003-of-*.json")):
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.end(60)
     assert not (out / "training" / FILE).exists()
     (out / "training/training-00009-of-00030.tfrecord.0a0b.tmp").write_bytes(b"half")
     done = {p: p.stat().st_ino for p in (out / "training").glob("*.tfrecord")}

@@ -2,23 +2,19 @@
 
 import contextlib
 import json
-import os
 import re
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from smapcomp.errors import SmapcompError
 from smapcomp.training.distribution import build_strategy
+from tests.forked import Forked
 from tests.ports import free_ports
 
-ROOT = Path(__file__).parents[1]
 STAGES = ("adversarial", "segmentation")
-ENVIRONMENT = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2"}
+ENVIRONMENT = {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2"}
 
 BOUND = 120
 """Seconds that nothing here may take; a worker notices after about ten that another is gone."""
@@ -26,12 +22,10 @@ BOUND = 120
 
 @pytest.fixture(scope="module")
 def results():
-    command = [sys.executable, "-m", "tests.replicas_case", *STAGES]
-    done = subprocess.run(
-        command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    case = Forked("tests.replicas_case", *STAGES, **ENVIRONMENT)
+    out, errors = case.end(300)
+    assert case.status == 0, errors[-2000:]
+    return json.loads(out.splitlines()[-1])
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -76,22 +70,20 @@ def _workers(workdir, steps, count=2):
             task = {"type": "worker", "index": index}
             config = json.dumps({"cluster": {"worker": addresses}, "task": task})
             environment = ENVIRONMENT | ({"TF_CONFIG": config} if count > 1 else {})
-            command = [sys.executable, "-m", "tests.worker_case", str(workdir), str(steps)]
-            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-            running.append(subprocess.Popen(command, cwd=ROOT, env=environment, **pipes))
+            running.append(Forked("tests.worker_case", str(workdir), str(steps), **environment))
         yield running
     finally:
         for process in running:
             process.kill()
-            process.communicate()
+            process.end(BOUND)
 
 
 def _end(process):
     """Exit status and last line of a process that must come to an end."""
-    out, errors = process.communicate(timeout=BOUND)
+    out, errors = process.end(BOUND)
     lines = out.splitlines()
     assert lines, errors[-2000:]
-    return process.returncode, lines[-1]
+    return process.status, lines[-1]
 
 
 def _wait_for(path):

@@ -30,15 +30,23 @@ in the rate estimate, which takes differences of nearly equal probabilities."""
 
 WITHOUT_TENSORFLOW = """
 import runpy, sys
-class Absent:
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] == "tensorflow":
-            raise ModuleNotFoundError("No module named 'tensorflow'", name=name)
-sys.meta_path.insert(0, Absent())
+            return None
+        return self.finder.find_spec(name, path, target)
+sys.meta_path[:] = map(Without, sys.meta_path)
 sys.argv = sys.argv[1:]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
-"""Runs a module where there is no TensorFlow."""
+"""Runs a module where there is no TensorFlow: no finder finds it.
+
+A finder that failed would not do: JAX asks before it opens its cache, which would then stay off.
+"""
 
 KILLED_AT_STEP_4 = """
 import os, signal, sys

@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,10 +21,20 @@ from smapcomp.models.compnet import build_compnet
 from smapcomp.models.weights import load_weights
 from smapcomp.training import networks
 from tests import light_networks
+from tests.forked import Forked
 from tests.ports import free_ports
 
 ROOT = Path(__file__).parents[1]
 SIZE = 32
+DEFAULTS = {
+    "steps": 1,
+    "batch_size": 2,
+    "pictures": 1,
+    "codec_pictures": 0,
+    "precision": "float32",
+    "cache_mib": 0,
+}
+"""Of the configuration, where a test does not say otherwise."""
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +55,7 @@ def pictures(tmp_path_factory):
 def _config(pictures, stage, **changes):
     """The stage's configuration for a run of one step, with some fields changed."""
     config = importlib.import_module(f"experiments.configs.{stage}_lite").get_config()
-    defaults = {"data": pictures, "steps": 1, "batch_size": 2, "size": SIZE, "pictures": 1}
-    defaults |= {"precision": "float32", "cache_mib": 0, "codec_pictures": 1}
+    defaults = DEFAULTS | {"data": pictures, "size": SIZE}
     if stage == "segmentation":
         defaults["rules"] = ((".*", 1.0),)
     config.update_from_flattened_dict(defaults | changes)
@@ -69,7 +79,7 @@ def _failure(capsys, *arguments, status=train.EXIT_FAILED, **changes):
 def stage1(pictures, tmp_path_factory):
     """Weights of two steps of stage 1."""
     workdir = tmp_path_factory.mktemp("stage1")
-    _run(pictures, workdir, "stage1", steps=2)
+    _run(pictures, workdir, "stage1", steps=2, codec_pictures=1)
     return workdir / "weights"
 
 
@@ -83,11 +93,25 @@ def test_stage1_leaves_weights_that_training_has_changed(stage1):
     assert np.isfinite(after).all()
 
 
+def _lighten(patch):
+    for build in light_networks.BUILDERS:
+        patch.setattr(networks, build.__name__, build)
+
+
 @pytest.fixture
 def light(monkeypatch):
     """Networks of one layer each in place of the real ones."""
-    for build in light_networks.BUILDERS:
-        monkeypatch.setattr(networks, build.__name__, build)
+    _lighten(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def light_run(pictures, tmp_path_factory):
+    """The folder of a run of stage 1 of one step on light networks."""
+    workdir = tmp_path_factory.mktemp("light")
+    with pytest.MonkeyPatch.context() as patch:
+        _lighten(patch)
+        _run(pictures, workdir, "stage1")
+    return workdir
 
 
 def test_the_later_stages_start_from_the_weights_of_the_earlier_ones(pictures, light, tmp_path):
@@ -101,6 +125,7 @@ def test_the_later_stages_start_from_the_weights_of_the_earlier_ones(pictures, l
         # Rate 0 leaves the weights as they were found.
         rate = 0 if stage == "stage3" else 0.1
         options = {"init": ",".join(init), "optimizer.learning_rate": float(rate)}
+        options["codec_pictures"] = 1
         _run(pictures, tmp_path / stage, stage, **options)
         weights = tmp_path / stage / "weights"
         assert sorted(p.stem for p in weights.iterdir()) == roles
@@ -206,29 +231,24 @@ def test_a_terminated_job_saves_exits_with_75_and_goes_on_from_there(
     assert capsys.readouterr().err.startswith("stage1 4/6 [")
 
 
-def test_a_job_killed_at_any_moment_ends_with_the_weights_of_one_that_was_not(pictures, tmp_path):
-    def start(workdir):
-        fields = {"data": pictures, "steps": 60, "batch_size": 2, "size": SIZE, "pictures": 1}
-        fields |= {"checkpoint_every": 3, "average_decay": 0.9, "validate_every": 30}
-        fields |= {"codec_pictures": 0}
-        command = [sys.executable, "-m", "tests.light_networks", f"--workdir={workdir}"]
-        command += ["--config=experiments/configs/stage1_lite.py"]
-        command += [f"--config.{name}={value}" for name, value in fields.items()]
-        return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-
-    killed = start(tmp_path / "killed")
+def test_a_job_killed_at_any_moment_ends_with_the_weights_of_one_that_was_not(
+    pictures, light, tmp_path, capsys
+):
+    fields = {"steps": 60, "checkpoint_every": 3, "average_decay": 0.9, "validate_every": 30}
+    killed = _start(pictures, tmp_path / "killed", "default", {}, **fields)
     checkpoint = tmp_path / "killed/checkpoints/step-00000003.npz"
     until = time.monotonic() + 120
-    while not checkpoint.exists() and killed.poll() is None:
+    while not checkpoint.exists() and killed.status is None:
         assert time.monotonic() < until
         time.sleep(0.002)
     killed.kill()
-    killed.communicate()
-    assert killed.returncode == -signal.SIGKILL
+    _, errors = killed.end(120)
+    assert killed.status == -signal.SIGKILL, errors[-2000:]
     assert checkpoint.exists()
     for name in ("killed", "whole"):
-        _, errors = start(tmp_path / name).communicate(timeout=120)
-        assert "stage1 60/60" in errors
+        capsys.readouterr()
+        _run(pictures, tmp_path / name, "stage1", **fields)
+        assert "stage1 60/60" in capsys.readouterr().err
     for name in ("checkpoints/step-00000060", "weights/compnet", "weights/finenet"):
         paths = [tmp_path / run / f"{name}.npz" for run in ("killed", "whole")]
         got, expected = (dict(np.load(path)) for path in paths)
@@ -239,30 +259,32 @@ def test_a_job_killed_at_any_moment_ends_with_the_weights_of_one_that_was_not(pi
 
 
 def _start(pictures, workdir, strategy, environment, **fields):
-    fields = {"data": pictures, "steps": 3, "batch_size": 4, "size": SIZE, "pictures": 1, **fields}
-    command = [sys.executable, "-m", "tests.light_networks", f"--workdir={workdir}"]
-    command += [f"--strategy={strategy}", "--config=experiments/configs/stage1_lite.py"]
-    command += [f"--config.{name}={value}" for name, value in fields.items()]
-    command += ["--config.precision=float32", "--config.codec_pictures=1"]
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", **environment}
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    """The job on light networks in another process, configured as `_run` does it."""
+    fields = DEFAULTS | {"data": pictures, "size": SIZE} | fields
+    arguments = [f"--workdir={workdir}", f"--strategy={strategy}"]
+    arguments += ["--config=experiments/configs/stage1_lite.py"]
+    arguments += [f"--config.{name}={value}" for name, value in fields.items()]
+    environment = {"CUDA_VISIBLE_DEVICES": "", **environment}
+    return Forked("tests.light_networks", *arguments, **environment)
 
 
-def test_several_devices_and_several_machines_train_the_weights_of_one(pictures, tmp_path):
-    """The real job on the real pipeline: two logical CPUs, and two processes on loopback."""
+def test_several_devices_and_several_machines_train_the_weights_of_one(pictures, light, tmp_path):
+    """The real job on the real pipeline: on one device, on two logical CPUs, on two machines."""
     addresses = [f"localhost:{port}" for port in free_ports(2)]
     tasks = [{"type": "worker", "index": index} for index in (0, 1)]
     clusters = [{"cluster": {"worker": addresses}, "task": task} for task in tasks]
+    fields = {"steps": 3, "batch_size": 4, "codec_pictures": 1}
+    _run(pictures, tmp_path / "default", "stage1", **fields)
     runs = {
-        "default": [{}],
         "mirrored": [{"LOGICAL_CPUS": "2"}],
         "multiworker": [{"TF_CONFIG": json.dumps(cluster)} for cluster in clusters],
     }
     for strategy, environments in runs.items():
-        jobs = [_start(pictures, tmp_path / strategy, strategy, e) for e in environments]
+        workdir = tmp_path / strategy
+        jobs = [_start(pictures, workdir, strategy, e, **fields) for e in environments]
         for job in jobs:
-            _, errors = job.communicate(timeout=180)
-            assert job.returncode == 0, errors[-2000:]
+            _, errors = job.end(180)
+            assert job.status == 0, errors[-2000:]
     for strategy in ("mirrored", "multiworker"):
         for role in ("compnet", "finenet", "rate"):
             paths = [tmp_path / run / f"weights/{role}.npz" for run in (strategy, "default")]
@@ -349,27 +371,29 @@ def test_flags_and_fields_that_do_not_exist_are_one_line_and_exit_with_2(flag, m
     assert message in done.stderr
 
 
-def test_a_run_that_was_begun_otherwise_is_not_continued(pictures, light, tmp_path, capsys):
-    _run(pictures, tmp_path, "stage1")
-    capsys.readouterr()
+def test_a_run_that_was_begun_otherwise_is_not_continued(
+    pictures, light, light_run, tmp_path, capsys
+):
+    shutil.copytree(light_run, tmp_path, dirs_exist_ok=True)
     changes = {"steps": 2, "rules": (("^(compnet|rate)/", 0.5), ("^finenet/", 1.0))}
     message = _failure(capsys, pictures, tmp_path, "stage1", **changes)
     assert 'its run has rules [[".*", 1.0]], not [["^(compnet|rate)/", 0.5]' in message
 
 
-def test_frozen_layers_keep_their_weights_and_the_others_change(pictures, light, tmp_path, capsys):
+def test_frozen_layers_keep_their_weights_and_the_others_change(
+    pictures, light, light_run, tmp_path, capsys
+):
     rules = (("^compnet/", None), ("^(?!compnet/)", 1.0))
-    _run(pictures, tmp_path / "1", "stage1", rules=rules)
-    weights = {}
-    for steps in (2, 4):
-        options = {"init": str(tmp_path / "1/weights"), "steps": steps, "rules": rules}
-        _run(pictures, tmp_path / str(steps), "stage1", **options)
+    init = str(light_run / "weights")
+    _run(pictures, tmp_path / "run", "stage1", init=init, steps=2, rules=rules)
+    before, after = {}, {}
+    for run, weights in ((light_run, before), (tmp_path / "run", after)):
         for role in ("compnet", "finenet"):
-            with np.load(tmp_path / str(steps) / f"weights/{role}.npz") as arrays:
-                weights[steps, role] = dict(arrays)
-    for key, array in weights[2, "compnet"].items():
-        np.testing.assert_array_equal(array, weights[4, "compnet"][key])
-    assert (weights[2, "finenet"]["detail/kernel"] != weights[4, "finenet"]["detail/kernel"]).any()
+            with np.load(run / f"weights/{role}.npz") as arrays:
+                weights[role] = dict(arrays)
+    for key, array in before["compnet"].items():
+        np.testing.assert_array_equal(array, after["compnet"][key])
+    assert (before["finenet"]["detail/kernel"] != after["finenet"]["detail/kernel"]).any()
     capsys.readouterr()
     rules = ((".*", 1.0), ("^no such layer$", None))
     message = _failure(capsys, pictures, tmp_path / "5", "stage1", rules=rules)

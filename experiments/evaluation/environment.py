@@ -11,8 +11,8 @@ from smapcomp import image_io
 from smapcomp.errors import SmapcompError
 
 PACKAGES = (
-    *("smapcomp", "tensorflow", "keras", "numpy", "pillow", "pillow-heif", "imagecodecs"),
-    *("ssimulacra2", "bjontegaard", "scipy"),
+    *("smapcomp", "onnxruntime", "tensorflow", "keras", "numpy", "pillow", "pillow-heif"),
+    *("imagecodecs", "ssimulacra2", "bjontegaard", "scipy"),
 )
 
 

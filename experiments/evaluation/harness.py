@@ -162,8 +162,6 @@ def _measured(name: str, tasks: list[_Task], jobs: int) -> Iterator[tuple[_Task,
     so that the libraries of another don't count as its memory."""
     if not tasks:
         return
-    for variable, value in _ONE_THREAD.items():
-        os.environ.setdefault(variable, value)
     # Not forked: a process that has loaded the networks' library cannot be copied.
     pool = ProcessPoolExecutor(
         min(jobs, len(tasks)),
@@ -172,7 +170,8 @@ def _measured(name: str, tasks: list[_Task], jobs: int) -> Iterator[tuple[_Task,
         initargs=(name,),
     )
     try:
-        futures = {pool.submit(task.run): task for task in tasks}
+        with _one_thread():  # processes start where tasks are handed in
+            futures = {pool.submit(task.run): task for task in tasks}
         with _interrupts() as interrupted:
             for future in tqdm(as_completed(futures), total=len(tasks), desc=name, unit="point"):
                 task = futures[future]
@@ -188,6 +187,18 @@ def _measured(name: str, tasks: list[_Task], jobs: int) -> Iterator[tuple[_Task,
                     raise KeyboardInterrupt
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Gives `_ONE_THREAD` to the processes that are started within, and to no others."""
+    added = {name: value for name, value in _ONE_THREAD.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
 
 
 @contextlib.contextmanager

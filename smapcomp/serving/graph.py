@@ -60,10 +60,12 @@ class GraphPredictor:
                 tf.TensorSpec((), tf.string),
                 tf.TensorSpec((None, None), tf.uint8),
             ],
+            autograph=False,
         )
         picture = [tf.TensorSpec((None, None, 3), tf.uint8)]
-        self.labels_of = tf.function(self._labels_of, input_signature=picture)
-        self.compact_of = tf.function(self._compact_of, input_signature=picture)
+        options = {"input_signature": picture, "autograph": False}
+        self.labels_of = tf.function(self._labels_of, **options)
+        self.compact_of = tf.function(self._compact_of, **options)
 
     def _view(self, compact, scale, quality, mode, given):
         """The decoder's view of a window.

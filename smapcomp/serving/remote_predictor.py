@@ -48,8 +48,8 @@ class RemotePredictor(TiledPredictor):
     def __init__(self, transport):
         self._transport = transport
         self._address = transport.options.address
-        roles = strings(*(role.encode() for role in FINENETS))
-        facts = self._call("describe", role=roles)
+        self._digests: dict[str, bytes] = {}
+        facts = self._described(FINENETS[0])
         version, precision = (facts[name][0] for name in ("contract_version", "precision"))
         if version != contract.VERSION:
             raise self._wrong_model(
@@ -64,11 +64,6 @@ class RemotePredictor(TiledPredictor):
         if name not in VARIANTS:
             raise self._wrong_model(f"is of variant {name!r}; allowed: {', '.join(VARIANTS)}")
         self.variant = VARIANTS[name]
-        try:
-            digests = [bytes.fromhex(digest.decode()) for digest in facts["digest"]]
-        except ValueError as error:
-            raise self._wrong_reply(f"digest {error}") from error
-        self._digests = dict(zip(FINENETS, digests, strict=True))
 
     def check_model(self, variant: str, weights_dir: str | None = None) -> None:
         """Holds the server's model to the weights that are wanted, where those are here.
@@ -87,7 +82,8 @@ class RemotePredictor(TiledPredictor):
             if weights_dir is None:
                 return  # Clients need no weights.
             raise
-        for role, found in self._digests.items():
+        for role in FINENETS:
+            found = self.model_digest(role)
             if networks.digest(role) != found:
                 raise self._wrong_model(
                     f"has other weights of {role} ({found.hex()}) than {networks.folder} "
@@ -99,6 +95,8 @@ class RemotePredictor(TiledPredictor):
         self._transport.close()
 
     def model_digest(self, finenet: str) -> bytes:
+        if finenet not in self._digests:
+            self._described(finenet)
         return self._digests[finenet]
 
     def compact_of(self, image: np.ndarray) -> np.ndarray:
@@ -136,6 +134,18 @@ class RemotePredictor(TiledPredictor):
         )
         height, width, _ = image.shape
         return self._values(outputs, height * scale, width * scale)
+
+    def _described(self, finenet: str) -> dict[str, np.ndarray]:
+        """What the model says of itself and of a FineNet, whose digest is kept.
+
+        One FineNet a call, since a server that batches refuses what is more than a batch of its.
+        """
+        facts = self._call("describe", role=strings(finenet.encode()))
+        try:
+            self._digests[finenet] = bytes.fromhex(facts["digest"][0].decode())
+        except ValueError as error:
+            raise self._wrong_reply(f"digest {error}") from error
+        return facts
 
     def _call(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         """The outputs of a signature, each with as many entries as the inputs have."""

@@ -75,7 +75,7 @@ class RestTransport:
             reason = getattr(error, "reason", error)
             if isinstance(reason, TimeoutError):
                 raise too_late(options) from error
-            details = " ".join(str(reason).split())
+            details = _in_words(reason)
             raise ServerUnavailableError(
                 f"{options.address}: no server takes the call: {details}"
             ) from error
@@ -113,6 +113,13 @@ def _from_json(values: list[Any]) -> np.ndarray:
     array = np.empty(len(found), object)
     array[:] = [value.encode() if isinstance(value, str) else value for value in found]
     return array
+
+
+def _in_words(reason) -> str:
+    no_http = isinstance(reason, http.client.BadStatusLine)
+    if no_http and not isinstance(reason, http.client.RemoteDisconnected):
+        return "what answers there is no HTTP"
+    return " ".join(str(reason).split())
 
 
 def _too_long(options: ServerOptions, what: str) -> ServerReplyError:

@@ -45,7 +45,7 @@ def export(
     keras.config.set_dtype_policy(POLICIES[precision])
     try:
         # Not `zoo.load`, whose networks are shared and were perhaps built under another policy.
-        networks = zoo.load.__wrapped__(variant, weights_dir)
+        networks = zoo.load_anew(variant, weights_dir)
         return write_model(target, networks, precision, overwrite)
     finally:
         keras.config.set_dtype_policy(previous)

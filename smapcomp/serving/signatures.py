@@ -94,7 +94,7 @@ def _each(work: Callable[..., dict], specs: Mapping[str, tf.TensorSpec]) -> Call
         name: tf.TensorSpec((None, *spec.shape), spec.dtype, name=name)
         for name, spec in specs.items()
     }
-    one = tf.function(lambda item: work(**item), input_signature=[specs])
+    one = tf.function(lambda item: work(**item), input_signature=[specs], autograph=False)
     outputs = one.get_concrete_function().structured_outputs
     results = {name: tf.TensorSpec(out.shape, out.dtype) for name, out in outputs.items()}
 
@@ -107,7 +107,7 @@ def _each(work: Callable[..., dict], specs: Mapping[str, tf.TensorSpec]) -> Call
 
 def _traced(run: Callable, specs: Mapping[str, tf.TensorSpec]) -> Callable:
     """The concrete function of keyword arguments."""
-    return tf.function(run).get_concrete_function(**specs)
+    return tf.function(run, autograph=False).get_concrete_function(**specs)
 
 
 def same_length(inputs: Mapping) -> None:

@@ -1,9 +1,10 @@
-"""Requests that a server sends to itself when it has loaded the model, one for each signature.
+"""Requests that a server sends to itself when it has loaded the model, for every signature.
 
 The first call of a signature is slow, since TensorFlow then optimises its graph.
 """
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,11 @@ SIDE = 64
 """Of the picture in pixels."""
 
 
-def warmup_inputs(label_stride: int) -> dict[str, dict[str, np.ndarray]]:
-    """Inputs of each signature, `serving_default` included.
+def warmup_inputs(label_stride: int) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Each signature, `serving_default` included, with inputs of one picture.
+
+    More than one would be refused by a server whose batches are smaller. Several requests for one
+    signature take different ways through the networks.
 
     Args:
         label_stride: Of the variant.
@@ -29,30 +33,30 @@ def warmup_inputs(label_stride: int) -> dict[str, dict[str, np.ndarray]]:
     small = picture[::8, ::8]
     cells = SIDE // label_stride
     labels = np.ones((cells, cells), np.uint8)
-    view = {
-        "compact_bytes": strings(_png(small), _png(picture), _png(picture)),
-        "label_grid_bytes": strings(b"", b"", _png(labels)),
-        "scale": np.array([8, 1, 1], np.int32),
-        "quality": np.array([LOSSLESS, 50, 50], np.int32),
-        "mode": strings(b"mapped", b"mapped", b"sent"),
-    }
     source = {"picture_bytes": strings(_png(picture))}
-    return {
-        "analyze": source,
-        "serving_default": source,
-        "segment": source,
-        "compact": source,
-        "predict": view,
-        "predict_values": view,
-        "predict_tensors": {
-            "compact": small[None],
-            "scale": np.array([8], np.int32),
-            "quality": np.array([50], np.int32),
-            "mode": strings(b"mapped"),
-        },
-        "upsample": {"compact_bytes": strings(_png(small)), "scale": np.array([8], np.int32)},
-        "describe": {"role": strings(*(role.encode() for role in contract.FINENETS))},
-    }
+    for signature in ("analyze", "serving_default", "segment", "compact"):
+        yield signature, source
+    for compact, grid, scale, quality, mode in (
+        (small, b"", 8, LOSSLESS, b"mapped"),
+        (picture, b"", 1, 50, b"mapped"),
+        (picture, _png(labels), 1, 50, b"sent"),
+    ):
+        inputs = {
+            "compact_bytes": strings(_png(compact)),
+            "label_grid_bytes": strings(grid),
+            "scale": np.array([scale], np.int32),
+            "quality": np.array([quality], np.int32),
+            "mode": strings(mode),
+        }
+        yield "predict", inputs
+        yield "predict_values", inputs
+    dense = {"compact": small[None], "scale": np.array([8], np.int32)}
+    yield (
+        "predict_tensors",
+        {**dense, "quality": np.array([50], np.int32), "mode": strings(b"mapped")},
+    )
+    yield "upsample", {"compact_bytes": strings(_png(small)), "scale": np.array([8], np.int32)}
+    yield "describe", {"role": strings(contract.FINENETS[0].encode())}
 
 
 def write_warmup(folder: Path, label_stride: int, model: str = contract.MODEL_NAME) -> None:
@@ -60,7 +64,7 @@ def write_warmup(folder: Path, label_stride: int, model: str = contract.MODEL_NA
     path = folder / "assets.extra" / "tf_serving_warmup_requests"
     path.parent.mkdir()
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for signature, inputs in warmup_inputs(label_stride).items():
+        for signature, inputs in warmup_inputs(label_stride):
             request = predict_request(model, None, signature, inputs)
             writer.write(prediction_log(request).SerializeToString())
 

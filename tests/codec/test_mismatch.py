@@ -56,8 +56,11 @@ def default_streams() -> tuple[bytes, bytes]:
     return coded("default")
 
 
-def decoded(data: bytes, change, on_mismatch: str = "error") -> np.ndarray:
-    predictor = PerturbedPredictor(zoo.load("lite"), change)
+def perturbed(change) -> PerturbedPredictor:
+    return PerturbedPredictor(zoo.load("lite"), change)
+
+
+def decoded(data: bytes, predictor, on_mismatch: str = "error") -> np.ndarray:
     return StreamDecoder(predictor, unpack(data), on_mismatch).picture().samples
 
 
@@ -77,24 +80,24 @@ def test_noise_on_all_activations_is_found_out_and_does_not_matter_to_a_robust_s
     design, streams, caplog
 ):
     plain, robust = streams
-    change = noisy(NOISE[design])
-    np.testing.assert_array_equal(decoded(robust, change), smapcomp.decompress(robust))
-    change = noisy(1e-4)
+    expected = smapcomp.decompress(robust)
+    np.testing.assert_array_equal(decoded(robust, perturbed(noisy(NOISE[design]))), expected)
+    predictor = perturbed(noisy(1e-4))
     with pytest.raises(DigestMismatchError, match="differs from the encoder's"):
-        decoded(plain, change)
+        decoded(plain, predictor)
     caplog.clear()
     caplog.set_level(logging.WARNING, "smapcomp")  # data.beam raises it in the same process
-    picture = decoded(plain, change, on_mismatch="warn")
+    picture = decoded(plain, predictor, on_mismatch="warn")
     assert any("the picture may be damaged" in message for message in caplog.messages)
     assert metrics.psnr(smapcomp.decompress(plain), picture) > 35
 
 
 def test_bfloat16_is_found_out_even_in_a_robust_stream(default_streams):
-    plain, robust = default_streams
-    for data in (plain, robust):
+    predictor = perturbed(bfloat16)
+    for data in default_streams:
         with pytest.raises(DigestMismatchError):
-            decoded(data, bfloat16)
-        picture = decoded(data, bfloat16, on_mismatch="warn")
+            decoded(data, predictor)
+        picture = decoded(data, predictor, on_mismatch="warn")
         assert metrics.psnr(smapcomp.decompress(data), picture) > 30
 
 

@@ -5,6 +5,8 @@ import dataclasses
 import functools
 import importlib
 import math
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -185,7 +187,7 @@ def light(monkeypatch):
         monkeypatch.setattr(networks, name, build)
         module = importlib.import_module(f"smapcomp.models.{name.removeprefix('build_')}")
         monkeypatch.setattr(module, name, build)
-    zoo.load.cache_clear()
+    zoo._kept.cache_clear()
 
 
 @pytest.fixture
@@ -305,12 +307,12 @@ def test_every_format_of_smapnet_is_trained_once_and_compared(
         *((name, "classes") for name in ("index-1", "index-3")),
     }
     assert {row.conditions for row in rows} == {"2 steps of 2 × 32²"}
-    train = train_run.run
     started = []
 
     def counted(config, workdir):
         started.append(workdir)
-        train(config, workdir)
+        done = out / "runs/smapnet/2x2x32" / Path(workdir).name / "weights"
+        shutil.copytree(done, Path(workdir) / "weights")
 
     monkeypatch.setattr(train_run, "run", counted)
     assert _run(weights, out, *arguments) == rows

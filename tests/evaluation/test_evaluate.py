@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from absl import flags
+from absl import app, flags
 from PIL import Image
 
 from experiments import evaluate
@@ -15,6 +15,7 @@ from experiments.evaluation.points import Point, read_points
 from experiments.evaluation.protocols import FAIR
 from experiments.evaluation.results import choose_anchor
 from smapcomp.errors import SmapcompError
+from tests.jobs import run_job
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -80,7 +81,7 @@ def test_the_shown_pictures_are_spread_over_all():
     assert evaluate.spread(list("ab"), 3) == ["a", "b"]
 
 
-def test_one_command_measures_and_shows(folder):
+def test_one_command_measures_and_shows(folder, capsys):
     out = folder / "out"
     arguments = [
         f"--pictures={folder / 'pictures'}",
@@ -114,28 +115,34 @@ def test_one_command_measures_and_shows(folder):
     page = (out / "fair.html").read_text()
     assert page.count("data:image/") >= 3 * 3  # original and two codecs of each picture
     times = (out / "points.csv").stat().st_mtime_ns
-    again = run(*arguments)
-    assert again.returncode == 0
-    assert again.stdout == result.stdout
+    run_job(evaluate, *arguments)
+    assert capsys.readouterr().out == result.stdout
     assert (out / "points.csv").stat().st_mtime_ns == times
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--pictures=nowhere", "--out=x"], "--pictures=nowhere: no such folder"),
-        (["--pictures=tests", "--out=x"], "--pictures=tests: no pictures; looked for"),
-        (["--pictures=docs/demo", "--out=x", "--codec=gif"], "evaluate: codec 'gif' is unknown"),
-        (["--pictures=docs/demo", "--out=x", "--protocol=best"], "should be one of <fair|paper>"),
-        (["--pictures=docs/demo", "--out=x", "--rate=much"], "--rate=much: is no number above 0"),
+        (["--pictures=docs/demo", "--codec=gif"], "evaluate: codec 'gif' is unknown"),
+        (["--pictures=docs/demo", "--protocol=best"], "should be one of <fair|paper>"),
+        (["--pictures=docs/demo", "--rate=much"], "--rate=much: is no number above 0"),
     ],
 )
 def test_wrong_flags_end_in_a_clear_line(arguments, message, tmp_path):
-    arguments = [a.replace("--out=x", f"--out={tmp_path / 'out'}") for a in arguments]
-    result = run(*arguments)
+    result = run(*arguments, f"--out={tmp_path / 'out'}")
     assert result.returncode == 1
     assert message in result.stderr + result.stdout
     assert "Traceback" not in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("folder", "message"), [("nowhere", "no such folder"), ("tests", "no pictures; looked for")]
+)
+def test_a_folder_without_pictures_is_named(folder, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(app.UsageError, match=f"--pictures={folder}: {message}"):
+        run_job(evaluate, f"--pictures={folder}", f"--out={tmp_path / 'out'}")
     assert not (tmp_path / "out").exists()
 
 
@@ -144,7 +151,7 @@ def test_time_is_measured_on_many_sizes(folder, monkeypatch):
     values = flags.FlagValues()
     evaluate.define_flags(values)
     text = evaluate.evaluate(
-        sorted((folder / "pictures").glob("*.png")),
+        [folder / "pictures/a.png"],
         FAIR,
         [("jpeg-444", [15, 40, 70, 90]), ("webp-m6", [5, 30, 60, 90])],
         folder / "out",

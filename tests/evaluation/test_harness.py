@@ -45,7 +45,7 @@ def counted(monkeypatch) -> list:
 
 
 def test_points_of_all_codecs_pictures_and_qualities_come_in_order(pictures, tmp_path):
-    out = tmp_path / "out"
+    out, before = tmp_path / "out", dict(os.environ)
     wanted = [("jpeg-444", [30, 60]), ("webp-m6", [50])]
     points = harness.run(wanted, pictures, out, jobs=2)
     assert [(p.codec, p.picture, p.quality) for p in points] == [
@@ -61,6 +61,8 @@ def test_points_of_all_codecs_pictures_and_qualities_come_in_order(pictures, tmp
     alone = measure(codecs.find("jpeg-444"), pictures[1], 60)
     assert (points[3].bytes, points[3].psnr) == (alone.bytes, alone.psnr)
     assert {p.environment for p in points} == {key(describe())}
+    # What the measuring processes alone should have is not left to what this one starts later.
+    assert os.environ == before
     assert read_environments(out / "environments.json") == {key(describe()): describe()}
     assert len(read_points(out / "points.csv")) == len(points)
 

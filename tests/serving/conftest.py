@@ -4,16 +4,21 @@ from types import SimpleNamespace
 
 import pytest
 
+from smapcomp.codec.predictor import Predictor
 from smapcomp.serving.saved_model import write_model
 from tests.serving.light_model import LightNetworks
 
 
 @pytest.fixture(scope="session")
 def light(tmp_path_factory):
-    """The networks, the folder of their weights, and that of the model with its version 1."""
+    """The networks, a predictor of this process, the folder of their weights, and the model's.
+
+    The latter has the version 1.
+    """
     weights = tmp_path_factory.mktemp("weights")
     networks = LightNetworks(weights)
     folder = tmp_path_factory.mktemp("models") / "smapcomp"
     folder.mkdir()
     write_model(folder / "1", networks, "float32")
-    return SimpleNamespace(networks=networks, weights=weights, folder=folder)
+    predictor = Predictor(networks)
+    return SimpleNamespace(networks=networks, predictor=predictor, weights=weights, folder=folder)

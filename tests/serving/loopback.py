@@ -120,11 +120,13 @@ class BatchingRunner:
 
     Args:
         function: Concrete function of the signature.
-        max_batch_size: Pictures of a batch; a larger request goes alone.
+        max_batch_size: Pictures of a batch; a larger request is refused.
         timeout: Seconds that the first of a batch waits for others.
+
+    The defaults are those of `serving/batching.config`.
     """
 
-    def __init__(self, function, max_batch_size: int = 8, timeout: float = 0.005):
+    def __init__(self, function, max_batch_size: int = 4, timeout: float = 0.001):
         self._direct = DirectRunner(function)
         self._max = max_batch_size
         self._timeout = timeout
@@ -134,6 +136,11 @@ class BatchingRunner:
         threading.Thread(target=self._work, daemon=True).start()
 
     def __call__(self, inputs: dict) -> dict[str, np.ndarray]:
+        size = int(next(iter(inputs.values())).shape[0])
+        if size > self._max:
+            raise ValueError(
+                f"Task size {size} is larger than maximum input batch size {self._max}"
+            )
         result: futures.Future = futures.Future()
         self._queue.put((inputs, result))
         return result.result()

@@ -1,6 +1,7 @@
 """The client: the same files as without a server, and one line for whatever goes wrong."""
 
 import base64
+import functools
 import json
 import os
 import ssl
@@ -113,7 +114,7 @@ def test_a_server_makes_the_file_that_is_made_without_it_and_decodes_it(
     light, addresses, protocol, name
 ):
     picture = PHOTO[:53, :91, :1] if name == "papers" else PHOTO[:53, :91]
-    local = Predictor(light.networks)
+    local = light.predictor
     expected = compressed(local, picture, **SETTINGS[name])
     remote = connect(ServerOptions(addresses[protocol]))
     assert compressed(remote, picture, **SETTINGS[name]) == expected
@@ -127,17 +128,17 @@ def test_a_server_makes_the_file_that_is_made_without_it_and_decodes_it(
 def test_a_tiled_picture_is_the_same_too(light, grpc_address, monkeypatch, name):
     monkeypatch.setattr(encoder, "choose_tiling", lambda height, width: Tiling(96, 32))
     picture = PHOTO[:150, :170]
-    expected = compressed(Predictor(light.networks), picture, **SETTINGS[name])
+    expected = compressed(light.predictor, picture, **SETTINGS[name])
     remote = connect(ServerOptions(grpc_address))
     assert compressed(remote, picture, **SETTINGS[name]) == expected
     decoded = codec.decode(expected, predictor=remote).samples
-    local = codec.decode(expected, predictor=Predictor(light.networks)).samples
+    local = codec.decode(expected, predictor=light.predictor).samples
     np.testing.assert_array_equal(decoded, local)
 
 
 def test_the_command_needs_no_tensorflow_and_no_weights_of_its_own(light, addresses, tmp_path):
     picture = PHOTO[:40, :48]
-    expected = compressed(Predictor(light.networks), picture)
+    expected = compressed(light.predictor, picture)
     script = """
 import sys
 sys.modules["tensorflow"] = sys.modules["keras"] = None
@@ -163,7 +164,7 @@ assert not loaded & {"tensorflow", "keras", "tensorflow_serving"}, loaded
         )
         assert (result.returncode, result.stderr) == (0, "")
         assert (folder / "a.smc").read_bytes() == expected
-        local = codec.decode(expected, predictor=Predictor(light.networks)).samples
+        local = codec.decode(expected, predictor=light.predictor).samples
         np.testing.assert_array_equal(read_picture(folder / "back.png").samples, local)
 
 
@@ -198,6 +199,9 @@ def test_errors_of_the_command_are_one_line_and_leave_no_file(
         words = [f"--server={address}", own, "--server_retries=1"]
         status, error = command(capsys, "compress", "a.png", "a.smc", *words)
         assert (status, f"{address}: no server takes the call" in error) == (1, True), error
+    words = [f"--server=http://{addresses['grpc']}", own, "--server_retries=0"]
+    status, error = command(capsys, "compress", "a.png", "a.smc", *words)
+    assert (status, "no server takes the call: what answers there is no HTTP" in error) == (1, True)
     for words, message in [
         (["--server=localhost"], "server 'localhost'; allowed: HOST:PORT"),
         (["--server=ftp://localhost:1"], "server 'ftp://localhost:1'; allowed: HOST:PORT"),
@@ -484,15 +488,29 @@ def test_messages_are_those_of_tensorflow_serving():
     np.testing.assert_array_equal(found["once"], np.full((2, 2), 7))
 
 
-def test_warmup_has_one_request_for_each_signature_and_the_server_takes_them(models):
+def test_warmup_has_requests_for_every_signature_and_the_smallest_batches_take_them(models, light):
     path = models.folder / "1" / "assets.extra" / "tf_serving_warmup_requests"
     logs = [
         prediction_log_pb2.PredictionLog.FromString(record.numpy())
         for record in tf.data.TFRecordDataset(str(path))
     ]
     found = [log.predict_log.request.model_spec.signature_name for log in logs]
-    assert sorted(found) == sorted([*contract.SIGNATURES, "serving_default"])
+    assert set(found) == {*contract.SIGNATURES, "serving_default"}
     assert models.replay_warmup() == len(found)
+    single = Models(light.folder, functools.partial(BatchingRunner, max_batch_size=1))
+    assert single.replay_warmup() == len(found)
+
+
+def test_batches_of_one_picture_are_enough_for_the_client(light):
+    single = Models(light.folder, functools.partial(BatchingRunner, max_batch_size=1))
+    picture = PHOTO[:40, :48]
+    with grpc_server(lambda request: answer(single, request), *free_ports(1)) as address:
+        remote = connect(ServerOptions(address))
+        remote.check_model("lite", str(light.weights))
+        assert compressed(remote, picture) == compressed(Predictor(light.networks), picture)
+        two = {"picture_bytes": messages.strings(*2 * [to_png(picture)])}
+        with pytest.raises(ServerReplyError, match="larger than maximum input batch size 1"):
+            remote._transport.call("segment", two)
 
 
 def test_requests_of_different_sizes_share_a_batch(models):

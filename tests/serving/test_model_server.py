@@ -1,5 +1,7 @@
 """The files of `serving/`, and TensorFlow Serving itself where it is installed."""
 
+import inspect
+import re
 import shutil
 import subprocess
 import time
@@ -10,13 +12,13 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from smapcomp.codec import codec
-from smapcomp.codec.predictor import Predictor
 from smapcomp.errors import ServerUnavailableError
 from smapcomp.image_io import read_picture
 from smapcomp.serving import contract
 from smapcomp.serving.remote_predictor import connect
 from smapcomp.serving.server_options import ServerOptions
 from tests.ports import free_ports
+from tests.serving.loopback import BatchingRunner
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVING = ROOT / "serving"
@@ -29,6 +31,14 @@ def test_the_configuration_offers_the_model_under_the_clients_name():
     (model,) = config.model_config_list.config
     assert model.name == contract.MODEL_NAME
     assert model.base_path == "/models/smapcomp"
+
+
+def test_the_loopback_server_batches_as_the_configuration_says():
+    text = (SERVING / "batching.config").read_text()
+    found = dict(re.findall(r"^(\w+) \{ value: (\d+) \}", text, re.MULTILINE))
+    defaults = inspect.signature(BatchingRunner).parameters
+    assert int(found["max_batch_size"]) == defaults["max_batch_size"].default
+    assert int(found["batch_timeout_micros"]) == 1e6 * defaults["timeout"].default
 
 
 def test_the_docker_command_uses_every_configuration_and_opens_no_port_to_others():
@@ -53,7 +63,7 @@ def test_tensorflow_serving_makes_the_file_that_is_made_without_it(light, tmp_pa
         words += ["--enable_batching"]
         words += [f"--batching_parameters_file={SERVING / 'batching.config'}"]
     picture = read_picture(ROOT / "docs" / "demo" / "photo.png").samples[:53, :91]
-    expected = codec.compress_with(Predictor(light.networks), picture, speed=9)
+    expected = codec.compress_with(light.predictor, picture, speed=9)
     with open(tmp_path / "log", "wb") as log:
         server = subprocess.Popen(words, stdout=log, stderr=log)
     try:

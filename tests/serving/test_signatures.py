@@ -19,7 +19,7 @@ from PIL import Image
 from smapcomp import export, zoo
 from smapcomp.ade20k import CLASS_NAMES, PALETTE
 from smapcomp.codec.compact import dequantise_compact, downsampled
-from smapcomp.codec.predictor import Predictor
+from smapcomp.codec.engines import predictor_of
 from smapcomp.codec.reconstruction import grey_of
 from smapcomp.codec.stream import pad_picture
 from smapcomp.codec.tiled_predictor import Compact
@@ -126,11 +126,10 @@ def real(tmp_path_factory):
             },
         ),
         ("describe", {"role": strings(b"finenet_x1", b"finenet")}),
-        ("serving_default", {"picture_bytes": strings(to_png(PICTURES[2]))}),
     ]
     found = called(out, calls, folder)
     outputs = {name: result for (name, _), result in zip(calls, found, strict=True)}
-    return out, outputs, dense, Predictor(zoo.load())
+    return out, outputs, dense, predictor_of("lite", None, "tensorflow")
 
 
 def test_analyze_gives_what_the_encoder_computes_for_pictures_of_any_size(real):
@@ -157,8 +156,6 @@ def test_analyze_gives_what_the_encoder_computes_for_pictures_of_any_size(real):
         ):
             expected = bytes(tf.fingerprint(samples.reshape(1, -1)).numpy()[0]).hex()
             assert found[f"{name}_fingerprint"][index].decode() == expected
-    default = outputs["serving_default"]
-    assert default["prediction_bytes"][0] == found["prediction_bytes"][2]
 
 
 def test_segment_gives_the_label_map_of_the_picture_and_ignores_alpha(real):
@@ -221,6 +218,17 @@ def test_the_fingerprint_of_the_model_is_that_of_the_bitstream_header(real):
     assert set(facts["digests"]) == {"finenet", *zoo.LOSSY_FINENETS}
 
 
+def test_analyze_is_what_is_called_by_default(light):
+    signatures = tf.saved_model.load(light.folder / "1").signatures
+    picture = tf.constant(strings(to_png(PICTURES[2])))
+    default, named = (
+        signatures[name](picture_bytes=picture) for name in ("serving_default", "analyze")
+    )
+    assert default.keys() == named.keys()
+    for name, value in named.items():
+        np.testing.assert_array_equal(default[name], value)
+
+
 def test_class_names_and_palette_are_assets(light):
     assets = light.folder / "1" / "assets"
     assert (assets / "classes.txt").read_text().splitlines() == list(CLASS_NAMES)
@@ -262,6 +270,12 @@ def test_a_version_is_replaced_only_when_asked_and_never_half_written(
     def full_disk(*_):
         raise OSError(28, "No space left on device")
 
+    # What is written does not matter here.
+    small = tf.function(lambda role: {"length": tf.strings.length(role)}).get_concrete_function(
+        tf.TensorSpec((None,), tf.string)
+    )
+    signatures = tf.Module(), {"serving_default": small}
+    monkeypatch.setattr(saved_model, "build_signatures", lambda *_: signatures)
     with monkeypatch.context() as patch:
         patch.setattr(saved_model, "write_warmup", full_disk)
         with pytest.raises(ValueError, match="No space left on device"):
