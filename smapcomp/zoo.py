@@ -35,6 +35,9 @@ def lossy_role(scale: int) -> str:
 LOSSY_FINENETS = tuple(map(lossy_role, SCALES))
 """Of any compact image but CompNet's, one for each compact scale."""
 
+FINENETS = ("finenet", *LOSSY_FINENETS)
+"""CompNet's own, and those."""
+
 ROLES = ("compnet", "finenet", "segmenter", "smapnet", *LOSSY_FINENETS)
 
 

@@ -103,7 +103,7 @@ def done(tmp_path_factory, command):
     root = tmp_path_factory.mktemp("bulk")
     write_pictures(root / "in")
     loads = Counter()
-    load = OnnxPredictor._loaded
+    load = OnnxPredictor._made_ready
 
     def counted(self, role):
         loads[role] += 1
@@ -111,7 +111,7 @@ def done(tmp_path_factory, command):
 
     logger = logging.getLogger("smapcomp")
     before = logger.level, logger.propagate, list(logger.handlers)
-    with mock.patch.object(OnnxPredictor, "_loaded", counted):
+    with mock.patch.object(OnnxPredictor, "_made_ready", counted):
         result = command(f"--input={root}/in/**/*", f"--output={root}/out", *QUICK)
     assert (logger.level, logger.propagate, logger.handlers) == before
     return root / "in", root / "out", result, loads
@@ -328,12 +328,12 @@ def test_a_job_service_runs_it_as_flink_and_spark_do(done, tmp_path, weights):
 COUNTING = """
 import os
 from smapcomp.codec.onnx_predictor import OnnxPredictor
-load = OnnxPredictor._loaded
+load = OnnxPredictor._made_ready
 def counted(self, role):
     with open(os.environ["LOADS"], "a") as file:
         file.write(f"{os.getpid()} {role}\\n")
     return load(self, role)
-OnnxPredictor._loaded = counted
+OnnxPredictor._made_ready = counted
 """
 
 

@@ -48,7 +48,7 @@ def compress(
     weights_dir: str | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     engine: str = AUTO,
-    predictor=None,
+    predictor: TiledPredictor | None = None,
 ) -> bytes:
     """Compresses a picture.
 
@@ -180,7 +180,7 @@ def decode(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     max_seconds: float | None = None,
     engine: str = AUTO,
-    predictor=None,
+    predictor: TiledPredictor | None = None,
 ) -> Picture:
     """Decompresses a stream.
 

@@ -85,6 +85,7 @@ def _is_there(engine: str, variant: str) -> bool:
     return _importable("tensorflow")
 
 
+@functools.lru_cache(maxsize=2)  # as `zoo.load`, of which it is asked again for each picture
 def _graphs_take(variant: str, weights_dir: str | None) -> bool:
     """Whether the weights are those of the graphs' architecture; the box's are."""
     if weights_dir is None:

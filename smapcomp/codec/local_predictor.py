@@ -1,6 +1,8 @@
 """What the networks of this process do, whatever runs them."""
 
+import threading
 from abc import abstractmethod
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +25,19 @@ class LocalPredictor(TiledPredictor):
     def __init__(self, networks: Networks):
         self.networks = networks
         self.variant = networks.variant
+        self._ready: dict[str, Any] = {}
+        self._making_ready = threading.Lock()
+
+    @abstractmethod
+    def _made_ready(self, role: str) -> Any:
+        """What runs the network of one of `zoo.ROLES`; the engine says what that is."""
+
+    def _network(self, role: str) -> Any:
+        """What `_made_ready` gave, which is asked once."""
+        with self._making_ready:
+            if role not in self._ready:
+                self._ready[role] = self._made_ready(role)
+            return self._ready[role]
 
     @abstractmethod
     def _run(self, role: str, *inputs: np.ndarray) -> np.ndarray:

@@ -6,7 +6,6 @@ TensorFlow's to the bit.
 """
 
 import os
-import threading
 
 import numpy as np
 import onnxruntime
@@ -31,26 +30,18 @@ class OnnxPredictor(LocalPredictor):
 
     def __init__(self, networks: Networks):
         super().__init__(networks)
-        self._sessions: dict[str, onnxruntime.InferenceSession] = {}
         # The sessions' weights, which ONNX Runtime does not copy.
         self._weights: dict[str, list] = {}
-        self._loading = threading.Lock()
 
     def _run(self, role: str, *inputs: np.ndarray) -> np.ndarray:
-        session = self._session(role)
+        session = self._network(role)
         names = [entry.name for entry in session.get_inputs()]
         return session.run(None, dict(zip(names, inputs, strict=True)))[0]
 
     def _smapnet_channels(self) -> int:
-        return self._session("smapnet").get_inputs()[0].shape[-1]
+        return self._network("smapnet").get_inputs()[0].shape[-1]
 
-    def _session(self, role: str) -> onnxruntime.InferenceSession:
-        with self._loading:
-            if role not in self._sessions:
-                self._sessions[role] = self._loaded(role)
-            return self._sessions[role]
-
-    def _loaded(self, role: str) -> onnxruntime.InferenceSession:
+    def _made_ready(self, role: str) -> onnxruntime.InferenceSession:
         variant, path = self.variant.name, self.networks.folder / f"{role}.npz"
         stored = self.networks.arrays(role)
         try:

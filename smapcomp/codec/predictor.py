@@ -5,7 +5,6 @@ round differently from a graph made for another, and a stream would then decode 
 with the same history.
 """
 
-import threading
 from collections.abc import Callable
 
 import keras
@@ -17,23 +16,11 @@ from smapcomp.zoo import LOSSY_FINENETS, Networks
 
 
 class Predictor(LocalPredictor):
-    """As `LocalPredictor`, by Keras.
-
-    Args:
-        networks: Of any variant.
-    """
-
-    def __init__(self, networks: Networks):
-        super().__init__(networks)
-        self._compiled: dict[str, Callable] = {}
-        self._compiling = threading.Lock()
+    """As `LocalPredictor`, by Keras."""
 
     def _run(self, role: str, *inputs: np.ndarray) -> np.ndarray:
-        with self._compiling:
-            if role not in self._compiled:
-                self._compiled[role] = self._made_ready(role)
         tensors = map(ops.convert_to_tensor, inputs)
-        return ops.convert_to_numpy(self._compiled[role](*tensors))
+        return ops.convert_to_numpy(self._network(role)(*tensors))
 
     def _made_ready(self, role: str) -> Callable:
         """A network as a function of tensors."""

@@ -1,7 +1,5 @@
 """What an exported model and its client have agreed on; known without TensorFlow."""
 
-from smapcomp.zoo import LOSSY_FINENETS
-
 VERSION = 1
 """Of the signatures. A client refuses a model of another."""
 
@@ -10,9 +8,6 @@ MODEL_NAME = "smapcomp"
 
 LOSSLESS = -1
 """Quality of a compact image that was coded without loss."""
-
-FINENETS = ("finenet", *LOSSY_FINENETS)
-"""Roles that `describe` gives digests of."""
 
 PRECISIONS = ("float32", "bfloat16")
 """That an export may compute in."""

@@ -12,14 +12,14 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from smapcomp.codec.local_predictor import COMPNET_MIN_SIDE
+from smapcomp.codec import local_predictor
 from smapcomp.codec.predictor import compiled
 from smapcomp.codec.stream import MIN_PADDED_SIDE, MODES, PADDED_MULTIPLE, SCALES
 from smapcomp.models.layers import NUM_CLASSES
 from smapcomp.serving.contract import LOSSLESS, MAX_PIXELS
 from smapcomp.zoo import LOSSY_FINENETS, PAPER_SCALE, ROLES, lossy_role
 
-_SIGNAL = np.arange(256, dtype=np.float32) / 127.5 - 1.0
+_SIGNAL = local_predictor.to_signal(np.arange(256, dtype=np.uint8))[0]
 _INDEX = np.arange(256, dtype=np.float32) / 255
 _LEVEL = np.array([1 - quality / 100 for quality in range(101)], np.float32)
 
@@ -144,7 +144,7 @@ class GraphPredictor:
         """CompNet's image of a padded picture, float32 `[H/8, W/8, 3]` in grey levels."""
         sides = tf.shape(image)[:2]
         check_pixels(sides)
-        signal = to_signal(pad(image, tf.maximum(sides, COMPNET_MIN_SIDE)))
+        signal = to_signal(pad(image, tf.maximum(sides, local_predictor.COMPNET_MIN_SIDE)))
         labels = self._full_size(self._segment(signal, tf.constant(False)))[None]
         rows, columns = tf.unstack(sides // PAPER_SCALE)
         return self.levels(self._float("compnet", signal, labels)[0, :rows, :columns])

@@ -10,13 +10,11 @@ from smapcomp import zoo
 from smapcomp.codec.tiled_predictor import Compact, TiledPredictor
 from smapcomp.errors import ServerModelError, ServerReplyError, SmapcompError
 from smapcomp.serving import contract
-from smapcomp.serving.contract import FINENETS, LOSSLESS
+from smapcomp.serving.contract import LOSSLESS
 from smapcomp.serving.messages import Tensor, array_of, strings
+from smapcomp.serving.png import to_png
 from smapcomp.serving.server_options import ServerOptions
-from smapcomp.zoo import PAPER_SCALE, VARIANTS
-
-PNG_COMPRESSION = 1
-"""Of 0..9, decided here: connections are quicker than the finer ones."""
+from smapcomp.zoo import FINENETS, PAPER_SCALE, VARIANTS
 
 
 def connect(options: ServerOptions) -> "RemotePredictor":
@@ -100,12 +98,12 @@ class RemotePredictor(TiledPredictor):
         return self._digests[finenet]
 
     def compact_of(self, image: np.ndarray) -> np.ndarray:
-        outputs = self._call("compact", picture_bytes=strings(_to_png(image)))
+        outputs = self._call("compact", picture_bytes=strings(to_png(image)))
         height, width, _ = image.shape
         return self._values(outputs, height // PAPER_SCALE, width // PAPER_SCALE)
 
     def labels_of(self, image: np.ndarray) -> np.ndarray:
-        outputs = self._call("segment", picture_bytes=strings(_to_png(image)))
+        outputs = self._call("segment", picture_bytes=strings(to_png(image)))
         return self._grid(outputs, *image.shape[:2])
 
     def prediction_of(
@@ -114,8 +112,8 @@ class RemotePredictor(TiledPredictor):
         height, width = compact.shape
         outputs = self._call(
             "predict_values" if exact else "predict",
-            compact_bytes=strings(_to_png(compact.image)),
-            label_grid_bytes=strings(b"" if labels is None else _to_png(labels)),
+            compact_bytes=strings(to_png(compact.image)),
+            label_grid_bytes=strings(b"" if labels is None else to_png(labels)),
             scale=np.array([compact.scale], np.int32),
             quality=np.array([LOSSLESS if compact.quality is None else compact.quality], np.int32),
             mode=strings(mode.encode()),
@@ -129,7 +127,7 @@ class RemotePredictor(TiledPredictor):
     def upsampling_of(self, image: np.ndarray, scale: int) -> np.ndarray:
         outputs = self._call(
             "upsample",
-            compact_bytes=strings(_to_png(image)),
+            compact_bytes=strings(to_png(image)),
             scale=np.array([scale], np.int32),
         )
         height, width, _ = image.shape
@@ -185,9 +183,3 @@ class RemotePredictor(TiledPredictor):
 
     def _wrong_reply(self, what: str) -> ServerReplyError:
         return ServerReplyError(f"{self._address}: the reply is not what the model gives: {what}")
-
-
-def _to_png(samples: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(samples).save(buffer, "PNG", compress_level=PNG_COMPRESSION)
-    return buffer.getvalue()

@@ -13,8 +13,7 @@ import tensorflow as tf
 from smapcomp import zoo
 from smapcomp.ade20k import CLASS_NAMES, PALETTE
 from smapcomp.errors import SmapcompError
-from smapcomp.serving import contract
-from smapcomp.serving.signatures import build_signatures, model_digests
+from smapcomp.serving.signatures import build_signatures, model_digests, model_facts
 from smapcomp.serving.warmup import write_warmup
 from smapcomp.training.precision import POLICIES
 
@@ -82,14 +81,8 @@ def write_model(target: Path, networks, precision: str, overwrite: bool = False)
     Raises:
         SmapcompError: The folder may not be written.
     """
-    facts = {
-        "variant": networks.variant.name,
-        "precision": precision,
-        "contract_version": contract.VERSION,
-        "step": networks.variant.step,
-        "label_stride": networks.variant.label_stride,
-        "digests": model_digests(networks, precision),
-    }
+    digests = model_digests(networks, precision)
+    facts = {**model_facts(networks, precision), "digests": digests}
     module, signatures = build_signatures(networks, precision)
     # A server takes only folders named by a number, so it never sees an unfinished one.
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")

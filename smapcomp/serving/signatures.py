@@ -23,15 +23,13 @@ from smapcomp.serving.graph import (
     pad_picture,
     rounded,
 )
-from smapcomp.zoo import PAPER_SCALE
+from smapcomp.serving.png import PNG_COMPRESSION
+from smapcomp.zoo import FINENETS, PAPER_SCALE
 
 STRING = tf.TensorSpec((), tf.string)
 INT = tf.TensorSpec((), tf.int32)
 
 _HEX = [f"{byte:02x}" for byte in range(256)]
-
-PNG_COMPRESSION = 1
-"""Of 0..9, decided here: on a photograph a tenth larger than 6, and four times as quick."""
 
 
 def build_signatures(networks, precision: str = "float32") -> "tuple[tf.Module, Mapping]":
@@ -72,13 +70,24 @@ def build_signatures(networks, precision: str = "float32") -> "tuple[tf.Module, 
     return module, found
 
 
+def model_facts(networks, precision: str) -> dict[str, str | int]:
+    """What `describe` tells of the model as a whole."""
+    return {
+        "variant": networks.variant.name,
+        "precision": precision,
+        "contract_version": contract.VERSION,
+        "step": networks.variant.step,
+        "label_stride": networks.variant.label_stride,
+    }
+
+
 def model_digests(networks, precision: str) -> dict[str, str]:
     """What `describe` tells of each of `FINENETS`, in hexadecimal.
 
     In float32 it is what the header of a stream has. Computed in bfloat16, the same weights give
     other predictions, so they have another identity.
     """
-    digests = {role: networks.digest(role) for role in contract.FINENETS}
+    digests = {role: networks.digest(role) for role in FINENETS}
     if precision != "float32":
         mark = precision.encode() + b"\0"
         digests = {
@@ -220,13 +229,7 @@ def _predict_tensors(graph: GraphPredictor) -> Callable:
 def _describe(networks, precision: str) -> Callable:
     """Facts for each FineNet that is asked about, the same for all but the digest."""
     digests = model_digests(networks, precision)
-    facts = {
-        "variant": networks.variant.name,
-        "precision": precision,
-        "contract_version": contract.VERSION,
-        "step": networks.variant.step,
-        "label_stride": networks.variant.label_stride,
-    }
+    facts = model_facts(networks, precision)
 
     def run(role):
         same = tf.equal(role[:, None], tf.constant(list(digests)))

@@ -3,17 +3,17 @@
 The first call of a signature is slow, since TensorFlow then optimises its graph.
 """
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
 from smapcomp.serving import contract
 from smapcomp.serving.contract import LOSSLESS
 from smapcomp.serving.messages import predict_request, prediction_log, strings
+from smapcomp.serving.png import to_png
+from smapcomp.zoo import FINENETS
 
 SIDE = 64
 """Of the picture in pixels."""
@@ -33,16 +33,16 @@ def warmup_inputs(label_stride: int) -> Iterator[tuple[str, dict[str, np.ndarray
     small = picture[::8, ::8]
     cells = SIDE // label_stride
     labels = np.ones((cells, cells), np.uint8)
-    source = {"picture_bytes": strings(_png(picture))}
+    source = {"picture_bytes": strings(to_png(picture))}
     for signature in ("analyze", "serving_default", "segment", "compact"):
         yield signature, source
     for compact, grid, scale, quality, mode in (
         (small, b"", 8, LOSSLESS, b"mapped"),
         (picture, b"", 1, 50, b"mapped"),
-        (picture, _png(labels), 1, 50, b"sent"),
+        (picture, to_png(labels), 1, 50, b"sent"),
     ):
         inputs = {
-            "compact_bytes": strings(_png(compact)),
+            "compact_bytes": strings(to_png(compact)),
             "label_grid_bytes": strings(grid),
             "scale": np.array([scale], np.int32),
             "quality": np.array([quality], np.int32),
@@ -50,13 +50,11 @@ def warmup_inputs(label_stride: int) -> Iterator[tuple[str, dict[str, np.ndarray
         }
         yield "predict", inputs
         yield "predict_values", inputs
-    dense = {"compact": small[None], "scale": np.array([8], np.int32)}
-    yield (
-        "predict_tensors",
-        {**dense, "quality": np.array([50], np.int32), "mode": strings(b"mapped")},
-    )
-    yield "upsample", {"compact_bytes": strings(_png(small)), "scale": np.array([8], np.int32)}
-    yield "describe", {"role": strings(contract.FINENETS[0].encode())}
+    scale = {"scale": np.array([8], np.int32)}
+    rest = {"quality": np.array([50], np.int32), "mode": strings(b"mapped")}
+    yield "predict_tensors", {"compact": small[None], **scale, **rest}
+    yield "upsample", {"compact_bytes": strings(to_png(small)), **scale}
+    yield "describe", {"role": strings(FINENETS[0].encode())}
 
 
 def write_warmup(folder: Path, label_stride: int, model: str = contract.MODEL_NAME) -> None:
@@ -67,9 +65,3 @@ def write_warmup(folder: Path, label_stride: int, model: str = contract.MODEL_NA
         for signature, inputs in warmup_inputs(label_stride):
             request = predict_request(model, None, signature, inputs)
             writer.write(prediction_log(request).SerializeToString())
-
-
-def _png(samples: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(samples).save(buffer, "PNG")
-    return buffer.getvalue()

@@ -102,8 +102,7 @@ def own_version(variant: str, weights_dir: str | None, engine: str = AUTO) -> st
 def networks_digest(variant: str, weights_dir: str | None) -> str:
     """12 hexadecimal digits of every network of a variant that decodes."""
     networks = zoo.load(variant, weights_dir)
-    roles = ["finenet", *zoo.LOSSY_FINENETS]
-    found = [role for role in roles if (networks.folder / f"{role}.npz").is_file()]
+    found = [role for role in zoo.FINENETS if (networks.folder / f"{role}.npz").is_file()]
     digests = {role: np.frombuffer(networks.digest(role), np.uint8) for role in found}
     return weights_digest(digests).hex()[:12]
 
