@@ -36,7 +36,8 @@ def code_compact(beam_arguments: Sequence[str]) -> None:
     """
     from data import shards, sources
     from data.beam import WriteShard
-    from data.compact import CodedSource, CompactSettings
+    from data.compact import CodedSource
+    from data.compact_settings import CompactSettings
     from data.errors import DataError
     from data.flags import source_spec
 
@@ -72,7 +73,7 @@ def _qualities() -> tuple[int, ...]:
 
 def define_flags(values: flags.FlagValues = FLAGS) -> None:
     """Defines the job's flags."""
-    from data.compact import QUALITIES, SPEED
+    from data.compact_settings import QUALITIES, SPEED
     from data.flags import define_source_flags
 
     define_source_flags(values)

@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from data import transforms
-from data.compact import CompactSettings
+from data.compact_settings import CompactSettings
 from data.errors import DataError, clear_errors
 from data.manifest import Manifest, Shard, Statistics, file_sha256
 from data.records import encode_record

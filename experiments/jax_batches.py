@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.pack_coded import ALIGNMENT, load_coded
 from experiments.pack_pictures import GRID, load_pack
 from smapcomp.errors import SmapcompError
 from smapcomp.training.settings import SEGMENTATION_SCALES
@@ -91,3 +92,100 @@ def cut_scaled(pictures, key, batch: int, crop: int):
 
     image, labels = jax.vmap(one)(index, sizes, scale, offset, mirror)
     return {"image": jnp.clip(image, -1.0, 1.0), "label_map": labels}
+
+
+def load_coded_training(path: str, coded: str, crop: int, scale: int) -> dict:
+    """The training split with what AV1 made of it on the accelerator, as `cut_coded` takes it.
+
+    Raises:
+        SmapcompError: A file is another one, they are of other pictures or of another scale, or a
+            picture is smaller than a crop.
+    """
+    pictures, arrays = load_training(path, crop), load_coded(coded, "training")
+    if _scale(arrays) != scale:
+        raise SmapcompError(f"{coded} is of scale {_scale(arrays)}, not {scale}")
+    _check_pairs(path, coded, np.asarray(pictures["sizes"]), arrays["sizes"])
+    # One array a pass: all in one would have more values than 32 bits count.
+    return {
+        key: [jnp.asarray(a) for a in v] if key == "coded" else jnp.asarray(v)
+        for key, v in arrays.items()
+    } | {"image": pictures["image"]}
+
+
+def load_coded_validation(path: str, coded: str) -> dict[str, np.ndarray]:
+    """The validation split, each picture once a pass, cut to the largest common square.
+
+    Returns:
+        `image` uint8 [n, side, side, 3], `compact` uint8 [n, side/scale, side/scale, 3], `labels`
+        uint8 [n, side/8, side/8] and `quality` int32 [n].
+
+    Raises:
+        SmapcompError: As `load_coded_training`.
+    """
+    pictures, arrays = load_pack(path, "validation"), load_coded(coded, "validation")
+    _check_pairs(path, coded, pictures["sizes"], arrays["sizes"])
+    side, passes = int(arrays["sizes"].min()), len(arrays["coded"])
+    scale = _scale(arrays)
+    grid, small = side // GRID, side // scale
+    return {
+        "image": np.tile(pictures["image"][:, :side, :side], (passes, 1, 1, 1)),
+        "compact": np.concatenate([a[:, :small, :small] for a in arrays["coded"]]),
+        "labels": np.tile(arrays["labels"][:, :grid, :grid], (passes, 1, 1)),
+        "quality": arrays["qualities"].reshape(-1),
+    }
+
+
+def _scale(arrays) -> int:
+    return arrays["labels"].shape[1] * GRID // arrays["coded"][0].shape[1]
+
+
+def _check_pairs(path: str, coded: str, sizes: np.ndarray, coded_sizes: np.ndarray) -> None:
+    if sizes.shape != coded_sizes.shape or np.any(sizes // ALIGNMENT * ALIGNMENT != coded_sizes):
+        raise SmapcompError(f"{coded} is not of the pictures of {path}")
+
+
+def as_coded_batch(image, compact, labels, quality):
+    """A batch of stage lossy from integers; labels are those of the 1/8 grid."""
+    seen = jnp.repeat(jnp.repeat(labels, GRID, axis=1), GRID, axis=2)
+    return {
+        "image": jnp.asarray(image, jnp.float32) / 127.5 - 1.0,
+        "compact": jnp.asarray(compact, jnp.float32) / 127.5 - 1.0,
+        "labels_seen": jnp.asarray(seen, jnp.int32),
+        "level": 1.0 - jnp.asarray(quality, jnp.float32) / 100.0,
+    }
+
+
+def cut_coded(pictures, key, batch: int, crop: int):
+    """Random crops of pictures and of what AV1 made of them, half of them mirrored.
+
+    They begin at multiples of `ALIGNMENT`.
+
+    Args:
+        pictures: What `load_coded` returns, and `image` uint8 [n, H, W, 3].
+        key: JAX random key.
+        batch: Number of crops.
+        crop: Side, a multiple of `ALIGNMENT`; no picture is smaller.
+    """
+    scale, passes = _scale(pictures), len(pictures["coded"])
+    keys = jax.random.split(key, 4)
+    index = jax.random.randint(keys[0], (batch,), 0, pictures["image"].shape[0])
+    number = jax.random.randint(keys[1], (batch,), 0, passes)
+    room = (pictures["sizes"][index] - crop) // ALIGNMENT
+    start = jnp.floor(jax.random.uniform(keys[2], (batch, 2)) * (room + 1)).astype(jnp.int32)
+    start *= ALIGNMENT
+    mirror = jax.random.bernoulli(keys[3], shape=(batch,))
+
+    def part(array, i, at, side):
+        size = (1, side, side, *array.shape[3:])
+        found = jax.lax.dynamic_slice(array, (i, *at, *[0] * (array.ndim - 3)), size)
+        return found[0]
+
+    def one(i, which, at, flip):
+        cuts = {"image": part(pictures["image"], i, at, crop)}
+        coded = [part(array, i, at // scale, crop // scale) for array in pictures["coded"]]
+        cuts["compact"] = jnp.stack(coded)[which]
+        cuts["labels"] = part(pictures["labels"], i, at // GRID, crop // GRID)
+        return {name: jnp.where(flip, cut[:, ::-1], cut) for name, cut in cuts.items()}
+
+    cuts = jax.vmap(one)(index, number, start, mirror)
+    return as_coded_batch(**cuts, quality=pictures["qualities"][number, index])

@@ -102,16 +102,15 @@ def write_graphs(variant: str, folder: Path = GRAPHS) -> list[Path]:
     from smapcomp.models.weights import variables_of
 
     networks = zoo.load(variant)
-    roles = {graph_file(variant, role): role for role in ROLES}
-    for path, role in roles.items():
-        path = folder / path.relative_to(GRAPHS)
+    paths = {role: folder / graph_file(variant, role).relative_to(GRAPHS) for role in ROLES}
+    for role, path in paths.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         model = model_of(networks, role)
         path.write_bytes(graph_of(model))
         shapes = {name: list(variable.shape) for name, variable in variables_of(model).items()}
         path.with_suffix(".json").write_text(json.dumps(shapes) + "\n", encoding="utf-8")
         print(f"{path}: {path.stat().st_size} bytes")
-    return list(roles)
+    return list(paths.values())
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -3,8 +3,10 @@
     python -m experiments.pack_pictures --data=DIR --out=photos.npz
 
 `DIR` has ADEChallengeData2016's layout. Pictures are cropped to multiples of 8 and stored as
-AVIF (quality 70, 4:4:4: about 39 dB, far above any prediction from a 1/8 picture). Label maps are
-stored in full size, which the papers' networks read; the lite ones read every eighth pixel of it.
+AVIF (quality 70, 4:4:4: about 39 dB, far above any prediction from a 1/8 picture) or, with
+`--files`, as the files themselves: stage lossy needs originals better than what it restores. Label
+maps are stored in full size, which the papers' networks read; the lite ones read every eighth pixel
+of it.
 """
 
 import glob
@@ -12,8 +14,9 @@ import io
 import os
 import sys
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from absl import app, flags
@@ -62,29 +65,48 @@ def load_pack(path: str, split: str) -> dict[str, np.ndarray]:
 
     def decode(i: int) -> None:
         data = blob[ends[i - 1] if i else 0 : ends[i]].tobytes()
+        rows, columns = sizes[i]
         with Image.open(io.BytesIO(data)) as picture:
-            images[i, : sizes[i, 0], : sizes[i, 1]] = np.asarray(picture.convert("RGB"))
+            # A file that is kept as it is may be larger than the multiples of GRID.
+            images[i, :rows, :columns] = np.asarray(picture.convert("RGB"))[:rows, :columns]
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(decode, range(len(ends))))
     return {"image": images, "labels": labels, "sizes": sizes}
 
 
-def _encode(path: str) -> tuple[bytes, np.ndarray]:
+def picture_paths(data: str, split: str) -> list[str]:
+    """The pictures of a split of a folder, by name.
+
+    Raises:
+        SmapcompError: There is none.
+    """
+    paths = sorted(glob.glob(os.path.join(data, "images", split, "*.jpg")))
+    if not paths:
+        raise SmapcompError(f"--data={data}: no images/{split}/*.jpg")
+    return paths
+
+
+def _encode(path: str, files: bool) -> tuple[bytes, np.ndarray]:
     with Image.open(path) as picture:
         picture = picture.convert("RGB")
     width, height = (side // GRID * GRID for side in picture.size)
     if max(width, height) > SIDE:
         raise SmapcompError(f"{path}: {picture.size}; sides are at most {SIDE} pixels")
-    buffer = io.BytesIO()
-    picture.crop((0, 0, width, height)).save(
-        buffer, "AVIF", quality=70, speed=8, subsampling="4:4:4", max_threads=1
-    )
+    if files:
+        with open(path, "rb") as file:
+            data = file.read()
+    else:
+        buffer = io.BytesIO()
+        picture.crop((0, 0, width, height)).save(
+            buffer, "AVIF", quality=70, speed=8, subsampling="4:4:4", max_threads=1
+        )
+        data = buffer.getvalue()
     annotation = path.replace("/images/", "/annotations/").rsplit(".", 1)[0] + ".png"
     with Image.open(annotation) as labels:
         if labels.size != picture.size:
             raise SmapcompError(f"{annotation}: {labels.size}, but its picture {picture.size}")
-        return buffer.getvalue(), np.asarray(labels, np.uint8)[:height, :width]
+        return data, np.asarray(labels, np.uint8)[:height, :width]
 
 
 def _stack(labels: Sequence[np.ndarray], sizes: np.ndarray) -> np.ndarray:
@@ -94,24 +116,32 @@ def _stack(labels: Sequence[np.ndarray], sizes: np.ndarray) -> np.ndarray:
     return stacked
 
 
-def pack(data: str, out: str) -> None:
+def pack(data: str, out: str, files: bool = False) -> None:
     """Writes the array file, under a temporary name first.
+
+    Args:
+        data: The folder.
+        out: The array file.
+        files: Whether pictures are kept as the files that they are.
 
     Raises:
         SmapcompError: A split has no pictures, a picture is too large, labels don't fit theirs.
     """
     arrays = {}
     for split in ("training", "validation"):
-        paths = sorted(glob.glob(os.path.join(data, "images", split, "*.jpg")))
-        if not paths:
-            raise SmapcompError(f"--data={data}: no images/{split}/*.jpg")
+        paths = picture_paths(data, split)
         with ThreadPoolExecutor() as pool:
-            blobs, labels = zip(*pool.map(_encode, paths), strict=True)
+            blobs, labels = zip(*pool.map(partial(_encode, files=files), paths), strict=True)
         sizes = np.array([label.shape for label in labels])
         arrays[f"{split}_blob"] = np.frombuffer(b"".join(blobs), np.uint8)
         arrays[f"{split}_lengths"] = np.array([len(blob) for blob in blobs])
         arrays[f"{split}_labels"] = _stack(labels, sizes)
         arrays[f"{split}_sizes"] = sizes
+    write_pack(out, arrays)
+
+
+def write_pack(out: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays to a compressed `.npz`, whole or not at all."""
     temporary = f"{out}.tmp"
     try:
         with open(temporary, "wb") as file:
@@ -126,7 +156,7 @@ def main(arguments: Sequence[str]) -> None:
     if len(arguments) > 1:
         raise app.UsageError(f"unknown arguments: {' '.join(arguments[1:])}")
     try:
-        pack(FLAGS.data, FLAGS.out)
+        pack(FLAGS.data, FLAGS.out, FLAGS.files)
     except (SmapcompError, OSError) as error:
         print(f"pack_pictures: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(1)
@@ -135,4 +165,5 @@ def main(arguments: Sequence[str]) -> None:
 if __name__ == "__main__":
     flags.DEFINE_string("data", None, "Folder in ADEChallengeData2016's layout.", required=True)
     flags.DEFINE_string("out", None, "The .npz file to write.", required=True)
+    flags.DEFINE_bool("files", False, "Keep the files themselves, not AVIFs of about 39 dB.")
     app.run(main)

@@ -42,8 +42,11 @@ def define_flags(values: flags.FlagValues = FLAGS) -> None:
     )
     enum, real = (partial(f, flag_values=values) for f in (flags.DEFINE_enum, flags.DEFINE_float))
     switch, many = (partial(f, flag_values=values) for f in (flags.DEFINE_bool, flags.DEFINE_list))
-    enum("stage", None, ["stage1", "segmentation", "stage2", "stage3"], "What to train.")
+    stages = ["stage1", "segmentation", "stage2", "stage3", "lossy"]
+    enum("stage", None, stages, "What to train.")
     string("pictures", None, "Array file of experiments.pack_pictures.")
+    string("coded", None, "Array file of experiments.pack_coded, in stage lossy.")
+    enum("scale", "1", ["1", "2", "4", "8"], "Of the compact images in stage lossy.")
     string("workdir", None, "Folder of the run; one a stage.")
     enum("variant", "lite", ["lite", "paper"], "Which networks.")
     many("init", [], "Folders of weights to start from; the last that has a file counts.")
@@ -106,17 +109,19 @@ def _crop() -> int:
 def _stage_settings():
     from smapcomp.training.layerwise import Rules
     from smapcomp.training.networks import StageSettings
-    from smapcomp.training.settings import PAPER_RULES, VOID_SHARES
+    from smapcomp.training.settings import LOSSY_MSE_FLOOR, MSE_FLOOR, PAPER_RULES, VOID_SHARES
 
     rules = PAPER_RULES.get(FLAGS.stage) if FLAGS.variant == "paper" else None
     return StageSettings(
         stage=FLAGS.stage,
         variant=FLAGS.variant,
+        scale=int(FLAGS.scale),
         init=tuple(FLAGS.init),
         backbone=FLAGS.backbone or "",
         vgg=FLAGS.vgg or "",
         vgg_depth=int(FLAGS.vgg_depth),
         loss_weights=_loss_weights(),
+        mse_floor=LOSSY_MSE_FLOOR if FLAGS.stage == "lossy" else MSE_FLOOR,
         void_share=VOID_SHARES.get((FLAGS.stage, FLAGS.variant), 0.0),
         rules=Rules(rules) if rules else Rules(),
         precision="bfloat16" if FLAGS.bfloat16 else "float32",
@@ -137,7 +142,7 @@ def _optimizer():
 
 def _settings() -> dict:
     """What may not change when a run is continued; where files lie and what is logged may."""
-    names = ("stage", "variant", "steps", "seconds", "batch_size", "bfloat16", "seed")
+    names = ("stage", "variant", "scale", "steps", "seconds", "batch_size", "bfloat16", "seed")
     settings = {name: FLAGS[name].value for name in (*names, "learning_rate")}
     return settings | {"crop": _crop(), "loss_weights": dataclasses.asdict(_loss_weights())}
 
@@ -146,6 +151,8 @@ def run() -> None:
     """Trains what the flags ask for."""
     if FLAGS.steps is None and FLAGS.seconds is None:
         raise SmapcompError("--steps or --seconds is needed")
+    if FLAGS.stage == "lossy" and not FLAGS.coded:
+        raise SmapcompError("--stage=lossy needs --coded, the file of experiments.pack_coded")
     backend = os.environ.setdefault("KERAS_BACKEND", "jax")
     if backend != "jax":
         raise SmapcompError(f"KERAS_BACKEND is {backend}; it must be jax, or not set")
@@ -163,13 +170,22 @@ def run() -> None:
 
     keras.utils.set_random_seed(FLAGS.seed)
     budget = Budget(FLAGS.steps, FLAGS.seconds)
-    take = jax_batches.cut_scaled if FLAGS.stage in ("segmentation", "stage2") else jax_batches.cut
     # Before the networks are built: a wrong --pictures is said at once.
-    pictures = jax_batches.load_training(FLAGS.pictures, _crop())
-    validation = jax_batches.load_validation(FLAGS.pictures)
+    if FLAGS.stage == "lossy":
+        take, as_batch = jax_batches.cut_coded, jax_batches.as_coded_batch
+        pictures = jax_batches.load_coded_training(
+            FLAGS.pictures, FLAGS.coded, _crop(), int(FLAGS.scale)
+        )
+        validation = jax_batches.load_coded_validation(FLAGS.pictures, FLAGS.coded)
+    else:
+        scaled = FLAGS.stage in ("segmentation", "stage2")
+        take = jax_batches.cut_scaled if scaled else jax_batches.cut
+        as_batch = jax_batches.as_batch
+        pictures = jax_batches.load_training(FLAGS.pictures, _crop())
+        validation = jax_batches.load_validation(FLAGS.pictures)
     logging.info("%d pictures on %s", len(pictures["sizes"]), jax.devices()[0])
     settings = _stage_settings()
-    stage = build_stage(settings, recompute=recomputed)
+    stage = build_stage(settings, recompute=recomputed, labels_given=FLAGS.stage == "lossy")
     optimizers = {
         group: build_optimizer(_optimizer(), budget.span, settings.rules) for group in stage.groups
     }
@@ -180,7 +196,7 @@ def run() -> None:
         jax.random.key(FLAGS.seed),
         FLAGS.workdir,
         Plan(budget, FLAGS.checkpoint_every, FLAGS.validate_every, FLAGS.log_every, _settings()),
-        partial(training.mean_metrics, validation, jax_batches.as_batch),
+        partial(training.mean_metrics, validation, as_batch),
     )
 
 

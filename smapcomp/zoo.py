@@ -148,7 +148,8 @@ class Networks:
         from smapcomp.models.lossy_finenet import build_lossy_finenet
 
         if role not in self._lossy_finenets:
-            self._lossy_finenets[role] = self._load(role, build_lossy_finenet())
+            scale = SCALES[LOSSY_FINENETS.index(role)]
+            self._lossy_finenets[role] = self._load(role, build_lossy_finenet(scale))
         return self._lossy_finenets[role]
 
     def arrays(self, role: str) -> dict[str, np.ndarray]:

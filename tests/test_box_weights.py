@@ -104,7 +104,7 @@ def test_missing_and_damaged_files_are_named(trained, tmp_path):
 def test_lossy_finenets_that_are_there_are_boxed_and_not_lost_again(trained, tmp_path):
     keras.utils.set_random_seed(2)
     (tmp_path / "lossy").mkdir()
-    save_weights(build_lossy_finenet(), tmp_path / "lossy/finenet_x2.npz")
+    save_weights(build_lossy_finenet(2), tmp_path / "lossy/finenet_x2.npz")
     target = tmp_path / "box"
     total = box((*trained, tmp_path / "lossy"), LITE, target)
     assert total == sum(path.stat().st_size for path in target.glob("*.npz"))

@@ -10,7 +10,7 @@ from PIL import Image
 
 import data
 from data import code_compact, coded_pipeline
-from data.compact import CompactSettings
+from data.compact_settings import CompactSettings
 from data.manifest import load_manifest
 from tests.jobs import run_job
 from tests.pictures import write_pairs
@@ -77,7 +77,7 @@ def test_the_compact_image_is_the_whole_picture_shrunk_and_coded(root, coded):
         np.testing.assert_array_equal(example["label_map"], np.asarray(original)[..., 0] % 151)
         file = io.BytesIO()
         small = original.resize((40, 32), Image.Resampling.LANCZOS)
-        options = {"subsampling": "4:4:4", "speed": 6, "advanced": {"tune": "psnr"}}
+        options = {"subsampling": "4:4:4", "speed": 4, "advanced": {"tune": "psnr"}}
         small.save(file, "AVIF", quality=int(example["quality"]), max_threads=1, **options)
         np.testing.assert_array_equal(example["compact"], Image.open(file).convert("RGB"))
     first, second = ([e["quality"] for e in examples[n:][:PICTURES]] for n in (0, PICTURES))

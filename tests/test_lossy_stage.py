@@ -23,7 +23,7 @@ TINY = LossySize((8, 8, 8), (0, 0, 0, 0, 0))
 
 def _models(scale):
     keras.utils.set_random_seed(5)
-    finenet = build_lossy_finenet(TINY)
+    finenet = build_lossy_finenet(scale, TINY)
     detail = finenet.get_layer("detail").kernel
     detail.assign(0.05 * keras.random.normal(detail.shape, seed=2))
     labels = finenet.get_layer("labels")
@@ -100,7 +100,7 @@ def coded(tmp_path_factory):
 def light(monkeypatch):
     for build in light_networks.BUILDERS:
         monkeypatch.setattr(networks, build.__name__, build)
-    tiny = functools.partial(build_lossy_finenet, TINY)
+    tiny = functools.partial(build_lossy_finenet, size=TINY)
     monkeypatch.setattr(networks, "build_lossy_finenet", tiny)
 
 
@@ -119,9 +119,17 @@ def _config(data, number="1", **changes):
     return config
 
 
-def test_the_job_gains_over_the_decoded_picture_and_the_next_scale_starts_from_it(
-    coded, light, init, tmp_path, capsys
-):
+def test_labels_that_a_batch_brings_are_taken_and_need_no_segmenter():
+    batch = _batch(1)
+    labels = tf.fill((4, SIZE, SIZE), 7)
+    stage = lossy_stage.lossy({"finenet_x1": _models(1)["finenet_x1"]}, 1, void_share=0.25)
+    for training, void in ((True, 1), (False, 0)):
+        seen = stage.losses({**batch, "labels_seen": labels}, training=training).view["labels_seen"]
+        assert np.unique(seen[void:]).tolist() == [7]
+        assert not np.any(seen[:void])
+
+
+def test_the_job_gains_over_the_decoded_picture(coded, light, init, tmp_path, capsys):
     options = {"init": init, "optimizer.learning_rate": 1e-2, "average_decay": 0.9}
     train.job(_config(coded, steps=60, **options), str(tmp_path / "1"))
     probes = [line for line in capsys.readouterr().err.splitlines() if "(probes)" in line]
@@ -129,12 +137,22 @@ def test_the_job_gains_over_the_decoded_picture_and_the_next_scale_starts_from_i
     assert gain > 0.2
     weights = tmp_path / "1/weights"
     assert [path.name for path in weights.iterdir()] == ["finenet_x1.npz"]
-    config = _config("unused", "2", init=f"{weights},{init}")
-    stage = networks.build_stage(train_config.stage_settings(config))
-    with np.load(weights / "finenet_x1.npz") as trained:
-        for name, variable in zip(stage.names("finenet"), stage.variables("finenet"), strict=True):
-            key = name.removeprefix("finenet_x2/")
-            np.testing.assert_array_equal(variable, trained[key], err_msg=key)
+
+
+def test_a_scale_starts_from_the_nearest_other_of_its_size(light, init, tmp_path):
+    networks.save_networks({"finenet_x2": _models(2)["finenet_x2"]}, ["finenet_x2"], str(tmp_path))
+    for scale, same in ((4, True), (1, False)):
+        config = _config("unused", str(scale), init=f"{tmp_path},{init}")
+        keras.utils.set_random_seed(6)
+        stage = networks.build_stage(train_config.stage_settings(config))
+        with np.load(tmp_path / "finenet_x2.npz") as trained:
+            variables = zip(stage.names("finenet"), stage.variables("finenet"), strict=True)
+            found = [
+                np.array_equal(variable, trained[name.removeprefix(f"finenet_x{scale}/")])
+                for name, variable in variables
+                if name.endswith("kernel")
+            ]
+        assert all(found) if same else not any(found)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,11 @@ import tensorflow as tf
 from PIL import Image
 
 from experiments.box_weights import box
+from experiments.pack_coded import load_coded
+from experiments.pack_pictures import load_pack
+from smapcomp.codec.coders import av1
+from smapcomp.codec.compact import downsampled
+from smapcomp.codec.engines import predictor_of
 from smapcomp.models.weights import load_weights, save_weights
 from smapcomp.training.state import build_optimizers
 from smapcomp.training.step import train_step
@@ -215,3 +220,77 @@ def _require_boxable(folder, target):
     with np.load(folder / "finenet.npz") as arrays:
         trained = networks.finenet.get_layer("conv0").kernel.numpy()
         np.testing.assert_allclose(trained, arrays["conv0/kernel"], rtol=1e-3, atol=1e-7)
+
+
+@pytest.fixture(scope="module")
+def coded_pack(pack, jax_run):
+    """Array files of the pictures themselves and of what AV1 makes of them, twice."""
+    folder, _ = pack
+    exact, coded = folder / "exact.npz", folder / "coded.npz"
+    data = f"--data={folder}"
+    jax_run(WITHOUT_TENSORFLOW, "experiments.pack_pictures", data, "--files", f"--out={exact}")
+    options = [data, "--scale=2", "--passes=2", f"--work={folder / 'work'}", f"--out={coded}"]
+    jax_run(WITHOUT_TENSORFLOW, "experiments.pack_coded", *options)
+    return exact, coded, options
+
+
+def test_the_coded_pictures_are_the_codecs_and_are_coded_once(pack, coded_pack, jax_run):
+    folder, (exact, coded, options) = pack[0], coded_pack
+    pictures, arrays = load_pack(exact, "training"), load_coded(coded, "training")
+    assert arrays["sizes"].tolist() == [[32, 32], [32, 32], [32, 32]]
+    assert len(arrays["coded"]) == 2
+    predictor = predictor_of("lite")
+    for i in range(3):
+        original = np.asarray(Image.open(folder / f"images/training/{i}.jpg"))
+        rows, columns = pictures["sizes"][i]
+        np.testing.assert_array_equal(
+            pictures["image"][i, :rows, :columns], original[:rows, :columns]
+        )
+        small = downsampled(original[:32, :32], 2)
+        for number, qualities in enumerate(arrays["qualities"]):
+            payload = av1.encode(small, int(qualities[i]))
+            expected = av1.decode(payload, small.shape)
+            np.testing.assert_array_equal(arrays["coded"][number][i], expected)
+        found = predictor.found_labels(arrays["coded"][0][i], 2)
+        np.testing.assert_array_equal(arrays["labels"][i], found)
+    assert len(set(arrays["qualities"].ravel().tolist())) > 1
+    kept = {p: p.stat().st_mtime_ns for p in (folder / "work").rglob("*.av1")}
+    before = coded.read_bytes()
+    assert len(kept) == 12
+    jax_run(WITHOUT_TENSORFLOW, "experiments.pack_coded", *options)
+    assert kept == {p: p.stat().st_mtime_ns for p in (folder / "work").rglob("*.av1")}
+    assert coded.read_bytes() == before
+
+
+def test_crops_of_coded_pictures_fit_their_originals(coded_pack, jax_run):
+    jax_run(WITHOUT_TENSORFLOW, "tests.coded_cuts", *coded_pack[:2])
+
+
+def test_a_lossy_finenet_is_trained_on_what_av1_left(tmp_path, coded_pack, jax_run):
+    exact, coded, _ = coded_pack
+    arguments = ["experiments.train_jax", "--stage=lossy", f"--pictures={exact}", "--crop=16"]
+    arguments += ["--steps=3", "--batch_size=2", "--scale=2", f"--workdir={tmp_path / 'run'}"]
+    error = jax_run(WITHOUT_TENSORFLOW, *arguments, status=1)
+    assert "--stage=lossy needs --coded" in error
+    arguments.append(f"--coded={coded}")
+    other = ["--scale=4", f"--workdir={tmp_path / 'other'}"]
+    error = jax_run(WITHOUT_TENSORFLOW, *arguments, *other, status=1)
+    assert f"train_jax: {coded} is of scale 2, not 4\n" in error
+    jax_run(WITHOUT_TENSORFLOW, *arguments)
+    lines = (tmp_path / "run/curves.jsonl").read_text().splitlines()
+    assert {"validation/gain_db", "validation/psnr"} < set(json.loads(lines[-1]))
+    with np.load(tmp_path / "run/weights/finenet_x2.npz") as arrays:
+        assert np.any(arrays["detail/kernel"])
+    assert box([BOX / "lite", tmp_path / "run/weights"], VARIANTS["lite"], tmp_path / "box")
+
+
+def test_arrays_of_other_pictures_are_refused(pack, coded_pack, jax_run):
+    exact, coded, _ = coded_pack
+    script = "import sys; from experiments import jax_batches as b; "
+    script += "b.load_coded_training(*sys.argv[1:], 16, 2)"
+    with np.load(coded) as arrays:
+        fewer = {n: a[:2] if n == "training_sizes" else a for n, a in arrays.items()}
+    path = pack[0] / "fewer.npz"
+    np.savez(path, **fewer)
+    assert "fewer.npz is not of the pictures of" in jax_run(script, exact, path, status=1)
+    assert "exact.npz: no file of experiments.pack_coded" in jax_run(script, exact, exact, status=1)

@@ -66,6 +66,18 @@ class LocalPredictor(TiledPredictor):
     def labels_of(self, image: np.ndarray) -> np.ndarray:
         return self._segment(to_signal(image))
 
+    def found_labels(self, image: np.ndarray, scale: int, repair: bool = True) -> np.ndarray:
+        """The label grid that a decoder finds in a compact image, by SMapNet too if asked for.
+
+        Args:
+            image: uint8 `[h, w, 3]`; up-sampled, its sides are multiples of 8.
+            scale: That it is up-sampled by.
+
+        Returns:
+            uint8 `[h * scale / label_stride, w * scale / label_stride]` of 1..150.
+        """
+        return self._segment(upsampled(to_signal(image), scale), repair)
+
     def prediction_of(
         self, compact: Compact, mode: str, labels: np.ndarray | None, exact: bool
     ) -> tuple[np.ndarray | None, np.ndarray]:

@@ -3,16 +3,13 @@
 import json
 from pathlib import Path
 
-from smapcomp.zoo import LOSSY_FINENETS
-
 GRAPHS = Path(__file__).parent / "graphs"
 """One folder a variant; `experiments.onnx_graphs` makes them."""
 
 
 def graph_file(variant: str, role: str) -> Path:
-    """The graph of one of `zoo.ROLES`; the lossy FineNets share one."""
-    name = "lossy_finenet" if role in LOSSY_FINENETS else role
-    return GRAPHS / variant / f"{name}.onnx"
+    """The graph of one of `zoo.ROLES`."""
+    return GRAPHS / variant / f"{role}.onnx"
 
 
 def weight_shapes(variant: str, role: str) -> dict[str, list[int]]:

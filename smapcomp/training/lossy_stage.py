@@ -2,8 +2,9 @@
 
 A batch is a dict of `image`, float `[batch, height, width, 3]`, and `compact`, float `[batch,
 height/scale, width/scale, 3]`, both in [-1, 1], the latter as the decoder has it; `level`, float
-`[batch]` in 0..1, how coarsely it was coded; and, for people to look at, perhaps `label_map`, int
-`[batch, height, width]`. Height and width are multiples of 16.
+`[batch]` in 0..1, how coarsely it was coded; perhaps `labels_seen`, int `[batch, height, width]`,
+the labels that the decoder finds in it; and, for people to look at, perhaps `label_map` of that
+shape. Height and width are multiples of 16.
 """
 
 from collections.abc import Mapping
@@ -34,12 +35,13 @@ def lossy(
 ) -> Stage:
     """The FineNet of one compact scale, on the labels that the decoder will see.
 
-    Those are what `segmenter` and `smapnet` find in the up-sampled compact image `u`. In training
-    the first `void_share` of each batch has none, so that one FineNet serves mode `none` too;
-    validation always has them.
+    Those are the batch's `labels_seen` or else what `segmenter` and `smapnet` find in the
+    up-sampled compact image `u`. In training the first `void_share` of each batch has none, so that
+    one FineNet serves mode `none` too; validation always has them.
 
     Args:
-        models: `finenet_xSCALE`, trained; `segmenter` and `smapnet`, frozen.
+        models: `finenet_xSCALE`, trained; `segmenter` and `smapnet`, frozen, unless batches bring
+            `labels_seen`.
         scale: Of the compact image: 1, 2, 4 or 8.
         void_share: Share of the batch that FineNet sees without labels.
         floor: Of `stages.log_mse`, the loss.
@@ -53,7 +55,9 @@ def lossy(
     def stage_losses(batch, training: bool = True, replicas: Replicas = ONE) -> Outcome:
         image, compact = batch["image"], batch["compact"]
         upsampled = upsample(compact, scale) if scale > 1 else compact
-        seen = decoder_label_map(models, upsampled, representation)
+        seen = batch.get("labels_seen")
+        if seen is None:
+            seen = decoder_label_map(models, upsampled, representation)
         if training:
             seen = without_labels(seen, void_share, replicas)
         detail = models[role]([upsampled, seen, batch["level"]], training=training)

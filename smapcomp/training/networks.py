@@ -12,7 +12,7 @@ from smapcomp.levels import max_level
 from smapcomp.models.compnet import build_compnet
 from smapcomp.models.discriminator import build_discriminator
 from smapcomp.models.finenet import build_finenet
-from smapcomp.models.lossy_finenet import build_lossy_finenet
+from smapcomp.models.lossy_finenet import SIZES, build_lossy_finenet
 from smapcomp.models.pspnet import build_pspnet
 from smapcomp.models.smapnet import build_smapnet
 from smapcomp.models.vgg import build_vgg16_features, build_vgg19_features
@@ -41,7 +41,7 @@ class StageSettings:
         scale: Of the compact image in stage lossy: 1, 2, 4 or 8; what it trains is called
             `finenet_xSCALE`.
         init: Folders of weights to start from; the last that has a network's file counts. A lossy
-            FineNet whose own file is nowhere starts from the nearest other scale's.
+            FineNet whose own file is nowhere starts from the nearest other scale's of its size.
         backbone: Weights of the segmenter's backbone to start from; empty for none.
         vgg: Weights of VGG, where the perceptual loss has weight.
         vgg_depth: 16 or 19; the papers' is 19.
@@ -106,7 +106,10 @@ class StageSettings:
 
 
 def build_stage(
-    settings: StageSettings, random_weights: bool = False, recompute: stages.Wrap = recomputed
+    settings: StageSettings,
+    random_weights: bool = False,
+    recompute: stages.Wrap = recomputed,
+    labels_given: bool = False,
 ) -> stages.Stage:
     """The stage, its networks holding the weights that they start with; within a strategy's scope.
 
@@ -115,6 +118,8 @@ def build_stage(
         random_weights: Read no files: for measurements of what a step needs.
         recompute: Makes a network keep no inner results, where the settings ask for it; another
             backend than TensorFlow needs its own.
+        labels_given: Whether batches of stage lossy bring `labels_seen`; the networks that find
+            labels are not needed then.
 
     Raises:
         SmapcompError: A network that is held fixed has no weights, or rules don't fit.
@@ -131,7 +136,7 @@ def build_stage(
         stage = label_stages.stage2(_label_models(settings), step, settings.representation)
     elif settings.stage == "lossy":
         stage = lossy_stage.lossy(
-            _lossy_models(settings),
+            _lossy_models(settings, labels_given),
             settings.scale,
             settings.void_share,
             settings.mse_floor,
@@ -205,9 +210,10 @@ def _label_models(settings: StageSettings) -> dict[str, keras.Model]:
     return {"compnet": compnet} | _decoder_label_models(settings)
 
 
-def _lossy_models(settings: StageSettings) -> dict[str, keras.Model]:
-    finenet = _network(settings, build_lossy_finenet)
-    return {lossy_role(settings.scale): finenet} | _decoder_label_models(settings)
+def _lossy_models(settings: StageSettings, labels_given: bool) -> dict[str, keras.Model]:
+    finenet = _network(settings, build_lossy_finenet, settings.scale)
+    labels = {} if labels_given else _decoder_label_models(settings)
+    return {lossy_role(settings.scale): finenet} | labels
 
 
 def _decoder_label_models(settings: StageSettings) -> dict[str, keras.Model]:
@@ -231,7 +237,8 @@ def build_codec_networks(settings: StageSettings) -> dict[str, keras.Model]:
 def _load(settings: StageSettings, role: str, model: keras.Model) -> bool:
     names = [role]
     if role == lossy_role(settings.scale):
-        names = map(lossy_role, sorted(SCALES, key=lambda scale: abs(scale - settings.scale)))
+        alike = [scale for scale in SCALES if SIZES[scale] == SIZES[settings.scale]]
+        names = map(lossy_role, sorted(alike, key=lambda scale: abs(scale - settings.scale)))
     for name in names:
         for folder in reversed(settings.init):
             path = os.path.join(folder, f"{name}.npz")
