@@ -156,9 +156,10 @@ def as_coded_batch(image, compact, labels, quality):
 
 
 def cut_coded(pictures, key, batch: int, crop: int):
-    """Random crops of pictures and of what AV1 made of them, half of them mirrored.
+    """Random crops of pictures and of what AV1 made of them.
 
-    They begin at multiples of `ALIGNMENT`.
+    They begin at multiples of `ALIGNMENT`; mirrored both ways and transposed, each half of the
+    time, as by `data.coded_pipeline`.
 
     Args:
         pictures: What `load_coded` returns, and `image` uint8 [n, H, W, 3].
@@ -173,19 +174,24 @@ def cut_coded(pictures, key, batch: int, crop: int):
     room = (pictures["sizes"][index] - crop) // ALIGNMENT
     start = jnp.floor(jax.random.uniform(keys[2], (batch, 2)) * (room + 1)).astype(jnp.int32)
     start *= ALIGNMENT
-    mirror = jax.random.bernoulli(keys[3], shape=(batch,))
+    changes = jax.random.bernoulli(keys[3], shape=(batch, 3))
 
     def part(array, i, at, side):
         size = (1, side, side, *array.shape[3:])
         found = jax.lax.dynamic_slice(array, (i, *at, *[0] * (array.ndim - 3)), size)
         return found[0]
 
-    def one(i, which, at, flip):
+    def changed(cut, change):
+        cut = jnp.where(change[0], cut[:, ::-1], cut)
+        cut = jnp.where(change[1], cut[::-1], cut)
+        return jnp.where(change[2], jnp.swapaxes(cut, 0, 1), cut)
+
+    def one(i, which, at, change):
         cuts = {"image": part(pictures["image"], i, at, crop)}
         coded = [part(array, i, at // scale, crop // scale) for array in pictures["coded"]]
         cuts["compact"] = jnp.stack(coded)[which]
         cuts["labels"] = part(pictures["labels"], i, at // GRID, crop // GRID)
-        return {name: jnp.where(flip, cut[:, ::-1], cut) for name, cut in cuts.items()}
+        return {name: changed(cut, change) for name, cut in cuts.items()}
 
-    cuts = jax.vmap(one)(index, number, start, mirror)
+    cuts = jax.vmap(one)(index, number, start, changes)
     return as_coded_batch(**cuts, quality=pictures["qualities"][number, index])

@@ -17,9 +17,8 @@ import io
 import os
 import sys
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from functools import partial
 from multiprocessing import get_context
 
 import numpy as np
@@ -27,7 +26,7 @@ from absl import app, flags
 from PIL import Image
 from tqdm import tqdm
 
-from experiments.pack_pictures import picture_paths, write_pack
+from experiments.pack_pictures import picture_paths, stacked, write_pack
 from smapcomp.errors import SmapcompError
 
 FLAGS = flags.FLAGS
@@ -62,20 +61,9 @@ def load_coded(path: str, split: str) -> dict[str, np.ndarray | list[np.ndarray]
             labels, sizes = pack[f"{split}_labels"], pack[f"{split}_sizes"].astype(np.int32)
     except (KeyError, ValueError, zipfile.BadZipFile) as error:
         raise SmapcompError(f"{path}: no file of experiments.pack_coded: {error}") from None
-    coded = _decoded(blob, lengths, sizes, scale, len(qualities))
-    return {
-        "coded": coded,
-        "qualities": qualities.astype(np.int32),
-        "labels": labels,
-        "sizes": sizes,
-    }
-
-
-def _decoded(blob, lengths, sizes, scale: int, passes: int) -> list[np.ndarray]:
-    """The first passes, one array each."""
     ends = np.cumsum(lengths)
     height, width = sizes.max(axis=0) // scale
-    coded = [np.zeros((len(sizes), height, width, 3), np.uint8) for _ in range(passes)]
+    coded = [np.zeros((len(sizes), height, width, 3), np.uint8) for _ in qualities]
 
     def decode(position: int) -> None:
         number, i = divmod(position, len(sizes))
@@ -85,52 +73,67 @@ def _decoded(blob, lengths, sizes, scale: int, passes: int) -> list[np.ndarray]:
             coded[number][i, :rows, :columns] = np.asarray(picture.convert("RGB"))
 
     with ThreadPoolExecutor() as pool:
-        list(pool.map(decode, range(passes * len(sizes))))
-    return coded
+        list(pool.map(decode, range(len(ends))))
+    qualities = qualities.astype(np.int32)
+    return {"coded": coded, "qualities": qualities, "labels": labels, "sizes": sizes}
 
 
-def _code(
-    path: str, scale: int, passes: int, work: str
-) -> tuple[list[bytes], list[int], np.ndarray]:
-    """Codes a picture, or reads what was coded before: AVIF files, qualities, size."""
-    from data.compact_settings import CompactSettings
-    from smapcomp.codec.coders import av1
-    from smapcomp.codec.coders.avif import wrap_avif
-    from smapcomp.codec.compact import downsampled
+class _Coder:
+    """Codes pictures, and finds labels in them, unless the folder of parts has them already."""
 
-    split, name = path.split(os.sep)[-2:]
-    settings = CompactSettings(scale, passes)
-    with Image.open(path) as picture:
-        picture = picture.convert("RGB")
-    width, height = (side // ALIGNMENT * ALIGNMENT for side in picture.size)
-    shape = (height // scale, width // scale, 3)
-    compact, files, qualities = None, [], []
-    for number in range(passes):
-        qualities.append(settings.quality(name, number))
-        part = os.path.join(work, split, f"x{scale}", f"{name}.{number}.av1")
-        if not os.path.exists(part):
-            if compact is None:
-                compact = downsampled(np.asarray(picture)[:height, :width], scale)
-            os.makedirs(os.path.dirname(part), exist_ok=True)
-            with open(f"{part}.tmp", "wb") as file:
-                file.write(av1.encode(compact, qualities[-1], settings.speed))
-            os.replace(f"{part}.tmp", part)
-        with open(part, "rb") as file:
-            # As a file, which the reader needs none of the codec's coders for.
-            files.append(wrap_avif(file.read(), shape))
-    return files, qualities, np.array([height, width])
+    def __init__(self, scale: int, passes: int, work: str):
+        from data.compact_settings import CompactSettings
+
+        self.settings = CompactSettings(scale, passes)
+        self.work = work
+
+    def __call__(self, path: str) -> tuple[list[bytes], list[int], np.ndarray, np.ndarray]:
+        """AVIF files and qualities by pass, the picture's size and the label grid."""
+        from smapcomp.codec.coders import av1
+        from smapcomp.codec.coders.avif import wrap_avif
+        from smapcomp.codec.compact import downsampled
+
+        split, name = path.split(os.sep)[-2:]
+        scale = self.settings.scale
+        with Image.open(path) as picture:
+            picture = picture.convert("RGB")
+        width, height = (side // ALIGNMENT * ALIGNMENT for side in picture.size)
+        image = np.asarray(picture)[:height, :width]
+        shape = (height // scale, width // scale, 3)
+        qualities = [self.settings.quality(name, n) for n in range(self.settings.passes)]
+        folder = os.path.join(self.work, split, f"x{scale}")
+        os.makedirs(folder, exist_ok=True)
+        payloads = [
+            _part(
+                os.path.join(folder, f"{name}.{number}.av1"),
+                lambda q=q: av1.encode(downsampled(image, scale), q, self.settings.speed),
+            )
+            for number, q in enumerate(qualities)
+        ]
+        grid = _part(
+            os.path.join(folder, f"{name}.labels"),
+            lambda: self._labels(av1.decode(payloads[0], shape)).tobytes(),
+        )
+        labels = np.frombuffer(grid, np.uint8).reshape(height // GRID, width // GRID)
+        # As files, which the reader needs none of the codec's coders for.
+        files = [wrap_avif(payload, shape) for payload in payloads]
+        return files, qualities, np.array([height, width]), labels
+
+    def _labels(self, compact: np.ndarray) -> np.ndarray:
+        from smapcomp.codec.engines import predictor_of
+
+        return predictor_of("lite").found_labels(compact, self.settings.scale)
 
 
-def _labels(scale: int, coded: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """The grids that a decoder finds in coded pictures."""
-    from smapcomp.codec.engines import predictor_of
-
-    predictor = predictor_of("lite")
-    found = np.zeros((len(sizes), *sizes.max(axis=0) // GRID), np.uint8)
-    for i, (height, width) in enumerate(tqdm(sizes, "labels", disable=None)):
-        compact = coded[i, : height // scale, : width // scale]
-        found[i, : height // GRID, : width // GRID] = predictor.found_labels(compact, scale)
-    return found
+def _part(path: str, make: Callable[[], bytes]) -> bytes:
+    """What a file holds; it is made first where it is not there."""
+    if not os.path.exists(path):
+        data = make()
+        with open(f"{path}.tmp", "wb") as file:
+            file.write(data)
+        os.replace(f"{path}.tmp", path)
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def pack(data: str, scale: int, passes: int, work: str, out: str) -> None:
@@ -141,21 +144,18 @@ def pack(data: str, scale: int, passes: int, work: str, out: str) -> None:
     """
     arrays = {"scale": np.array(scale)}
     workers = os.cpu_count() or 1
-    code = partial(_code, scale=scale, passes=passes, work=work)
+    coder = _Coder(scale, passes, work)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for split in ("training", "validation"):
             paths = picture_paths(data, split)
-            found = tqdm(pool.map(code, paths), split, len(paths), disable=None)
-            files, qualities, sizes = zip(*found, strict=True)
+            found = tqdm(pool.map(coder, paths), split, len(paths), disable=None)
+            files, qualities, sizes, labels = zip(*found, strict=True)
             in_order = [of_one[number] for number in range(passes) for of_one in files]
             arrays[f"{split}_blob"] = np.frombuffer(b"".join(in_order), np.uint8)
             arrays[f"{split}_lengths"] = np.array([len(file) for file in in_order])
             arrays[f"{split}_qualities"] = np.array(qualities, np.uint8).T
             arrays[f"{split}_sizes"] = np.array(sizes)
-            coded = _decoded(
-                arrays[f"{split}_blob"], arrays[f"{split}_lengths"], np.array(sizes), scale, 1
-            )
-            arrays[f"{split}_labels"] = _labels(scale, coded[0], np.array(sizes))
+            arrays[f"{split}_labels"] = stacked(labels)
     write_pack(out, arrays)
 
 

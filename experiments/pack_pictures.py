@@ -109,11 +109,13 @@ def _encode(path: str, files: bool) -> tuple[bytes, np.ndarray]:
         return data, np.asarray(labels, np.uint8)[:height, :width]
 
 
-def _stack(labels: Sequence[np.ndarray], sizes: np.ndarray) -> np.ndarray:
-    stacked = np.zeros((len(labels), *sizes.max(axis=0)), np.uint8)
-    for target, source in zip(stacked, labels, strict=True):
+def stacked(labels: Sequence[np.ndarray]) -> np.ndarray:
+    """Label maps in one array of the greatest height and width, filled up with void."""
+    sizes = np.array([label.shape for label in labels])
+    stack = np.zeros((len(labels), *sizes.max(axis=0)), np.uint8)
+    for target, source in zip(stack, labels, strict=True):
         target[: source.shape[0], : source.shape[1]] = source
-    return stacked
+    return stack
 
 
 def pack(data: str, out: str, files: bool = False) -> None:
@@ -135,7 +137,7 @@ def pack(data: str, out: str, files: bool = False) -> None:
         sizes = np.array([label.shape for label in labels])
         arrays[f"{split}_blob"] = np.frombuffer(b"".join(blobs), np.uint8)
         arrays[f"{split}_lengths"] = np.array([len(blob) for blob in blobs])
-        arrays[f"{split}_labels"] = _stack(labels, sizes)
+        arrays[f"{split}_labels"] = stacked(labels)
         arrays[f"{split}_sizes"] = sizes
     write_pack(out, arrays)
 

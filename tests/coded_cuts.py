@@ -31,13 +31,20 @@ def main(exact: str, coded: str) -> None:
     images, compacts = (
         np.rint((np.asarray(batch[key]) + 1) * 127.5).astype(int) for key in ("image", "compact")
     )
-    seen, passes, flips = set(), set(), set()
+    seen, passes, changes = set(), set(), set()
     rest = np.asarray(batch["labels_seen"]), np.asarray(batch["level"])
     for image, compact, labels, level in zip(images, compacts, *rest, strict=True):
         number = int(compact[0, 0, 0] >= 100)
-        flip = bool(image[0, 0, 2] > image[0, 1, 2])
-        if flip:
-            image, compact, labels = image[:, ::-1], compact[:, ::-1], labels[:, ::-1]
+        cuts = image, compact, labels
+        change = [image[0, 0, 1] == image[1, 0, 1]]
+        if change[0]:
+            cuts = [cut.swapaxes(0, 1) for cut in cuts]
+        change += [cuts[0][0, 0, 1] > cuts[0][1, 0, 1], cuts[0][0, 0, 2] > cuts[0][0, 1, 2]]
+        if change[1]:
+            cuts = [cut[::-1] for cut in cuts]
+        if change[2]:
+            cuts = [cut[:, ::-1] for cut in cuts]
+        image, compact, labels = cuts
         picture, y, x = map(int, image[0, 0])
         assert y % 16 == x % 16 == 0
         np.testing.assert_array_equal(compact - 100 * number, image[::2, ::2])
@@ -45,10 +52,10 @@ def main(exact: str, coded: str) -> None:
         np.testing.assert_allclose(level, 1 - (10 + 10 * picture + 40 * number) / 100, atol=1e-6)
         seen.add((picture, y, x))
         passes.add(number)
-        flips.add(flip)
+        changes.add(tuple(map(bool, change)))
     assert len(seen) == 12  # Three pictures of 32x32 have four places each.
     assert passes == {0, 1}
-    assert flips == {False, True}
+    assert len(changes) == 8
 
 
 if __name__ == "__main__":

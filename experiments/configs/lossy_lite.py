@@ -5,12 +5,12 @@ r"""The box's FineNet of one scale of lossy compact images: 1, 2, 4 or 8, behind
         --config.data=coded_x1 --config.init=runs/2/weights,runs/3/weights
 
 Segmenter and SMapNet are held fixed: runs/2 and runs/3 of docs/training.md, or the box's,
-`smapcomp/weights/lite`. The other scales need fewer steps when they start from a finished one,
-whose `finenet_xSCALE.npz` they find among the folders of `init` (the nearest scale's, and their own
-before it):
+`smapcomp/weights/lite`. Scales 2, 4 and 8 need fewer steps when they start from a finished one of
+them, whose `finenet_xSCALE.npz` they find among the folders of `init` (the nearest scale's, and
+their own before it):
 
-    python -m experiments.train --config=experiments/configs/lossy_lite.py:2 --workdir=runs/x2 \
-        --config.data=coded_x2 --config.init=runs/2/weights,runs/3/weights,runs/x1/weights
+    python -m experiments.train --config=experiments/configs/lossy_lite.py:4 --workdir=runs/x4 \
+        --config.data=coded_x4 --config.init=runs/2/weights,runs/3/weights,runs/x2/weights
 
 The box's runs were shorter (docs/model_card.md): 5,744, 522, 408 and 257 steps. Expected after as
 many, gain over the up-sampled compact image on whole validation tiles, in dB: 0.21, 0.46, 0.32,
