@@ -40,8 +40,11 @@ FIELDS = ("picture", "model_digest", "scale", "compact", "residual", "bpp", "psn
 SCALE_1_QUALITIES = (*range(2, 94, 4), 94, 96, 97)
 """Above 97 AV1 spends bits on what rounding to 8 bit takes away again."""
 
+SMALL_QUALITIES = tuple(range(10, 91, 8))
+"""Of the other scales without a residual: close enough that every quality has its own setting."""
+
 COMPACT_QUALITIES = (30, 45, 60, 75, 88)
-RESIDUAL_QUALITIES = (0, 15, 30, 45, 60, 75, 90)
+RESIDUAL_QUALITIES = (15, 30, 45, 60, 75, 90)
 SCALE_1_RESIDUALS = ((20, 40), (40, 60), (60, 80))
 """Compact and residual quality at scale 1, where the residual is expected to be worth nothing."""
 
@@ -65,7 +68,9 @@ def candidates() -> list[tuple[int, int, int]]:
     """Scale, compact quality and residual quality of all that is measured."""
     found = [(1, quality, 0) for quality in SCALE_1_QUALITIES]
     found += [(1, *pair) for pair in SCALE_1_RESIDUALS]
-    found += itertools.product(SCALES[1:], COMPACT_QUALITIES, RESIDUAL_QUALITIES)
+    for scale in SCALES[1:]:
+        found += [(scale, quality, 0) for quality in SMALL_QUALITIES]
+        found += itertools.product((scale,), COMPACT_QUALITIES, RESIDUAL_QUALITIES)
     return found
 
 
