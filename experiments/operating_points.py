@@ -18,6 +18,7 @@ import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
@@ -40,16 +41,20 @@ FIELDS = ("picture", "model_digest", "scale", "compact", "residual", "bpp", "psn
 SCALE_1_QUALITIES = (*range(2, 94, 4), 94, 96, 97)
 """Above 97 AV1 spends bits on what rounding to 8 bit takes away again."""
 
-SMALL_QUALITIES = tuple(range(10, 91, 8))
-"""Of the other scales without a residual: close enough that every quality has its own setting."""
+SMALL_QUALITIES = {2: range(10, 91, 8), 4: range(10, 91, 8), 8: range(26, 91, 8)}
+"""Of the other scales without a residual: close, so that low qualities differ. The first of scale 8
+is the lowest quality; below .012 bpp, decided here, nobody would know what is in the picture."""
 
 COMPACT_QUALITIES = (30, 45, 60, 75, 88)
 RESIDUAL_QUALITIES = (15, 30, 45, 60, 75, 90)
 SCALE_1_RESIDUALS = ((20, 40), (40, 60), (60, 80))
 """Compact and residual quality at scale 1, where the residual is expected to be worth nothing."""
 
-TOP_PSNR = 48.5
+TOP_PSNR = 50.0
 """Mean of a candidate that may have a quality: above, bits go into what 8-bit YCbCr has lost."""
+
+FILL = 0.1
+"""How far below the hull, in dB, what fills its gaps may be; decided here."""
 
 STEPS = 101
 
@@ -69,7 +74,7 @@ def candidates() -> list[tuple[int, int, int]]:
     found = [(1, quality, 0) for quality in SCALE_1_QUALITIES]
     found += [(1, *pair) for pair in SCALE_1_RESIDUALS]
     for scale in SCALES[1:]:
-        found += [(scale, quality, 0) for quality in SMALL_QUALITIES]
+        found += [(scale, quality, 0) for quality in SMALL_QUALITIES[scale]]
         found += itertools.product((scale,), COMPACT_QUALITIES, RESIDUAL_QUALITIES)
     return found
 
@@ -125,6 +130,24 @@ def frontier(points: list[Point]) -> list[Point]:
     return hull
 
 
+def filled(hull: list[Point], points: list[Point]) -> list[Point]:
+    """The hull, and where its scale changes what lies close below it on the way.
+
+    Between two scales there is nothing to interpolate, and wide gaps would be many qualities of one
+    setting. What is taken has the next scale, no residual, and a higher PSNR than all before.
+    """
+    found = hull[:1]
+    for a, b in pairwise(hull):
+        between = (p for p in sorted(points) if a.bpp < p.bpp < b.bpp and not p.residual)
+        for p in between if a.scale != b.scale else ():
+            chord = a.psnr + (p.bpp - a.bpp) * _slope(a, b)
+            rises = found[-1].psnr < p.psnr < b.psnr
+            if p.scale == b.scale and rises and p.psnr > chord - FILL:
+                found.append(p)
+        found.append(b)
+    return found
+
+
 def _slope(a: Point, b: Point) -> float:
     return (b.psnr - a.psnr) / (b.bpp - a.bpp)
 
@@ -135,7 +158,7 @@ def ladder(points: list[Point], steps: int = STEPS) -> list[list[int]]:
     Between two measured points of one scale their qualities are interpolated; between two scales
     the nearer one is taken.
     """
-    hull = frontier(points)
+    hull = filled(frontier(points), points)
     wanted = np.linspace(hull[0].psnr, hull[-1].psnr, steps)
     psnrs = [point.psnr for point in hull]
     found = []
@@ -205,7 +228,7 @@ def run(pictures: list[Path], work: Path, out: Path, values: flags.FlagValues) -
     temporary = out.with_suffix(".tmp")
     temporary.write_text(_json(content), encoding="utf-8")
     os.replace(temporary, out)
-    for point in frontier(points):
+    for point in filled(frontier(points), points):
         residual = point.residual or "none"
         print(
             f"{point.bpp:7.3f} bpp {point.psnr:6.2f} dB  scale {point.scale}  "

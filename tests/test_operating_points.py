@@ -10,7 +10,7 @@ import pytest
 from absl import flags
 
 from experiments import operating_points
-from experiments.operating_points import Point, frontier, ladder
+from experiments.operating_points import Point, filled, frontier, ladder
 from smapcomp import zoo
 from smapcomp.codec.settings import choose
 from smapcomp.codec.stream import SCALES
@@ -51,6 +51,19 @@ def test_the_ladder_walks_in_equal_steps_of_psnr_and_does_not_mix_scales():
     assert found[12] == [1, 70, 0]
 
 
+def test_gaps_between_scales_are_filled_with_what_lies_close_below_the_hull():
+    hull = [Point(0.1, 20.0, 2, 40, 0), Point(0.3, 30.0, 1, 6, 0), Point(0.5, 32.0, 1, 20, 0)]
+    close = Point(0.2, 24.95, 1, 2, 0)
+    others = [
+        Point(0.19, 24.0, 1, 1, 0),  # too far below
+        Point(0.21, 25.45, 2, 50, 0),  # of the scale before
+        Point(0.25, 27.45, 1, 4, 10),  # with a residual
+        Point(0.25, 24.9, 1, 4, 0),  # no better than the one before
+        Point(0.4, 30.95, 1, 12, 0),  # where the scale stays
+    ]
+    assert filled(hull, [*hull, *others, close]) == [hull[0], close, *hull[1:]]
+
+
 def test_the_table_was_measured_with_the_weights_in_the_box_on_training_pictures():
     networks = zoo.load(TABLE["variant"])
     digests = {str(scale): networks.digest(f"finenet_x{scale}").hex() for scale in SCALES}
@@ -76,7 +89,7 @@ def test_the_job_measures_resumes_and_writes_a_table(tmp_path, monkeypatch):
     write_picture(tmp_path / "b.png", Picture(photo[100:148, 64:128]))
     monkeypatch.setattr(operating_points, "SCALE_1_QUALITIES", (20, 80))
     monkeypatch.setattr(operating_points, "SCALE_1_RESIDUALS", ((20, 40),))
-    monkeypatch.setattr(operating_points, "SMALL_QUALITIES", (60,))
+    monkeypatch.setattr(operating_points, "SMALL_QUALITIES", dict.fromkeys((2, 4, 8), (60,)))
     monkeypatch.setattr(operating_points, "COMPACT_QUALITIES", (60,))
     monkeypatch.setattr(operating_points, "RESIDUAL_QUALITIES", (40,))
     values = flags.FlagValues()

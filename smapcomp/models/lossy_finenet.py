@@ -25,8 +25,8 @@ class LossySize:
 
 
 SIZES = {1: LossySize((48, 96, 128)), 2: LossySize(), 4: LossySize(), 8: LossySize()}
-"""By compact scale: what the weights in the box have, about 85,000 multiplications a pixel at scale
-1 and 40,000 else. Decided here: nearly all rates have scale 1, and the box has no room for four of
+"""By compact scale: what the weights in the box have, 88,000 multiplications a pixel at scale 1 and
+41,000 else. Decided here: nearly all rates have scale 1, and the box has no room for four of
 the larger."""
 
 
