@@ -98,10 +98,15 @@ def load_coded_training(path: str, coded: str, crop: int, scale: int) -> dict:
     """The training split with what AV1 made of it on the accelerator, as `cut_coded` takes it.
 
     Raises:
-        SmapcompError: A file is another one, they are of other pictures or of another scale, or a
-            picture is smaller than a crop.
+        SmapcompError: A file is another one, they are of other pictures or of another scale, or
+            crops do not fit.
     """
     pictures, arrays = load_training(path, crop), load_coded(coded, "training")
+    smallest = int(arrays["sizes"].min())
+    if crop % ALIGNMENT or crop > smallest:
+        raise SmapcompError(
+            f"--crop={crop}: allowed are multiples of {ALIGNMENT} up to the {smallest} of {coded}"
+        )
     if _scale(arrays) != scale:
         raise SmapcompError(f"{coded} is of scale {_scale(arrays)}, not {scale}")
     _check_pairs(path, coded, np.asarray(pictures["sizes"]), arrays["sizes"])

@@ -7,8 +7,8 @@ r"""Packs what AV1 makes of pictures into one array file for stage lossy of `exp
 
 `DIR` has ADEChallengeData2016's layout; its annotations are not read. Each picture is cut to
 multiples of 16, down-sampled and coded `--passes` times as a whole, each at a random quality that
-depends on its name and the pass alone. The file holds the coded pictures
-themselves, so that it is small, and the label grid that the decoder finds in the first pass'.
+depends on its name and the pass alone. The file holds the coded pictures themselves, so that it is
+small, and the label grid that the decoder finds in the first pass'.
 What is coded is kept in `--work`: an interrupted run goes on where it was, and further passes
 take up those that are there.
 """
@@ -98,6 +98,8 @@ class _Coder:
         with Image.open(path) as picture:
             picture = picture.convert("RGB")
         width, height = (side // ALIGNMENT * ALIGNMENT for side in picture.size)
+        if not width or not height:
+            raise SmapcompError(f"{path}: {picture.size}; sides are at least {ALIGNMENT} pixels")
         image = np.asarray(picture)[:height, :width]
         shape = (height // scale, width // scale, 3)
         qualities = [self.settings.quality(name, n) for n in range(self.settings.passes)]
@@ -140,7 +142,7 @@ def pack(data: str, scale: int, passes: int, work: str, out: str) -> None:
     """Writes the array file, under a temporary name first.
 
     Raises:
-        SmapcompError: A split has no pictures.
+        SmapcompError: A split has no pictures, or one is too small.
     """
     arrays = {"scale": np.array(scale)}
     workers = os.cpu_count() or 1

@@ -151,6 +151,8 @@ def run() -> None:
     """Trains what the flags ask for."""
     if FLAGS.steps is None and FLAGS.seconds is None:
         raise SmapcompError("--steps or --seconds is needed")
+    if FLAGS.stage == "lossy" and FLAGS.variant != "lite":
+        raise SmapcompError(f"--variant={FLAGS.variant}: stage lossy has lite alone")
     if FLAGS.stage == "lossy" and not FLAGS.coded:
         raise SmapcompError("--stage=lossy needs --coded, the file of experiments.pack_coded")
     backend = os.environ.setdefault("KERAS_BACKEND", "jax")

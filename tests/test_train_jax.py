@@ -273,6 +273,10 @@ def test_a_lossy_finenet_is_trained_on_what_av1_left(tmp_path, coded_pack, jax_r
     error = jax_run(WITHOUT_TENSORFLOW, *arguments, status=1)
     assert "--stage=lossy needs --coded" in error
     arguments.append(f"--coded={coded}")
+    error = jax_run(WITHOUT_TENSORFLOW, *arguments, "--crop=24", status=1)
+    assert f"--crop=24: allowed are multiples of 16 up to the 32 of {coded}" in error
+    error = jax_run(WITHOUT_TENSORFLOW, *arguments, "--variant=paper", status=1)
+    assert "--variant=paper: stage lossy has lite alone" in error
     other = ["--scale=4", f"--workdir={tmp_path / 'other'}"]
     error = jax_run(WITHOUT_TENSORFLOW, *arguments, *other, status=1)
     assert f"train_jax: {coded} is of scale 2, not 4\n" in error
