@@ -20,9 +20,9 @@ BLOCK = 16
 """Side in pixels. Smaller ones take more bits, larger ones more offsets to try; decided here."""
 
 MARGIN = 2.0**-10
-"""In grey levels. Another number of threads, or oneDNN switched, moved values by at most 3e-5 on
-six pictures of about 512x384 (2e-4 with CompNet), noise of 1e-5 on all activations by 1e-3 (2e-2),
-bfloat16 by 6e-2 (1.4). Sums in float32 have errors of their own, up to 2 % of the margin. The
+"""In grey levels. Another engine, another number of threads, or oneDNN switched, moved values by at
+most 1e-4 on six pictures of 512x384 (2e-4 with CompNet), noise of 1e-6 on all activations by 8e-4
+(2e-3), bfloat16 by .7 (1.4). Sums in float32 have errors of their own, up to 2 % of the margin. The
 layer's bits grow with the margin."""
 
 SPACING = 3 * MARGIN
