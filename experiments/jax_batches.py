@@ -39,8 +39,11 @@ def load_validation(path: str) -> dict[str, np.ndarray]:
 
 def as_batch(image, label_map):
     """A batch of a stage from uint8 arrays: float32 in [-1, 1], and int32 labels."""
-    image = jnp.asarray(image, jnp.float32) / 127.5 - 1.0
-    return {"image": image, "label_map": jnp.asarray(label_map, jnp.int32)}
+    return {"image": _signal(image), "label_map": jnp.asarray(label_map, jnp.int32)}
+
+
+def _signal(image):
+    return jnp.asarray(image, jnp.float32) / 127.5 - 1.0
 
 
 def cut(pictures, key, batch: int, crop: int):
@@ -153,8 +156,8 @@ def as_coded_batch(image, compact, labels, quality):
     """A batch of stage lossy from integers; labels are those of the 1/8 grid."""
     seen = jnp.repeat(jnp.repeat(labels, GRID, axis=1), GRID, axis=2)
     return {
-        "image": jnp.asarray(image, jnp.float32) / 127.5 - 1.0,
-        "compact": jnp.asarray(compact, jnp.float32) / 127.5 - 1.0,
+        "image": _signal(image),
+        "compact": _signal(compact),
         "labels_seen": jnp.asarray(seen, jnp.int32),
         "level": 1.0 - jnp.asarray(quality, jnp.float32) / 100.0,
     }

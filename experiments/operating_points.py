@@ -130,12 +130,13 @@ def frontier(points: list[Point]) -> list[Point]:
     return hull
 
 
-def filled(hull: list[Point], points: list[Point]) -> list[Point]:
-    """The hull, and where its scale changes what lies close below it on the way.
+def filled(points: list[Point]) -> list[Point]:
+    """The hull of `frontier`, and where its scale changes what lies close below it on the way.
 
     Between two scales there is nothing to interpolate, and wide gaps would be many qualities of one
     setting. What is taken has the next scale, no residual, and a higher PSNR than all before.
     """
+    hull = frontier(points)
     found = hull[:1]
     for a, b in pairwise(hull):
         between = (p for p in sorted(points) if a.bpp < p.bpp < b.bpp and not p.residual)
@@ -158,7 +159,7 @@ def ladder(points: list[Point], steps: int = STEPS) -> list[list[int]]:
     Between two measured points of one scale their qualities are interpolated; between two scales
     the nearer one is taken.
     """
-    hull = filled(frontier(points), points)
+    hull = filled(points)
     wanted = np.linspace(hull[0].psnr, hull[-1].psnr, steps)
     psnrs = [point.psnr for point in hull]
     found = []
@@ -228,7 +229,7 @@ def run(pictures: list[Path], work: Path, out: Path, values: flags.FlagValues) -
     temporary = out.with_suffix(".tmp")
     temporary.write_text(_json(content), encoding="utf-8")
     os.replace(temporary, out)
-    for point in filled(frontier(points), points):
+    for point in filled(points):
         residual = point.residual or "none"
         print(
             f"{point.bpp:7.3f} bpp {point.psnr:6.2f} dB  scale {point.scale}  "

@@ -13,12 +13,12 @@ What is coded is kept in `--work`: an interrupted run goes on where it was, and 
 take up those that are there.
 """
 
-import io
+import functools
 import os
 import sys
 import zipfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
@@ -26,16 +26,14 @@ from absl import app, flags
 from PIL import Image
 from tqdm import tqdm
 
-from experiments.pack_pictures import picture_paths, stacked, write_pack
+from experiments.pack_pictures import GRID, decode_files, picture_paths, stacked, write_pack
+from smapcomp.codec.stream import SCALES
 from smapcomp.errors import SmapcompError
 
 FLAGS = flags.FLAGS
 
 ALIGNMENT = 16
 """Of coded sides, and of the crops' places; `data.compact.ALIGNMENT`."""
-
-GRID = 8
-"""Pixels along a side of the block that shares a label; the lite variant's."""
 
 
 def load_coded(path: str, split: str) -> dict[str, np.ndarray | list[np.ndarray]]:
@@ -61,19 +59,15 @@ def load_coded(path: str, split: str) -> dict[str, np.ndarray | list[np.ndarray]
             labels, sizes = pack[f"{split}_labels"], pack[f"{split}_sizes"].astype(np.int32)
     except (KeyError, ValueError, zipfile.BadZipFile) as error:
         raise SmapcompError(f"{path}: no file of experiments.pack_coded: {error}") from None
-    ends = np.cumsum(lengths)
     height, width = sizes.max(axis=0) // scale
     coded = [np.zeros((len(sizes), height, width, 3), np.uint8) for _ in qualities]
 
-    def decode(position: int) -> None:
+    def take(position: int, picture: np.ndarray) -> None:
         number, i = divmod(position, len(sizes))
-        data = blob[ends[position - 1] if position else 0 : ends[position]].tobytes()
         rows, columns = sizes[i] // scale
-        with Image.open(io.BytesIO(data)) as picture:
-            coded[number][i, :rows, :columns] = np.asarray(picture.convert("RGB"))
+        coded[number][i, :rows, :columns] = picture
 
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(decode, range(len(ends))))
+    decode_files(blob, lengths, take)
     qualities = qualities.astype(np.int32)
     return {"coded": coded, "qualities": qualities, "labels": labels, "sizes": sizes}
 
@@ -100,7 +94,11 @@ class _Coder:
         width, height = (side // ALIGNMENT * ALIGNMENT for side in picture.size)
         if not width or not height:
             raise SmapcompError(f"{path}: {picture.size}; sides are at least {ALIGNMENT} pixels")
-        image = np.asarray(picture)[:height, :width]
+
+        @functools.cache
+        def compact() -> np.ndarray:
+            return downsampled(np.asarray(picture)[:height, :width], scale)
+
         shape = (height // scale, width // scale, 3)
         qualities = [self.settings.quality(name, n) for n in range(self.settings.passes)]
         folder = os.path.join(self.work, split, f"x{scale}")
@@ -108,7 +106,7 @@ class _Coder:
         payloads = [
             _part(
                 os.path.join(folder, f"{name}.{number}.av1"),
-                lambda q=q: av1.encode(downsampled(image, scale), q, self.settings.speed),
+                lambda q=q: av1.encode(compact(), q, self.settings.speed),
             )
             for number, q in enumerate(qualities)
         ]
@@ -129,11 +127,10 @@ class _Coder:
 
 def _part(path: str, make: Callable[[], bytes]) -> bytes:
     """What a file holds; it is made first where it is not there."""
+    from smapcomp.image_io import write_file
+
     if not os.path.exists(path):
-        data = make()
-        with open(f"{path}.tmp", "wb") as file:
-            file.write(data)
-        os.replace(f"{path}.tmp", path)
+        write_file(path, make())
     with open(path, "rb") as file:
         return file.read()
 
@@ -181,7 +178,9 @@ def define_flags(values: flags.FlagValues = FLAGS) -> None:
     for name, help_ in text:
         flags.DEFINE_string(name, None, help_, required=True, flag_values=values)
     what = "By which compact images are smaller."
-    flags.DEFINE_enum("scale", None, ["1", "2", "4", "8"], what, required=True, flag_values=values)
+    flags.DEFINE_enum(
+        "scale", None, list(map(str, SCALES)), what, required=True, flag_values=values
+    )
     flags.DEFINE_integer("passes", 2, "How often each is coded.", 1, flag_values=values)
 
 

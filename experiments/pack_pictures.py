@@ -14,7 +14,7 @@ import io
 import os
 import sys
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -50,8 +50,7 @@ def load_pack(path: str, split: str) -> dict[str, np.ndarray]:
     """
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as pack:
-            ends = np.cumsum(pack[f"{split}_lengths"])
-            blob = pack[f"{split}_blob"]
+            blob, lengths = pack[f"{split}_blob"], pack[f"{split}_lengths"]
             labels, sizes = pack[f"{split}_labels"], pack[f"{split}_sizes"].astype(np.int32)
     except (KeyError, ValueError, zipfile.BadZipFile) as error:
         raise SmapcompError(f"{path}: no file of experiments.pack_pictures: {error}") from None
@@ -63,16 +62,34 @@ def load_pack(path: str, split: str) -> dict[str, np.ndarray]:
         )
     images = np.zeros((*labels.shape, 3), np.uint8)
 
-    def decode(i: int) -> None:
-        data = blob[ends[i - 1] if i else 0 : ends[i]].tobytes()
+    def take(i: int, picture: np.ndarray) -> None:
         rows, columns = sizes[i]
+        # A file that is kept as it is may be larger than the multiples of GRID.
+        images[i, :rows, :columns] = picture[:rows, :columns]
+
+    decode_files(blob, lengths, take)
+    return {"image": images, "labels": labels, "sizes": sizes}
+
+
+def decode_files(
+    blob: np.ndarray, lengths: np.ndarray, take: Callable[[int, np.ndarray], None]
+) -> None:
+    """Decodes picture files that lie end to end.
+
+    Args:
+        blob: uint8, the files.
+        lengths: Of each, in bytes.
+        take: Gets each file's number and its picture, uint8 [h, w, 3]; from several threads.
+    """
+    ends = np.cumsum(lengths)
+
+    def decode(i: int) -> None:
+        data = blob[ends[i] - lengths[i] : ends[i]].tobytes()
         with Image.open(io.BytesIO(data)) as picture:
-            # A file that is kept as it is may be larger than the multiples of GRID.
-            images[i, :rows, :columns] = np.asarray(picture.convert("RGB"))[:rows, :columns]
+            take(i, np.asarray(picture.convert("RGB")))
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(decode, range(len(ends))))
-    return {"image": images, "labels": labels, "sizes": sizes}
 
 
 def picture_paths(data: str, split: str) -> list[str]:

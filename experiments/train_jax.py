@@ -27,6 +27,7 @@ from functools import partial
 
 from absl import app, flags, logging
 
+from smapcomp.codec.stream import SCALES
 from smapcomp.errors import SmapcompError
 
 EXIT_FAILED = 1
@@ -46,7 +47,7 @@ def define_flags(values: flags.FlagValues = FLAGS) -> None:
     enum("stage", None, stages, "What to train.")
     string("pictures", None, "Array file of experiments.pack_pictures.")
     string("coded", None, "Array file of experiments.pack_coded, in stage lossy.")
-    enum("scale", "1", ["1", "2", "4", "8"], "Of the compact images in stage lossy.")
+    enum("scale", "1", list(map(str, SCALES)), "Of the compact images in stage lossy.")
     string("workdir", None, "Folder of the run; one a stage.")
     enum("variant", "lite", ["lite", "paper"], "Which networks.")
     many("init", [], "Folders of weights to start from; the last that has a file counts.")
@@ -109,7 +110,7 @@ def _crop() -> int:
 def _stage_settings():
     from smapcomp.training.layerwise import Rules
     from smapcomp.training.networks import StageSettings
-    from smapcomp.training.settings import LOSSY_MSE_FLOOR, MSE_FLOOR, PAPER_RULES, VOID_SHARES
+    from smapcomp.training.settings import PAPER_RULES, VOID_SHARES, mse_floor
 
     rules = PAPER_RULES.get(FLAGS.stage) if FLAGS.variant == "paper" else None
     return StageSettings(
@@ -121,7 +122,7 @@ def _stage_settings():
         vgg=FLAGS.vgg or "",
         vgg_depth=int(FLAGS.vgg_depth),
         loss_weights=_loss_weights(),
-        mse_floor=LOSSY_MSE_FLOOR if FLAGS.stage == "lossy" else MSE_FLOOR,
+        mse_floor=mse_floor(FLAGS.stage),
         void_share=VOID_SHARES.get((FLAGS.stage, FLAGS.variant), 0.0),
         rules=Rules(rules) if rules else Rules(),
         precision="bfloat16" if FLAGS.bfloat16 else "float32",

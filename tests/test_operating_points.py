@@ -61,7 +61,7 @@ def test_gaps_between_scales_are_filled_with_what_lies_close_below_the_hull():
         Point(0.25, 24.9, 1, 4, 0),  # no better than the one before
         Point(0.4, 30.95, 1, 12, 0),  # where the scale stays
     ]
-    assert filled(hull, [*hull, *others, close]) == [hull[0], close, *hull[1:]]
+    assert filled([*hull, *others, close]) == [hull[0], close, *hull[1:]]
 
 
 def test_the_table_was_measured_with_the_weights_in_the_box_on_training_pictures():

@@ -10,11 +10,10 @@ import ml_collections
 from smapcomp.training.settings import (
     LITE_SIZES,
     LITE_WEIGHTS,
-    LOSSY_MSE_FLOOR,
-    MSE_FLOOR,
     SEGMENTATION_SCALES,
     VOID_SHARES,
     Stage1Weights,
+    mse_floor,
     optimizer_settings,
 )
 
@@ -47,7 +46,7 @@ def fields(stage: str, variant: str) -> ml_collections.ConfigDict:
             "vgg": "",
             "vgg_depth": 19,
             "loss_weights": dataclasses.asdict(weights),
-            "mse_floor": LOSSY_MSE_FLOOR if stage == "lossy" else MSE_FLOOR,
+            "mse_floor": mse_floor(stage),
             "void_share": VOID_SHARES.get((stage, variant), 0.0),
             "representation": "classes" if lite else "index",
             "channels": 0,

@@ -66,8 +66,8 @@ class LocalPredictor(TiledPredictor):
     def labels_of(self, image: np.ndarray) -> np.ndarray:
         return self._segment(to_signal(image))
 
-    def found_labels(self, image: np.ndarray, scale: int, repair: bool = True) -> np.ndarray:
-        """The label grid that a decoder finds in a compact image, by SMapNet too if asked for.
+    def found_labels(self, image: np.ndarray, scale: int) -> np.ndarray:
+        """The label grid that a decoder finds in a compact image, mode `mapped`.
 
         Args:
             image: uint8 `[h, w, 3]`; up-sampled, its sides are multiples of 8.
@@ -76,7 +76,7 @@ class LocalPredictor(TiledPredictor):
         Returns:
             uint8 `[h * scale / label_stride, w * scale / label_stride]` of 1..150.
         """
-        return self._segment(upsampled(to_signal(image), scale), repair)
+        return self._segment(upsampled(to_signal(image), scale), repair=True)
 
     def prediction_of(
         self, compact: Compact, mode: str, labels: np.ndarray | None, exact: bool

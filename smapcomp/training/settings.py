@@ -108,6 +108,12 @@ LOSSY_MSE_FLOOR = 1.0
 """The same for the lossy FineNets, 48 dB: decoded compact images come much nearer to the picture,
 and the finest of them are to gain, too."""
 
+
+def mse_floor(stage: str) -> float:
+    """Of `stages.log_mse`, by the stage's name."""
+    return LOSSY_MSE_FLOOR if stage == "lossy" else MSE_FLOOR
+
+
 VOID_SHARES = {("stage1", "lite"): 0.5, ("stage3", "lite"): 0.25, ("lossy", "lite"): 0.25}
 """Of a batch that FineNet sees without labels, by stage and variant, else 0: lite's FineNet serves
 the modes without labels too, the papers' was never without."""
