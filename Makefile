@@ -44,4 +44,4 @@ format: venv
 
 clean:
 	rm -rf $(VENV) out build .pytest_cache .ruff_cache *.egg-info
-	find smapcomp data experiments tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find smapcomp data experiments evaluation tools tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,7 +2,7 @@
 
 `load` opens a source, `PictureCache` keeps it in memory, `transforms` changes single examples,
 `pipeline` makes batches of them, `coded_pipeline` of those whose compact images have been coded.
-Jobs: `data.prepare`, `data.code_compact`, `data.browse`, `data.benchmark`.
+Jobs: `data.prepare`, `data.code_compact`, `data.browse`, `tools.data_benchmark`.
 
 Importing the package loads no TensorFlow: a job keeps its remarks off the console first.
 """
@@ -11,11 +11,11 @@ import importlib
 
 _MODULES = {
     "DataError": "data.errors",
-    "PictureCache": "data.cache",
+    "PictureCache": "data.sources.cache",
     "clear_errors": "data.errors",
-    "load": "data.sources",
-    "open_source": "data.sources",
-    "source_splits": "data.sources",
+    "load": "data.sources.registry",
+    "open_source": "data.sources.registry",
+    "source_splits": "data.sources.registry",
 }
 
 __all__ = sorted(_MODULES)

@@ -20,10 +20,10 @@ from absl import app, flags
 from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
-from smapcomp import image_io
 from smapcomp.ade20k import CLASS_NAMES, PALETTE, colourise, commonest, label_counts
 from smapcomp.errors import SmapcompError
-from smapcomp.quiet import import_keras
+from smapcomp.keras_startup import import_keras
+from smapcomp.pictures import image_files as image_io
 
 FLAGS = flags.FLAGS
 
@@ -157,7 +157,7 @@ def browse() -> None:
 
     from data import clear_errors, open_source
     from data.flags import source_spec
-    from data.sources import shuffled_index
+    from data.sources.registry import shuffled_index
 
     image_io.check_output(FLAGS.out, overwrite=FLAGS.overwrite, image=True)
     source = open_source(source_spec(FLAGS, FLAGS.source), FLAGS.split)

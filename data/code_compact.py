@@ -18,8 +18,9 @@ from collections.abc import Sequence
 
 from absl import app, flags
 
-from data.publishing import define_publishing_flags, publish, run_job
-from smapcomp.quiet import import_keras
+from data.preparation.publishing import define_publishing_flags, publish
+from smapcomp.jobs.beam_job import run_job
+from smapcomp.keras_startup import import_keras
 
 FLAGS = flags.FLAGS
 
@@ -34,12 +35,13 @@ def code_compact(beam_arguments: Sequence[str]) -> None:
     Raises:
       DataError: a source or folder is not what it should be or, with --strict, a file is at fault.
     """
-    from data import shards, sources
-    from data.beam import WriteShard
-    from data.compact import CodedSource
-    from data.compact_settings import CompactSettings
+    from data.coded.compact import CodedSource
+    from data.coded.settings import CompactSettings
     from data.errors import DataError
     from data.flags import source_spec
+    from data.preparation import shards
+    from data.preparation.beam import WriteShard
+    from data.sources import registry as sources
 
     try:
         compact = CompactSettings(
@@ -73,7 +75,7 @@ def _qualities() -> tuple[int, ...]:
 
 def define_flags(values: flags.FlagValues = FLAGS) -> None:
     """Defines the job's flags."""
-    from data.compact_settings import QUALITIES, SPEED
+    from data.coded.settings import QUALITIES, SPEED
     from data.flags import define_source_flags
 
     define_source_flags(values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from absl import app, flags
 
-from data.sources import KODAK, TFDS
+from data.sources.registry import KODAK, TFDS
 
 
 def define_source_flags(values: flags.FlagValues, many: bool = False) -> None:

@@ -23,8 +23,9 @@ from collections.abc import Sequence
 
 from absl import app, flags
 
-from data.publishing import define_publishing_flags, publish, run_job
-from smapcomp.quiet import import_keras
+from data.preparation.publishing import define_publishing_flags, publish
+from smapcomp.jobs.beam_job import run_job
+from smapcomp.keras_startup import import_keras
 from smapcomp.zoo import VARIANTS
 
 FLAGS = flags.FLAGS
@@ -40,8 +41,8 @@ def prepare(beam_arguments: Sequence[str]) -> None:
     Raises:
       DataError: a source or folder is not what it should be or, with --strict, a file is at fault.
     """
-    from data import sources
     from data.flags import source_spec
+    from data.sources import registry as sources
 
     if FLAGS.encoding == "file" and FLAGS.size:
         raise app.UsageError("--size resizes, so that there are no files to keep: --encoding=raw")
@@ -54,9 +55,9 @@ def prepare(beam_arguments: Sequence[str]) -> None:
 def _prepare_split(
     spec: str, split: str | None, folder: str, beam_arguments: Sequence[str]
 ) -> None:
-    from data import shards
-    from data.beam import WriteShard
-    from data.sources import open_source
+    from data.preparation import shards
+    from data.preparation.beam import WriteShard
+    from data.sources.registry import open_source
 
     labels = {"annotations": True, "none": False, "segmenter": False}.get(FLAGS.labels)
     source = open_source(spec, split, labels=labels, missing_ok=True)
@@ -68,8 +69,8 @@ def _prepare_split(
 
 def _label_kind(source) -> str:
     """What the manifest says of the labels."""
-    from data.labeller import labeller_name
-    from data.shards import label_kind
+    from data.preparation.labeller import labeller_name
+    from data.preparation.shards import label_kind
 
     if FLAGS.labels == "segmenter":
         return labeller_name(FLAGS.variant, FLAGS.weights_dir)

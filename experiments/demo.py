@@ -16,18 +16,16 @@ from absl import app, flags
 from PIL import Image, ImageDraw, ImageFont
 
 import smapcomp
-from smapcomp import image_io, metrics
+from smapcomp import metrics
 from smapcomp.ade20k import CLASS_NAMES, PALETTE, colourise, commonest, label_counts
-from smapcomp.codec import codec, container
-from smapcomp.codec.decoder_options import Stages
-from smapcomp.codec.settings import (
-    COMPACT_CODERS,
-    DEFAULT_MODE,
-    DEFAULT_QUALITY,
-    DEFAULT_VARIANT,
-)
-from smapcomp.codec.stream import MODES
+from smapcomp.codec import api as codec
+from smapcomp.codec.bitstream import container
+from smapcomp.codec.bitstream.stream import CODERS
+from smapcomp.codec.decoder import Stages
+from smapcomp.codec.options import CompressOptions
+from smapcomp.design import MODES
 from smapcomp.errors import SmapcompError
+from smapcomp.pictures import image_files as image_io
 from smapcomp.zoo import VARIANTS
 
 _CAPTION_HEIGHT = 40
@@ -187,13 +185,13 @@ def main(argv: list[str]) -> None:
 if __name__ == "__main__":
     flags.DEFINE_string("input", "docs/demo/photo.png", "the picture.")
     flags.DEFINE_string("out_dir", "out/demo", "folder for the files.")
-    flags.DEFINE_integer("quality", DEFAULT_QUALITY, "quality, 0..100.", 0, 100)
+    flags.DEFINE_integer("quality", CompressOptions.quality, "quality, 0..100.", 0, 100)
     flags.DEFINE_enum(
         "compact_coder",
         None,
-        COMPACT_CODERS,
+        CODERS["compact"],
         "coder of the compact picture; jxl: the papers' design.",
     )
-    flags.DEFINE_enum("mode", DEFAULT_MODE, MODES, "segmentation mode.")
-    flags.DEFINE_enum("variant", DEFAULT_VARIANT, tuple(VARIANTS), "set of networks.")
+    flags.DEFINE_enum("mode", CompressOptions.mode, MODES, "segmentation mode.")
+    flags.DEFINE_enum("variant", CompressOptions.variant, tuple(VARIANTS), "set of networks.")
     app.run(main)

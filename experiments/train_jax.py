@@ -5,9 +5,9 @@ r"""Trains one stage of the codec's networks on one accelerator with Keras' JAX 
     python -m experiments.train_jax --stage=segmentation --init=RUN1/weights --workdir=RUN2 ...
 
 It needs JAX, Keras, NumPy, h5py, Pillow and absl, and no TensorFlow (docs/training_jax.md). The
-stages are those of `smapcomp.training.stages`; only the loop differs from that of
+stages are those of `smapcomp.training.stages.stage`; only the loop differs from that of
 `experiments.train`: pictures lie in the accelerator's memory and crops are cut inside the compiled
-step. `experiments.pack_pictures` writes the array file.
+step. `data.pack_pictures` writes the array file.
 
 A run ends with its last step or when `--seconds` are used up, whichever comes first, and learning
 rates fall along what is used up faster. A run that was stopped continues from its last checkpoint
@@ -27,7 +27,7 @@ from functools import partial
 
 from absl import app, flags, logging
 
-from smapcomp.codec.stream import SCALES
+from smapcomp.design import SCALES
 from smapcomp.errors import SmapcompError
 
 EXIT_FAILED = 1
@@ -45,8 +45,8 @@ def define_flags(values: flags.FlagValues = FLAGS) -> None:
     switch, many = (partial(f, flag_values=values) for f in (flags.DEFINE_bool, flags.DEFINE_list))
     stages = ["stage1", "segmentation", "stage2", "stage3", "lossy"]
     enum("stage", None, stages, "What to train.")
-    string("pictures", None, "Array file of experiments.pack_pictures.")
-    string("coded", None, "Array file of experiments.pack_coded, in stage lossy.")
+    string("pictures", None, "Array file of data.pack_pictures.")
+    string("coded", None, "Array file of data.pack_coded, in stage lossy.")
     enum("scale", "1", list(map(str, SCALES)), "Of the compact images in stage lossy.")
     string("workdir", None, "Folder of the run; one a stage.")
     enum("variant", "lite", ["lite", "paper"], "Which networks.")
@@ -155,7 +155,7 @@ def run() -> None:
     if FLAGS.stage == "lossy" and FLAGS.variant != "lite":
         raise SmapcompError(f"--variant={FLAGS.variant}: stage lossy has lite alone")
     if FLAGS.stage == "lossy" and not FLAGS.coded:
-        raise SmapcompError("--stage=lossy needs --coded, the file of experiments.pack_coded")
+        raise SmapcompError("--stage=lossy needs --coded, the file of data.pack_coded")
     backend = os.environ.setdefault("KERAS_BACKEND", "jax")
     if backend != "jax":
         raise SmapcompError(f"KERAS_BACKEND is {backend}; it must be jax, or not set")
@@ -165,11 +165,12 @@ def run() -> None:
     except ImportError as error:
         raise SmapcompError(f"JAX and Keras are needed: {error}") from None
 
-    from experiments import jax_batches
-    from experiments.jax_loop import Budget, Plan, train
-    from experiments.jax_step import Training, recomputed
+    from data.batches import jax_batches
+    from smapcomp.training.jax_trainer.loop import Budget, Plan, train
+    from smapcomp.training.jax_trainer.step import Training, recomputed
     from smapcomp.training.networks import build_stage
     from smapcomp.training.optimizers import build_optimizer
+    from smapcomp.training.settings import SEGMENTATION_SCALES
 
     keras.utils.set_random_seed(FLAGS.seed)
     budget = Budget(FLAGS.steps, FLAGS.seconds)
@@ -182,7 +183,11 @@ def run() -> None:
         validation = jax_batches.load_coded_validation(FLAGS.pictures, FLAGS.coded)
     else:
         scaled = FLAGS.stage in ("segmentation", "stage2")
-        take = jax_batches.cut_scaled if scaled else jax_batches.cut
+        take = (
+            partial(jax_batches.cut_scaled, scales=SEGMENTATION_SCALES)
+            if scaled
+            else jax_batches.cut
+        )
         as_batch = jax_batches.as_batch
         pictures = jax_batches.load_training(FLAGS.pictures, _crop())
         validation = jax_batches.load_validation(FLAGS.pictures)

@@ -13,7 +13,7 @@ from experiments.train_config import (
     require_useful,
     stage_settings,
 )
-from smapcomp.quiet import import_keras
+from smapcomp.keras_startup import import_keras
 
 
 def run(
@@ -38,9 +38,9 @@ def run(
 
     from data import clear_errors
     from smapcomp.training import networks
-    from smapcomp.training.distribution import build_strategy, is_chief, synchronise
-    from smapcomp.training.loop import Plan, Setup, train
     from smapcomp.training.settings import OptimizerSettings
+    from smapcomp.training.tf_trainer.distribution import build_strategy, is_chief, synchronise
+    from smapcomp.training.tf_trainer.loop import Plan, Setup, train
 
     require_useful(config)
     settings = stage_settings(config)
@@ -94,7 +94,8 @@ def run(
 
 def _streams(config) -> tuple[Callable, Callable]:
     """The functions that open the training and the validation batches."""
-    from data import PictureCache, coded_pipeline, pipeline
+    from data import PictureCache
+    from data.batches import coded_pipeline, pipeline
 
     if config.stage == "lossy":
         options = {"batch_size": config.batch_size, "size": config.size, "scale": config.scale}
@@ -123,8 +124,8 @@ def _streams(config) -> tuple[Callable, Callable]:
 def _build(config, settings, optimizer, strategy):
     """The stage, its optimizers and the averages of its weights, in the strategy's scope."""
     from smapcomp.training import networks
-    from smapcomp.training.averages import Averages
     from smapcomp.training.optimizers import build_optimizer
+    from smapcomp.training.tf_trainer.averages import Averages
 
     with strategy.scope():
         stage = networks.build_stage(settings)
@@ -156,9 +157,10 @@ def _few(batches, count: int) -> dict:
 
 
 def _probes(config, settings, stage, strategy, few: dict, validation_set) -> list:
-    from smapcomp.training import coding, networks
-    from smapcomp.training.pictures import pictures
-    from smapcomp.training.validation import validation
+    from smapcomp.training import networks
+    from smapcomp.training.probes import coding
+    from smapcomp.training.probes.pictures import pictures
+    from smapcomp.training.probes.validation import validation
     from smapcomp.zoo import VARIANTS
 
     probes = [

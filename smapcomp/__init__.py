@@ -1,22 +1,29 @@
-"""Image compression with an encoder and a decoder that agree on a semantic segmentation.
+"""Semantic layered image compression.
 
-    data = smapcomp.compress(image, quality=60)
-    image = smapcomp.decompress(data)
+Encoder and decoder agree on a semantic segmentation that costs no bits. `compress`, `decompress`,
+`decode` and `info` are the public functions. They are imported on first use, so importing the
+package takes no time; TensorFlow is not needed.
 
-The functions come from `smapcomp.codec.codec` when they are first asked for: importing the
-package costs nothing, and TensorFlow is loaded by the first call that needs a network.
+Example:
+    >>> import numpy as np, smapcomp
+    >>> image = np.full((48, 64, 3), 200, np.uint8)
+    >>> data = smapcomp.compress(image, quality=60)
+    >>> smapcomp.info(data)["width"]
+    64
+    >>> smapcomp.decompress(data).shape
+    (48, 64, 3)
 """
 
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["compress", "decode", "decompress", "info"]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(import_module("smapcomp.codec.codec"), name)
+        return getattr(import_module("smapcomp.codec.api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

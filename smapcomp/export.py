@@ -10,9 +10,9 @@ import sys
 
 from absl import app, flags, logging
 
-from smapcomp.codec.settings import DEFAULT_VARIANT
+from smapcomp.codec.options import CompressOptions
 from smapcomp.errors import SmapcompError
-from smapcomp.quiet import import_keras
+from smapcomp.keras_startup import import_keras
 from smapcomp.serving.contract import PRECISIONS
 from smapcomp.zoo import VARIANTS
 
@@ -24,7 +24,7 @@ def define_flags(values: flags.FlagValues) -> None:
     string = functools.partial(flags.DEFINE_string, flag_values=values)
     enum = functools.partial(flags.DEFINE_enum, flag_values=values)
     string("out", None, "Folder of the version, such as models/smapcomp/1.", required=True)
-    enum("variant", DEFAULT_VARIANT, list(VARIANTS), "Variant of the networks.")
+    enum("variant", CompressOptions.variant, list(VARIANTS), "Variant of the networks.")
     string("weights_dir", None, "Folder of weights; default: those in the box.")
     enum(
         "precision",

@@ -6,6 +6,8 @@ scores take a confusion matrix, so that they can be summed over pictures.
 
 import numpy as np
 
+from smapcomp.design import NUM_CLASSES
+
 MAX_VALUE = 255.0
 
 # Wang, Simoncelli, Bovik, "Multiscale structural similarity", 2003: weights of the five scales.
@@ -78,7 +80,7 @@ def bits_per_pixel(n_bytes: int, width: int, height: int) -> float:
 
 
 def confusion_matrix(
-    truth: np.ndarray, predicted: np.ndarray, num_classes: int = 150
+    truth: np.ndarray, predicted: np.ndarray, num_classes: int = NUM_CLASSES
 ) -> np.ndarray:
     """Counts how often each class was taken for each; pixels whose true label is void are ignored.
 

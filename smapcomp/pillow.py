@@ -1,27 +1,32 @@
-"""Teaches Pillow the format: after `import smapcomp.pillow`, `Image.open` and `save` know it.
+"""Pillow plugin: after `import smapcomp.pillow`, `Image.open` and `Image.save` know the format.
 
-    import smapcomp.pillow
-    image = Image.open("photo.smc")
-    image.save("copy.smc", quality=60)
+Opening decodes no pixels and loads no network; that happens when pixels are first accessed. Saving
+takes the options of `smapcomp.compress` and, like Pillow's own formats, `exif`, `icc_profile` (by
+default the image's) and `xmp`; it ignores unknown options.
 
-Opening decodes no pixels and loads no network; that happens when pixels are first asked for. Saving
-takes the options of `smapcomp.compress` and, as Pillow's own formats do, `exif`, `icc_profile` (by
-default the image's) and `xmp`, and passes over options that it does not know.
+Example:
+    >>> import io
+    >>> from PIL import Image
+    >>> import smapcomp.pillow
+    >>> file = io.BytesIO()
+    >>> Image.new("RGB", (64, 48), "red").save(file, "SMAPCOMP", quality=60)
+    >>> Image.open(file).size
+    (64, 48)
 """
 
-import inspect
 from dataclasses import replace
 from typing import IO, Any
 
 from PIL import Image, ImageFile
 
 import smapcomp
-from smapcomp import pillow_metadata
-from smapcomp.codec import container
-from smapcomp.codec.metadata import METADATA_KINDS, decode_metadata
-from smapcomp.codec.stream import MAX_SIDE
+from smapcomp.codec.bitstream import container
+from smapcomp.codec.layers.metadata import decode_metadata
+from smapcomp.codec.options import CompressOptions, option_table
+from smapcomp.design import MAX_SIDE, METADATA_KINDS
 from smapcomp.errors import SmapcompError, StreamError
-from smapcomp.picture import Picture
+from smapcomp.pictures import metadata as pillow_metadata
+from smapcomp.pictures.picture import Picture
 
 FORMAT = "SMAPCOMP"
 EXTENSIONS = [".smc", ".smap"]
@@ -34,7 +39,7 @@ _INFO_KEYS = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
 class SmapcompImageFile(ImageFile.ImageFile):
     """A stream as a Pillow image of mode L, LA, RGB or RGBA.
 
-    `info` holds "icc_profile", "exif" and "xmp" where the stream has them, as from other formats.
+    `info` holds "icc_profile", "exif" and "xmp" if the stream has them, as for other formats.
     """
 
     format = FORMAT
@@ -62,10 +67,10 @@ class SmapcompImageFile(ImageFile.ImageFile):
                 )
 
     def load(self) -> Any:
-        """Decodes the pixels, once.
+        """Decode the pixels, once.
 
         Raises:
-          OSError: the stream is damaged, or there are no weights that it could be decoded with.
+            OSError: The stream is damaged, or its weights are not there.
         """
         if self._data is not None:
             try:
@@ -81,7 +86,7 @@ class SmapcompImageFile(ImageFile.ImageFile):
         return Image.Image.load(self)
 
     def load_seek(self, pos: int) -> None:
-        """There is none; that the method exists keeps Pillow's parser from decoding in pieces."""
+        """Do nothing; that the method exists keeps Pillow's parser from decoding in pieces."""
 
 
 def _accept(prefix: bytes) -> bool:
@@ -104,8 +109,7 @@ def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
             given["icc_profile"] or None, image.mode, channels, True, filename or "picture"
         )
     picture = replace(picture, icc=icc, exif=exif or None, xmp=xmp or None)
-    known = inspect.signature(smapcomp.compress).parameters.values()
-    names = {parameter.name for parameter in known if parameter.kind is parameter.KEYWORD_ONLY}
+    names = {*option_table(CompressOptions), "predictor"}
     options = {name: value for name, value in given.items() if name in names}
     fp.write(smapcomp.compress(picture, **options))
 

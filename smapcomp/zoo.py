@@ -10,15 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from smapcomp.codec.stream import SCALES, weights_digest
+from smapcomp.design import COMPNET_SCALE, SCALES, weights_digest
 from smapcomp.errors import SmapcompError
 
 BOX = Path(__file__).parent / "weights"
 """Weights that come with the package, one folder a variant."""
 
 SUMS = "SHA256SUMS"
-PAPER_SCALE = 8
-"""The compact scale of CompNet."""
 
 
 def lossy_role(scale: int) -> str:
@@ -43,7 +41,7 @@ ROLES = ("compnet", "finenet", "segmenter", "smapnet", *LOSSY_FINENETS)
 
 def finenet_role(scale: int, lossy: bool) -> str:
     """Which FineNet predicts from a compact image: CompNet's, lossless, has its own."""
-    return "finenet" if scale == PAPER_SCALE and not lossy else lossy_role(scale)
+    return "finenet" if scale == COMPNET_SCALE and not lossy else lossy_role(scale)
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,14 @@ import importlib.metadata
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import smapcomp
 from smapcomp.ade20k import CLASS_NAMES, PALETTE, colourise
+from tests.helpers.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ("tensorflow", "keras", "jax", "torch")
 
 
@@ -27,8 +26,8 @@ def modules_loaded_by(code: str) -> set[str]:
     [
         "import smapcomp; dir(smapcomp)",
         "import smapcomp.cli",
-        "import smapcomp.picture, smapcomp.pillow",
-        "import smapcomp.image_io, smapcomp.metrics, smapcomp.ade20k, smapcomp.codec.container",
+        "import smapcomp.pictures.picture, smapcomp.pillow",
+        "import smapcomp.pictures.image_files, smapcomp.metrics, smapcomp.ade20k, smapcomp.codec.bitstream.container",
         "from smapcomp.cli import main; main(['smapcomp', '--help'])",
         "from smapcomp.cli import main; main(['smapcomp', 'compress', '--help'])",
         "from smapcomp.cli import main; main(['smapcomp', 'compress', 'absent', 'out'])",

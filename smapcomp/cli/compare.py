@@ -1,4 +1,4 @@
-"""`smapcomp compare`."""
+"""The sub-command `compare`."""
 
 import json
 import math
@@ -7,14 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from absl import flags
 
-from smapcomp import image_io, metrics
-from smapcomp.cli.commands import Command, define_json
+from smapcomp import metrics
+from smapcomp.cli.command import Command, define_json
 from smapcomp.errors import SmapcompError
+from smapcomp.pictures import image_files
 
 
 def run(values: flags.FlagValues, arguments: Sequence[str]) -> int:
-    """Prints PSNR and MS-SSIM of two pictures."""
-    a, b = (_as_rgb(image_io.read_picture(path).samples) for path in arguments)
+    """Print PSNR and MS-SSIM of two pictures."""
+    a, b = (_as_rgb(image_files.read_picture(path).samples) for path in arguments)
     if a.shape != b.shape:
         sizes = " and ".join(f"{x.shape[1]}x{x.shape[0]}" for x in (a, b))
         raise SmapcompError(f"{arguments[0]} and {arguments[1]} are of different sizes: {sizes}")
@@ -37,13 +38,13 @@ def run(values: flags.FlagValues, arguments: Sequence[str]) -> int:
 
 
 def _as_rgb(image: np.ndarray) -> np.ndarray:
-    """Grey becomes three equal channels, so that a grey picture can be held against an RGB one."""
+    """Repeat a grey channel three times, so that grey and RGB pictures can be compared."""
     return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
 
 
 COMMAND = Command(
     ("A B",),
-    "Measures how far the picture B is from the picture A: PSNR, MS-SSIM over RGB.",
+    "Measures the difference of the pictures A and B: PSNR and MS-SSIM over RGB.",
     ("smapcomp compare photo.png back.png",),
     define_json,
     run,

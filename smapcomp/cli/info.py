@@ -1,4 +1,4 @@
-"""`smapcomp info`."""
+"""The sub-command `info`."""
 
 import json
 from collections.abc import Sequence
@@ -7,20 +7,20 @@ from typing import Any
 from absl import flags
 
 import smapcomp
-from smapcomp.cli.commands import Command, define_json
-from smapcomp.cli.files import read_stream
-from smapcomp.codec.stream import DEFAULT_MAX_PIXELS
+from smapcomp.cli.command import Command, define_json
+from smapcomp.design import DEFAULT_MAX_PIXELS
+from smapcomp.files import read_stream
 
 
 def run(values: flags.FlagValues, arguments: Sequence[str]) -> int:
-    """Prints what a stream says of itself."""
+    """Print what a stream contains."""
     facts = smapcomp.info(read_stream(arguments[0], DEFAULT_MAX_PIXELS))
     print(json.dumps(facts, indent=2) if values.json else format_facts(facts))
     return 0
 
 
 def format_facts(facts: dict[str, Any]) -> str:
-    """Lays the result of `smapcomp.info` out for reading: a line a fact, then a table of layers."""
+    """Format the result of `smapcomp.info`: a line for each fact, then a table of layers."""
     width = max(map(len, facts))
     lines = [
         f"{name:<{width}}  {_format_value(value)}"
@@ -46,7 +46,7 @@ def _format_value(value: Any) -> str:
 
 COMMAND = Command(
     ("IN",),
-    "Tells what is in the stream IN: sizes in bytes and bits per pixel, coders, model, digests.",
+    "Describes the stream IN: sizes in bytes and bits per pixel, coders, model, digests.",
     ("smapcomp info photo.smc",),
     define_json,
     run,

@@ -1,7 +1,7 @@
-"""Reads the command line, calls the sub-command, and says in one line what went wrong.
+"""Main function of the command `smapcomp`: reads the command line and runs a sub-command.
 
-Exit status: 0 done; 1 the input, the stream or the output is at fault, said in one line on standard
-error; 2 the command line is. Output files appear whole or not at all.
+Exit status: 0 done; 1 the input, the stream or the output is at fault; 2 the command line is wrong;
+130 interrupted. An error is one line on standard error. Output files appear whole or not at all.
 """
 
 import logging
@@ -15,11 +15,9 @@ from absl import flags
 
 import smapcomp
 from smapcomp.cli import compare, compress, decompress, info
-from smapcomp.cli.commands import Command, Flags, UsageError
-from smapcomp.cli.files import EXIT_FAILED, EXIT_INTERRUPTED
+from smapcomp.cli.command import Command, Flags, UsageError
 from smapcomp.errors import SmapcompError, StreamError
-
-EXIT_USAGE = 2
+from smapcomp.jobs.exits import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, one_line
 
 COMMANDS = {
     "compress": compress.COMMAND,
@@ -30,10 +28,10 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns the exit status.
+    """Run the command line and return the exit status.
 
     Args:
-      argv: the words of the command line, the program's name first; `sys.argv` by default.
+        argv: The words of the command line, the program's name first; `None` for `sys.argv`.
     """
     words = list(sys.argv if argv is None else argv)[1:]
     if not words:
@@ -59,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = values([name, *rest])[1:]
     except flags.Error as error:
-        return _usage_error(f"smapcomp {name}", _one_line(error))
+        return _usage_error(f"smapcomp {name}", one_line(error))
     low, high = command.arguments
     if not low <= len(arguments) <= high:
         got = " ".join(arguments) or "nothing"
@@ -69,15 +67,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(name: str, command: Command, values: flags.FlagValues, arguments: Sequence[str]) -> int:
-    """Does a command's work; whatever it was given wrong becomes one line."""
+    """Run a sub-command and turn expected errors into one line."""
     try:
         return command.run(values, arguments)
     except UsageError as error:
-        return _usage_error(f"smapcomp {name}", _one_line(error))
+        return _usage_error(f"smapcomp {name}", one_line(error))
     except StreamError as error:
-        return _failure(f"{arguments[0]}: {_one_line(error)}")
+        return _failure(f"{arguments[0]}: {one_line(error)}")
     except (SmapcompError, OSError) as error:
-        return _failure(_one_line(error))
+        return _failure(one_line(error))
     except MemoryError:
         return _failure("not enough memory; --max_pixels sets a limit beforehand")
     except KeyboardInterrupt:
@@ -88,7 +86,7 @@ def _usage() -> str:
     lines = [
         "usage: smapcomp COMMAND ARGUMENTS [FLAGS]",
         "",
-        _wrap("Compresses pictures with networks that encoder and decoder share.", ""),
+        _wrap("Compresses pictures with neural networks that encoder and decoder share.", ""),
         "",
     ]
     for name, command in COMMANDS.items():
@@ -96,7 +94,7 @@ def _usage() -> str:
     lines += ["", "for example:", *(f"  {c.examples[0]}" for c in COMMANDS.values())]
     lines += [
         "",
-        "smapcomp COMMAND --help tells the command's flags, smapcomp --version the version.",
+        "smapcomp COMMAND --help lists the flags, smapcomp --version prints the version.",
     ]
     return "\n".join(lines)
 
@@ -135,13 +133,9 @@ def _failure(message: str) -> int:
     return EXIT_FAILED
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 @contextmanager
 def _notices_on_stderr() -> Iterator[None]:
-    """Shows the package's notices as lines of this command."""
+    """Print the package's notices as lines on standard error."""
     logger = logging.getLogger("smapcomp")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("smapcomp: %(message)s"))

@@ -1,45 +1,54 @@
-"""Flags of a server of the networks, which compressing and decompressing share."""
+"""Flags of a server that runs the networks."""
 
 from absl import flags
 
-from smapcomp.cli.commands import Flags
-from smapcomp.serving.contract import MODEL_NAME
-from smapcomp.serving.server_options import (
+from smapcomp.cli.command import Flags
+from smapcomp.serving.client.server_options import (
     DEFAULT_MESSAGE_BYTES,
     DEFAULT_RETRIES,
     DEFAULT_TIMEOUT,
     ServerOptions,
 )
+from smapcomp.serving.contract import MODEL_NAME
+
+_GROUP = "Networks on a server"
 
 
 def define_server(define: Flags) -> None:
-    """Flags of where the networks run."""
-    define.group("Networks on a server")
+    """Define the flags of where the networks run."""
     define.string(
+        _GROUP,
         "server",
         "TensorFlow Serving that runs the networks: HOST:PORT or grpcs://HOST:PORT for gRPC, an "
-        "http:// or https:// URL for REST. Nothing of TensorFlow is loaded here then.",
+        "http:// or https:// URL for REST. No networks are loaded by this process then.",
     )
-    define.string("server_model", f"name of the model there; {MODEL_NAME} by default.")
-    define.integer("server_version", None, "version of the model; by default the latest.", 1)
+    define.string(_GROUP, "server_model", f"name of the model there; {MODEL_NAME} by default.")
+    define.integer(
+        _GROUP, "server_version", None, "version of the model; by default the latest.", 1
+    )
     seconds = f"seconds that a call may take; {DEFAULT_TIMEOUT:g} by default."
-    define.number("server_timeout", seconds, 0.001)
-    define.integer("server_retries", DEFAULT_RETRIES, "repetitions while it is unavailable.", 0)
-    define.integer("server_max_bytes", DEFAULT_MESSAGE_BYTES, "largest message.", 1)
-    define.string("server_ca", "certificate authority of the server, in PEM: over TLS.")
-    define.string("server_cert", "this client's certificate, in PEM.")
-    define.string("server_key", "and its key.")
+    define.number(_GROUP, "server_timeout", seconds, 0.001)
+    define.integer(
+        _GROUP, "server_retries", DEFAULT_RETRIES, "repetitions while it is unavailable.", 0
+    )
+    define.integer(
+        _GROUP, "server_max_bytes", DEFAULT_MESSAGE_BYTES, "largest message in bytes.", 1
+    )
+    define.string(_GROUP, "server_ca", "certificate authority of the server, in PEM; implies TLS.")
+    define.string(_GROUP, "server_cert", "certificate of this client, in PEM.")
+    define.string(_GROUP, "server_key", "key of that certificate, in PEM.")
 
 
-def connected(values: flags.FlagValues):
-    """The `RemotePredictor` of the server that the flags name, None without one.
+def connect_server(values: flags.FlagValues):
+    """Return a `RemotePredictor` of the server that the flags name; `None` without one.
 
     Raises:
-        SmapcompError: The flags don't go together, or the server or its model is at fault.
+        SmapcompError: The flags contradict each other, or the server or its model is at fault.
     """
     if values.server is None:
         return None
-    from smapcomp.serving.remote_predictor import connect
+    # gRPC is not loaded without a server.
+    from smapcomp.serving.client.remote_predictor import connect
 
     return connect(
         ServerOptions(

@@ -1,1 +1,1 @@
-"""The bitstream: the container, the coders of its layers, and what joins them with the networks."""
+"""Compression and decompression of pictures."""

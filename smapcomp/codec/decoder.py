@@ -1,42 +1,60 @@
-"""The decoder of one stream, layer by layer."""
+"""Decoder of one stream."""
 
 import logging
 import time
+from dataclasses import dataclass
 
 import numpy as np
 
-from smapcomp.codec.alpha import decode_alpha
-from smapcomp.codec.compact import decode_compact, decode_lossy_compact, dequantise_compact
-from smapcomp.codec.decoder_options import STAGES, Stages, check_on_mismatch
-from smapcomp.codec.labels import decode_labels
-from smapcomp.codec.metadata import decode_metadata
-from smapcomp.codec.reconstruction import add_residual, grey_of
-from smapcomp.codec.residual import ResidualRange, decode_lossless_residual
-from smapcomp.codec.rounding import RoundingDecoder, decode_offsets
-from smapcomp.codec.stream import Stream, array_digest
-from smapcomp.codec.tiled_predictor import Compact, TiledPredictor
-from smapcomp.errors import DigestMismatchError, LimitError, ModelMismatchError, SmapcompError
-from smapcomp.picture import Picture
+from smapcomp.codec.bitstream.stream import Stream
+from smapcomp.codec.layers.alpha import decode_alpha
+from smapcomp.codec.layers.compact import decode_compact, decode_lossy_compact
+from smapcomp.codec.layers.labels import decode_labels
+from smapcomp.codec.layers.metadata import decode_metadata
+from smapcomp.codec.layers.reconstruction import add_residual, grey_of
+from smapcomp.codec.layers.residual import ResidualRange, decode_lossless_residual
+from smapcomp.codec.layers.rounding import RoundingDecoder, decode_offsets
+from smapcomp.design import METADATA_KINDS, array_digest, dequantise_compact
+from smapcomp.errors import DigestMismatchError, LimitError, ModelMismatchError
+from smapcomp.pictures.picture import Picture
+from smapcomp.predictors.base import Compact, TiledPredictor
 from smapcomp.zoo import finenet_role
 
 _log = logging.getLogger("smapcomp")
 
 
+@dataclass(frozen=True)
+class Stages:
+    """What a stream decodes to, step by step, cropped to the picture's size.
+
+    Attributes:
+        compact: The up-sampled compact image, uint8 `[height, width, 1 or 3]`.
+        label_map: The decoder's label map, uint8 `[height, width]` of 0..150; `None` in mode
+            "none".
+        prediction: The networks' prediction, uint8 `[height, width, 1 or 3]`.
+        reconstruction: The prediction plus the residual layer: the decoded picture.
+    """
+
+    compact: np.ndarray
+    label_map: np.ndarray | None
+    prediction: np.ndarray
+    reconstruction: np.ndarray
+
+
 class StreamDecoder:
-    """Decodes one stream.
+    """Decodes one stream, layer by layer.
 
     Args:
-        predictor: Of the networks.
-        stream: As `unpack` gives it.
-        on_mismatch: "error": a label map or a prediction other than the encoder's is an error;
-            "warn": a notice on the logger "smapcomp".
-        max_seconds: Decoding that takes longer is given up; looked at between the layers and
-            between the networks' windows.
-        began: `time.monotonic()` from which they count; None: now.
+        predictor: Runs the networks.
+        stream: Result of `unpack`.
+        on_mismatch: "error": a label map or a prediction that differs from the encoder's is an
+            error; "warn": it is reported to the logger "smapcomp".
+        max_seconds: Time limit, checked between layers and between the networks' windows; `None`
+            for none.
+        began: Value of `time.monotonic()` at which the limit starts; `None` for now.
 
     Raises:
         ModelMismatchError: The stream needs other weights.
-        SmapcompError: `on_mismatch` is unknown.
     """
 
     def __init__(
@@ -47,25 +65,25 @@ class StreamDecoder:
         max_seconds: float | None = None,
         began: float | None = None,
     ):
-        check_on_mismatch(on_mismatch)
         self.predictor = predictor
         self.stream = stream
         self.on_mismatch = on_mismatch
         self._max_seconds = max_seconds
         self._began = time.monotonic() if began is None else began
-        self._whole = stream.version == 1
         self._check_model()
 
     def picture(self, stage: str = "full") -> Picture:
-        """The picture, with alpha and metadata, as far as one of `STAGES`."""
-        if stage not in STAGES:
-            raise SmapcompError(f"stage {stage!r} is unknown; allowed: {', '.join(STAGES)}")
-        self._say_what_is_missing(stage)
+        """Return the picture with alpha and metadata.
+
+        Args:
+            stage: How far to decode, one of `STAGES`.
+        """
+        self._report_missing_layers(stage)
         compact = self.compact()
         if stage == "compact":
             samples = self._cropped(self.predictor.upsampled(compact, self.stream.tiling))
         else:
-            _, samples = self.view(compact)
+            _, samples = self.predict(compact)
             del compact
             if stage == "full":
                 samples = self.reconstruction(samples)
@@ -74,13 +92,13 @@ class StreamDecoder:
         return Picture(
             samples,
             None if alpha is None else decode_alpha(alpha, samples.shape[:2]),
-            **{kind: self._metadata(kind) for kind in ("icc", "exif", "xmp")},
+            **{kind: self._metadata(kind) for kind in METADATA_KINDS},
         )
 
     def stages(self) -> Stages:
-        """Everything on the way to the picture."""
+        """Return the picture and the intermediate pictures."""
         compact = self.compact()
-        labels, prediction = self.view(compact)
+        labels, prediction = self.predict(compact)
         height, width = self.stream.height, self.stream.width
         if labels is not None:
             labels = self.predictor.variant.full_size(labels)[:height, :width]
@@ -94,7 +112,7 @@ class StreamDecoder:
         )
 
     def compact(self) -> Compact:
-        """The compact image."""
+        """Decode the compact image."""
         stream = self.stream
         layer, shape = stream.layer("compact"), stream.compact_shape
         if stream.compact_quality is None:
@@ -107,8 +125,8 @@ class StreamDecoder:
             image = np.repeat(image, 3, axis=-1)
         return Compact(image, stream.compact_scale, stream.compact_quality)
 
-    def view(self, compact: Compact) -> tuple[np.ndarray | None, np.ndarray]:
-        """The label grid and the prediction, held against the encoder's digests."""
+    def predict(self, compact: Compact) -> tuple[np.ndarray | None, np.ndarray]:
+        """Compute the label grid and the prediction, and compare them with the digests."""
         stream = self.stream
         rounding = stream.layer("rounding")
         rounder = None
@@ -116,7 +134,7 @@ class StreamDecoder:
             rounder = RoundingDecoder(decode_offsets(rounding, stream.padded_shape))
         labels = self._sent_labels()
         mode = "none" if stream.mode == "sent" and labels is None else stream.mode
-        grid, prediction = self.predictor.view(
+        grid, prediction = self.predictor.predict(
             compact, mode, labels, stream.tiling, rounder, self._check_time
         )
         prediction = self._cropped(prediction)
@@ -124,13 +142,13 @@ class StreamDecoder:
         return grid, prediction
 
     def reconstruction(self, prediction: np.ndarray) -> np.ndarray:
-        """The prediction plus the residual layer."""
+        """Add the residual layer to the prediction."""
         self._check_time()
         stream = self.stream
         if stream.lossless:
             return decode_lossless_residual(stream.layer("residual"), prediction)
         residual_range = ResidualRange(stream.residual_low, stream.residual_high)
-        return add_residual(prediction, stream.layer("residual"), residual_range, self._whole)
+        return add_residual(prediction, stream.layer("residual"), residual_range)
 
     def _cropped(self, pixels: np.ndarray) -> np.ndarray:
         pixels = pixels[: self.stream.height, : self.stream.width]
@@ -167,9 +185,7 @@ class StreamDecoder:
         ):
             if digest is None or array_digest(array) == digest:
                 continue
-            message = (
-                f"the {name} differs from the encoder's: this machine's arithmetic rounds otherwise"
-            )
+            message = f"the {name} differs from the encoder's: this machine rounds differently"
             if self.on_mismatch == "error":
                 raise DigestMismatchError(message)
             _log.warning("%s; the picture may be damaged", message)
@@ -179,7 +195,7 @@ class StreamDecoder:
         if self._max_seconds is not None and passed > self._max_seconds:
             raise LimitError(f"decoding takes longer than {self._max_seconds:g} seconds, the limit")
 
-    def _say_what_is_missing(self, stage: str) -> None:
+    def _report_missing_layers(self, stage: str) -> None:
         needed = {"compact": {"alpha"}, "prediction": {"alpha", "labels", "rounding"}}
         lost = [k for k in self.stream.missing if stage == "full" or k in needed[stage]]
         if lost:

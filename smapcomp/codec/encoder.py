@@ -1,44 +1,47 @@
-"""The encoder of one picture: what its layers are made of, each computed once."""
+"""Encoder of one picture."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from smapcomp.codec.alpha import encode_alpha
-from smapcomp.codec.compact import (
+from smapcomp.codec.bitstream.container import pack
+from smapcomp.codec.bitstream.stream import (
+    LAYER_ORDER,
+    Layer,
+    Stream,
+    check_size,
+    decoder_finds_labels,
+)
+from smapcomp.codec.layer_settings import LayerSettings
+from smapcomp.codec.layers.alpha import encode_alpha
+from smapcomp.codec.layers.compact import (
     decode_lossy_compact,
-    dequantise_compact,
     downsampled,
     encode_compact,
     encode_lossy_compact,
-    quantise_compact,
 )
-from smapcomp.codec.container import pack
-from smapcomp.codec.labels import encode_labels
-from smapcomp.codec.metadata import encode_metadata
-from smapcomp.codec.reconstruction import add_residual, grey_of
-from smapcomp.codec.residual import (
+from smapcomp.codec.layers.labels import encode_labels
+from smapcomp.codec.layers.metadata import encode_metadata
+from smapcomp.codec.layers.reconstruction import add_residual, grey_of
+from smapcomp.codec.layers.residual import (
     Difference,
     ResidualRange,
     encode_lossless_residual,
     encode_residual,
 )
-from smapcomp.codec.rounding import RoundingEncoder, encode_offsets
-from smapcomp.codec.settings import Settings
-from smapcomp.codec.stream import (
+from smapcomp.codec.layers.rounding import RoundingEncoder, encode_offsets
+from smapcomp.design import (
+    COMPNET_SCALE,
     DIGEST_BYTES,
-    LAYER_ORDER,
-    Layer,
-    Stream,
+    METADATA_KINDS,
     array_digest,
-    check_size,
-    decoder_finds_labels,
+    dequantise_compact,
     pad_picture,
+    quantise_compact,
 )
-from smapcomp.codec.tiled_predictor import Compact, TiledPredictor
-from smapcomp.codec.tiles import choose_tiling
-from smapcomp.picture import Picture
-from smapcomp.zoo import PAPER_SCALE
+from smapcomp.pictures.picture import Picture
+from smapcomp.predictors.base import Compact, TiledPredictor
+from smapcomp.predictors.tiles import choose_tiling
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,14 @@ class _CompactLayer:
 
 
 @dataclass(frozen=True)
-class _View:
-    """What the decoder will compute: the label grid, and the prediction without padding.
+class _Decoded:
+    """What the decoder will compute from the compact layer.
 
-    `rounding` is the layer that makes the prediction independent of small differences.
+    Attributes:
+        labels: Label grid; `None` in mode "none".
+        prediction: uint8 `[height, width, channels]`, without padding.
+        rounding: Layer that makes the prediction independent of small differences between machines,
+            or `None`.
     """
 
     labels: np.ndarray | None
@@ -62,18 +69,18 @@ class _View:
 
 
 class PictureEncoder:
-    """Codes one picture with as many settings as it takes.
+    """Encodes one picture with any number of settings.
 
-    The compact layer and the networks' work are kept from one call to the next, so only what
-    changed is done again.
+    The compact layer and the networks' results are kept from one call to the next, so only what
+    changed is computed again.
 
     Args:
-        predictor: Of the networks; its variant's name and its networks' digest go into the header.
-        picture: Any size from 1×1 up.
-        mode: One of `MODES`.
-        robust: Add the label map and what makes the prediction's rounding independent of small
-            differences between machines.
-        max_pixels: Larger pictures are refused.
+        predictor: Runs the networks; the name of its variant and the digest of its networks go into
+            the header.
+        picture: Picture of any size from 1×1 up.
+        mode: Source of the label map, one of `MODES`.
+        robust: Add the label layer and the rounding layer.
+        max_pixels: Largest padded picture to accept, in pixels; `None` for no limit.
 
     Raises:
         LimitError: The picture is too large.
@@ -98,28 +105,28 @@ class PictureEncoder:
         self._other_layers = _other_layers(picture)
         self._last: dict[str, tuple] = {}
 
-    def encode(self, settings: Settings) -> bytes:
-        """The stream."""
+    def encode(self, settings: LayerSettings) -> bytes:
+        """Return the stream."""
         compact = self._compact(settings)
-        view = self._view(settings)
+        view = self._decoded(settings)
         residual, residual_range = self._residual(settings)
         layers = [compact.layer, self._label_layer(settings), view.rounding, residual]
         layers = [layer for layer in layers if layer is not None] + self._other_layers
         return pack(self._stream(settings, compact, layers, residual_range, view))
 
-    def bytes_without_networks(self, settings: Settings) -> int | None:
-        """How long the stream will be, where the networks have no part in that; else None."""
+    def bytes_without_networks(self, settings: LayerSettings) -> int | None:
+        """Return the length of the stream, or `None` if it depends on the networks."""
         if settings.residual_coder != "none" or self.robust or self.mode == "sent":
             return None
         compact = self._compact(settings)
         layers = [compact.layer, *self._other_layers]
         return len(pack(self._stream(settings, compact, layers, ResidualRange(0, 0), None)))
 
-    def reconstruction(self, settings: Settings) -> np.ndarray:
-        """The picture that the stream will decode to, uint8 `[height, width, channels]`."""
+    def reconstruction(self, settings: LayerSettings) -> np.ndarray:
+        """Return the picture that the stream will decode to, uint8 `[height, width, channels]`."""
         if settings.lossless:
             return self.pixels
-        prediction = self._view(settings).prediction
+        prediction = self._decoded(settings).prediction
         layer, residual_range = self._residual(settings)
         return add_residual(prediction, layer, residual_range)
 
@@ -148,17 +155,17 @@ class PictureEncoder:
         )
 
     def _once(self, name: str, key: tuple, make):
-        """What `make` gives; kept until the key is another."""
+        """Return what `make` returns; it is called again only when the key has changed."""
         if name not in self._last or self._last[name][0] != key:
-            self._last.pop(name, None)  # Large arrays go before the new ones come.
+            self._last.pop(name, None)  # Frees the old arrays before the new ones are made.
             self._last[name] = key, make()
         return self._last[name][1]
 
-    def _compact(self, settings: Settings) -> _CompactLayer:
+    def _compact(self, settings: LayerSettings) -> _CompactLayer:
         key = _compact_key(settings)
         return self._once("compact", key, lambda: self._make_compact(settings))
 
-    def _make_compact(self, settings: Settings) -> _CompactLayer:
+    def _make_compact(self, settings: LayerSettings) -> _CompactLayer:
         scale, quality = settings.compact_scale, settings.compact_quality
         if settings.lossy_compact:
             image = self._once("small", (scale,), lambda: downsampled(self._padded, scale))
@@ -169,25 +176,27 @@ class PictureEncoder:
             return _CompactLayer(layer, Compact(_as_colour(decoded), scale, quality), None, gain)
         step = self.predictor.variant.step
         levels = self._once("levels", (scale,), lambda: self._levels(scale, step))
-        key = settings.compact_coder, scale
-        layer = self._once("lossless", key, lambda: encode_compact(levels, settings.compact_coder))
+        key = (scale,)
+        layer = self._once("lossless", key, lambda: encode_compact(levels))
         image = _as_colour(dequantise_compact(levels, step))
         return _CompactLayer(layer, Compact(image, scale, None), step, 0)
 
     def _levels(self, scale: int, step: int) -> np.ndarray:
-        if scale != PAPER_SCALE:
+        if scale != COMPNET_SCALE:
             return quantise_compact(downsampled(self._padded, scale), step)
         colour = _as_colour(self._padded)
         return self.predictor.compact_levels(colour, self.channels == 1, self.tiling)
 
-    def _view(self, settings: Settings) -> _View:
+    def _decoded(self, settings: LayerSettings) -> _Decoded:
         key = _compact_key(settings)
-        return self._once("view", key, lambda: self._make_view(self._compact(settings).compact))
+        return self._once(
+            "decoded", key, lambda: self._make_decoded(self._compact(settings).compact)
+        )
 
-    def _make_view(self, compact: Compact) -> _View:
+    def _make_decoded(self, compact: Compact) -> _Decoded:
         height, width, channels = self.pixels.shape
         rounding = RoundingEncoder(*compact.shape) if self.robust else None
-        labels, prediction = self.predictor.view(
+        labels, prediction = self.predictor.predict(
             compact,
             self.mode,
             labels=self._source_labels() if self.mode == "sent" else None,
@@ -197,7 +206,7 @@ class PictureEncoder:
         prediction = prediction[:height, :width]
         if channels == 1:
             prediction = grey_of(prediction)
-        return _View(labels, prediction, encode_offsets(rounding.indices) if rounding else None)
+        return _Decoded(labels, prediction, encode_offsets(rounding.indices) if rounding else None)
 
     def _source_labels(self) -> np.ndarray:
         return self._once(
@@ -206,17 +215,17 @@ class PictureEncoder:
             lambda: self.predictor.source_labels(_as_colour(self._padded), self.tiling),
         )
 
-    def _label_layer(self, settings: Settings) -> Layer | None:
-        labels = self._view(settings).labels
+    def _label_layer(self, settings: LayerSettings) -> Layer | None:
+        labels = self._decoded(settings).labels
         if self.mode == "sent" or (self.robust and labels is not None):
             key = _compact_key(settings)
             return self._once("label layer", key, lambda: encode_labels(labels))
         return None
 
-    def _residual(self, settings: Settings) -> tuple[Layer | None, ResidualRange]:
+    def _residual(self, settings: LayerSettings) -> tuple[Layer | None, ResidualRange]:
         if settings.residual_coder == "none":
             return None, ResidualRange(0, 0)
-        view = self._view(settings)
+        view = self._decoded(settings)
         if settings.lossless:
             return encode_lossless_residual(self.pixels, view.prediction), ResidualRange(0, 0)
         return self._once(
@@ -237,7 +246,7 @@ class PictureEncoder:
         )
 
 
-def _compact_key(settings: Settings) -> tuple:
+def _compact_key(settings: LayerSettings) -> tuple:
     return (
         settings.compact_coder,
         settings.compact_scale,
@@ -252,9 +261,9 @@ def _as_colour(pixels: np.ndarray) -> np.ndarray:
 
 
 def _other_layers(picture: Picture) -> list[Layer]:
-    """Alpha and what the picture carries besides samples."""
+    """Return the layers of alpha and metadata."""
     layers = [] if picture.alpha is None else [encode_alpha(picture.alpha)]
-    for kind in ("icc", "exif", "xmp"):
+    for kind in METADATA_KINDS:
         data = getattr(picture, kind)
         if data:
             layers.append(encode_metadata(kind, data))

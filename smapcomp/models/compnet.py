@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from smapcomp.design import COMPNET_SCALE
 from smapcomp.models.label_conv import LabelConv2D
 from smapcomp.models.layers import (
     LabelStride,
@@ -10,9 +11,6 @@ from smapcomp.models.layers import (
     conv,
     norm_relu,
 )
-
-SCALE = 8
-"""Side of the block of pixels that one pixel of the compact image stands for."""
 
 
 def build_compnet(variant: str) -> keras.Model:
@@ -58,12 +56,12 @@ def _lite(image, label_map):
     at the start) and only learns what makes it cheaper to code or easier to predict from. Both
     are float32 under any dtype policy: bfloat16 has fewer steps than the compact image.
     """
-    mean = keras.layers.AveragePooling2D(SCALE, dtype="float32", name="mean")(image)
+    mean = keras.layers.AveragePooling2D(COMPNET_SCALE, dtype="float32", name="mean")(image)
     x = SpaceToDepth(2, name="blocks")(image)
     for i, filters in enumerate((32, 64), 1):
         x = conv(x, filters, 3, strides=2, name=f"conv{i}")
         x = keras.layers.ReLU(name=f"conv{i}_relu")(x)
-    labels = LabelStride(SCALE, name="label_grid")(label_map)
+    labels = LabelStride(COMPNET_SCALE, name="label_grid")(label_map)
     x = conv(x, 64, 3, name="conv3")
     x = x + LabelConv2D(64, 1, initializer=_normal(), name="labels3")(labels)
     x = keras.layers.ReLU(name="conv3_relu")(x)

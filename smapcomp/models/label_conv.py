@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from smapcomp.models.layers import NUM_LABELS
+from smapcomp.design import NUM_LABELS
 
 NO_LABEL = NUM_LABELS
 """Stands for a pixel without any label, whose one-hot code is all zeros."""

@@ -8,13 +8,7 @@ convolutions, epsilon, shape of transposed convolutions), the difference is brid
 import keras
 from keras import ops
 
-from smapcomp.levels import max_level
-
-NUM_CLASSES = 150
-"""Classes of SceneParse150; label ids run from 1 to 150, and 0 is void."""
-
-NUM_LABELS = NUM_CLASSES + 1
-"""Values of a label map, void included: depth of the one-hot code in the papers' networks."""
+from smapcomp.design import max_level
 
 
 @keras.saving.register_keras_serializable(package="smapcomp")

@@ -3,6 +3,7 @@
 import keras
 from keras import layers, ops
 
+from smapcomp.design import NUM_CLASSES
 from smapcomp.models.backbones import (
     LITE0_BN_EPSILON,
     RESNET_BLOCKS,
@@ -10,7 +11,6 @@ from smapcomp.models.backbones import (
     efficientnet_lite0,
     resnet,
 )
-from smapcomp.models.layers import NUM_CLASSES
 from smapcomp.models.spatial import (
     AdaptiveAveragePooling2D,
     PadToMultiple,

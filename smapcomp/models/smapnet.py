@@ -5,7 +5,7 @@ import math
 import keras
 from keras import layers
 
-from smapcomp.models.layers import NUM_CLASSES
+from smapcomp.design import NUM_CLASSES
 
 
 def build_smapnet(

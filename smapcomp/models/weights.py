@@ -5,7 +5,7 @@ import os
 import keras
 import numpy as np
 
-from smapcomp.weight_shapes import check_shapes
+from smapcomp.models.weight_shapes import check_shapes
 
 
 def variables_of(model: keras.Model) -> dict[str, keras.Variable]:

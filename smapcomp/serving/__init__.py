@@ -1,4 +1,1 @@
-"""The networks on a TensorFlow Serving server: what is exported, and its client (docs/serving.md).
-
-`saved_model` writes what a server loads, `remote_predictor` uses it and loads no TensorFlow.
-"""
+"""Export of the networks for TensorFlow Serving, and the client (docs/serving.md)."""

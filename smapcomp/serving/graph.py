@@ -12,12 +12,18 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from smapcomp.codec import local_predictor
-from smapcomp.codec.predictor import compiled
-from smapcomp.codec.stream import MIN_PADDED_SIDE, MODES, PADDED_MULTIPLE, SCALES
-from smapcomp.models.layers import NUM_CLASSES
+from smapcomp.design import (
+    COMPNET_SCALE,
+    MIN_PADDED_SIDE,
+    MODES,
+    NUM_CLASSES,
+    PADDED_MULTIPLE,
+    SCALES,
+)
+from smapcomp.predictors import local as local_predictor
+from smapcomp.predictors.keras_predictor import compiled
 from smapcomp.serving.contract import LOSSLESS, MAX_PIXELS
-from smapcomp.zoo import LOSSY_FINENETS, PAPER_SCALE, ROLES, lossy_role
+from smapcomp.zoo import LOSSY_FINENETS, ROLES, lossy_role
 
 _SIGNAL = local_predictor.to_signal(np.arange(256, dtype=np.uint8))[0]
 _INDEX = np.arange(256, dtype=np.float32) / 255
@@ -25,7 +31,7 @@ _LEVEL = np.array([1 - quality / 100 for quality in range(101)], np.float32)
 
 
 class GraphPredictor:
-    """What `Predictor` does to one window, as functions of tensors to be traced.
+    """What `KerasPredictor` does to one window, as functions of tensors to be traced.
 
     Args:
         networks: `zoo.Networks` or alike; all of them are built.
@@ -100,7 +106,7 @@ class GraphPredictor:
         labels = self._full_size(grid)[None]
 
         lossy = tf.argmax(tf.cast(tf.equal(SCALES, scale), tf.int32), output_type=tf.int32)
-        is_papers = tf.logical_and(quality == LOSSLESS, scale == PAPER_SCALE)
+        is_papers = tf.logical_and(quality == LOSSLESS, scale == COMPNET_SCALE)
         branches = [
             functools.partial(self._float, lossy_role(s), signal, labels, level) for s in SCALES
         ]
@@ -146,7 +152,7 @@ class GraphPredictor:
         check_pixels(sides)
         signal = to_signal(pad(image, tf.maximum(sides, local_predictor.COMPNET_MIN_SIDE)))
         labels = self._full_size(self._segment(signal, tf.constant(False)))[None]
-        rows, columns = tf.unstack(sides // PAPER_SCALE)
+        rows, columns = tf.unstack(sides // COMPNET_SCALE)
         return self.levels(self._float("compnet", signal, labels)[0, :rows, :columns])
 
     def compact_levels(self, values, grey):

@@ -13,9 +13,9 @@ import tensorflow as tf
 from smapcomp import zoo
 from smapcomp.ade20k import CLASS_NAMES, PALETTE
 from smapcomp.errors import SmapcompError
+from smapcomp.models.precision import POLICIES
 from smapcomp.serving.signatures import build_signatures, model_digests, model_facts
 from smapcomp.serving.warmup import write_warmup
-from smapcomp.training.precision import POLICIES
 
 
 def export(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
+from smapcomp.design import COMPNET_SCALE
 from smapcomp.serving import contract
 from smapcomp.serving.contract import LOSSLESS
 from smapcomp.serving.graph import (
@@ -24,7 +25,7 @@ from smapcomp.serving.graph import (
     rounded,
 )
 from smapcomp.serving.png import PNG_COMPRESSION
-from smapcomp.zoo import FINENETS, PAPER_SCALE
+from smapcomp.zoo import FINENETS
 
 STRING = tf.TensorSpec((), tf.string)
 INT = tf.TensorSpec((), tf.int32)
@@ -134,7 +135,7 @@ def _analyze(graph: GraphPredictor, picture_bytes) -> dict:
     grey = tf.equal(channels, 1)
     levels = graph.compact_levels(graph.compact_of(as_colour(pad_picture(picture))), grey)
     compact = dequantised(levels, graph.variant.step)
-    scale, quality = tf.constant(PAPER_SCALE), tf.constant(LOSSLESS)
+    scale, quality = tf.constant(COMPNET_SCALE), tf.constant(LOSSLESS)
     none = tf.zeros((0, 0), tf.uint8)
     grid, values = graph.view(as_colour(compact), scale, quality, tf.constant("mapped"), none)
     prediction = rounded(values)[:height, :width]

@@ -6,22 +6,22 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
-from smapcomp.codec.stream import SCALES
+from smapcomp.design import SCALES, max_level
 from smapcomp.errors import SmapcompError
-from smapcomp.levels import max_level
 from smapcomp.models.compnet import build_compnet
 from smapcomp.models.discriminator import build_discriminator
 from smapcomp.models.finenet import build_finenet
 from smapcomp.models.lossy_finenet import SIZES, build_lossy_finenet
+from smapcomp.models.precision import POLICIES, recomputed, with_precision
 from smapcomp.models.pspnet import build_pspnet
 from smapcomp.models.smapnet import build_smapnet
 from smapcomp.models.vgg import build_vgg16_features, build_vgg19_features
 from smapcomp.models.weights import load_weights, save_weights
-from smapcomp.training import label_stages, lossy_stage, stages
 from smapcomp.training.layerwise import Rules, freeze, require_used
-from smapcomp.training.precision import POLICIES, recomputed, with_precision
-from smapcomp.training.rate import build_rate_model
+from smapcomp.training.rate_model import build_rate_model
 from smapcomp.training.settings import LITE_WEIGHTS, MSE_FLOOR, Stage1Weights
+from smapcomp.training.stages import label_stages, lossy_stage
+from smapcomp.training.stages import stage as stages
 from smapcomp.zoo import VARIANTS, lossy_role
 
 STAGES = ("stage1", "segmentation", "stage2", "stage3", "lossy")

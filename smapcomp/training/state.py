@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import keras
 
-from smapcomp.training.averages import Averages
-from smapcomp.training.stages import Stage
+from smapcomp.training.stages.stage import Stage
+from smapcomp.training.tf_trainer.averages import Averages
 
 
 def build_optimizers(stage: Stage, optimizers: Mapping[str, keras.Optimizer]) -> None:

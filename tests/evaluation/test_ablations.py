@@ -14,17 +14,18 @@ from absl import app, flags
 from PIL import Image
 from scipy import stats
 
-from experiments import ablations, train_run
-from experiments.evaluation import codecs, harness
-from experiments.evaluation.ablations import compression, label_scores, runs, tables
-from experiments.evaluation.measure import measure
-from experiments.evaluation.points import Point
-from experiments.evaluation.statistics import Difference
+from evaluation import ablations, codecs
+from evaluation.ablation_studies import compression, label_scores, runs, tables
+from evaluation.analysis.statistics import Difference
+from evaluation.measurement import harness
+from evaluation.measurement.measure import measure
+from evaluation.measurement.points import Point
+from experiments import train_run
 from smapcomp import metrics, zoo
 from smapcomp.errors import SmapcompError
 from smapcomp.models.smapnet import build_smapnet
 from smapcomp.training import networks
-from tests import light_networks
+from tests.helpers import light_networks
 
 PICTURES = ("a", "b", "c", "d")
 

@@ -3,20 +3,20 @@
 import dataclasses
 import math
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from experiments.evaluation.bd import compare, comparisons, curve, values_at
-from experiments.evaluation.points import Point
-from experiments.evaluation.protocols import FAIR, PAPER
-from experiments.evaluation.references import KODAK, MEAN, load_references
+from evaluation.analysis.bd import compare, comparisons, curve, values_at
+from evaluation.analysis.protocols import FAIR, PAPER
+from evaluation.analysis.references import KODAK, MEAN, load_references
+from evaluation.measurement.points import Point
 from smapcomp.errors import SmapcompError
+from tests.helpers.paths import SHARED
 
 PSNR, MS_SSIM, SSIMULACRA2 = FAIR.metrics
 REFERENCES = load_references()
-README = Path(__file__).resolve().parents[3] / "shared" / "anchors" / "README.md"
+README = SHARED / "anchors" / "README.md"
 
 ANCHOR = [(0.1, 25.0), (0.2, 28.0), (0.4, 31.5), (0.8, 35.0), (1.6, 39.0)]
 

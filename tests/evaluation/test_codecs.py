@@ -4,7 +4,6 @@ import csv
 import io
 import itertools
 import struct
-from pathlib import Path
 
 import imagecodecs
 import numpy as np
@@ -12,12 +11,11 @@ import pytest
 from PIL import Image
 
 import smapcomp
-from experiments.evaluation import codecs
+from evaluation import codecs
 from smapcomp import metrics
 from smapcomp.errors import MissingCoderError, SmapcompError
+from tests.helpers.paths import DEMO_PHOTO, SHARED
 
-PHOTO = Path(__file__).resolve().parents[2] / "docs" / "demo" / "photo.png"
-SHARED = Path(__file__).resolve().parents[3] / "shared"
 HERE = ("jpeg-420", "jpeg-444", "webp-m6", "jpeg2000", "jxl-e7")
 SLOWER = ("heic-420", "heic-444", "avif-420-default-s6", "avif-444-default-s6", "avif-444-psnr-s4")
 PLANES = ("jpeg-planes", "webp-planes", "jpeg2000-planes")
@@ -26,7 +24,7 @@ PLANES = ("jpeg-planes", "webp-planes", "jpeg2000-planes")
 @pytest.fixture(scope="module")
 def photo() -> np.ndarray:
     """A crop of a photograph, uint8 [96, 128, 3]."""
-    with Image.open(PHOTO) as image:
+    with Image.open(DEMO_PHOTO) as image:
         return np.asarray(image.convert("RGB"))[100:196, 60:188]
 
 

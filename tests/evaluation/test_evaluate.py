@@ -10,14 +10,13 @@ import pytest
 from absl import app, flags
 from PIL import Image
 
-from experiments import evaluate
-from experiments.evaluation.points import Point, read_points
-from experiments.evaluation.protocols import FAIR
-from experiments.evaluation.results import choose_anchor
+from evaluation import evaluate
+from evaluation.analysis.protocols import FAIR
+from evaluation.measurement.points import Point, read_points
+from evaluation.results import choose_anchor
 from smapcomp.errors import SmapcompError
-from tests.jobs import run_job
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.helpers.jobs import run_job
+from tests.helpers.paths import ROOT
 
 
 @pytest.fixture
@@ -34,7 +33,7 @@ def folder(tmp_path) -> Path:
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "experiments.evaluate", *arguments]
+    command = [sys.executable, "-m", "evaluation.evaluate", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
 
 
@@ -147,7 +146,7 @@ def test_a_folder_without_pictures_is_named(folder, message, tmp_path, monkeypat
 
 
 def test_time_is_measured_on_many_sizes(folder, monkeypatch):
-    monkeypatch.setattr("experiments.evaluation.sizes.SIZES", ((64, 32), (128, 64)))
+    monkeypatch.setattr("evaluation.measurement.sizes.SIZES", ((64, 32), (128, 64)))
     values = flags.FlagValues()
     evaluate.define_flags(values)
     text = evaluate.evaluate(

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import figures
-from experiments.evaluation.points import Point
+from evaluation import figures
+from evaluation.measurement.points import Point
 from smapcomp.errors import SmapcompError
 
 

@@ -11,13 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.evaluation import harness
-from experiments.evaluation.environment import describe, key, read_environments
-from experiments.evaluation.measure import measure
-from experiments.evaluation.points import read_points, write_points
+from evaluation.measurement import harness
+from evaluation.measurement.environment import describe, key, read_environments
+from evaluation.measurement.measure import measure
+from evaluation.measurement.points import read_points, write_points
 from smapcomp.errors import SmapcompError
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.helpers.paths import ROOT
 
 
 @pytest.fixture
@@ -56,7 +55,7 @@ def test_points_of_all_codecs_pictures_and_qualities_come_in_order(pictures, tmp
         ("webp-m6", "a", 50),
         ("webp-m6", "b", 50),
     ]
-    from experiments.evaluation import codecs
+    from evaluation import codecs
 
     alone = measure(codecs.find("jpeg-444"), pictures[1], 60)
     assert (points[3].bytes, points[3].psnr) == (alone.bytes, alone.psnr)
@@ -156,7 +155,7 @@ def test_stopped_it_keeps_its_points_and_leaves_no_process(pictures, tmp_path, h
     for number in range(40):
         (tmp_path / f"more{number}.png").write_bytes(pictures[0].read_bytes())
     arguments = [f"--pictures={tmp_path}", f"--out={out}", "--codec=avif-444-psnr-s4", "--jobs=2"]
-    command = [sys.executable, "-m", "experiments.evaluate", *arguments]
+    command = [sys.executable, "-m", "evaluation.evaluate", *arguments]
     with open(tmp_path / "log", "w+") as log:
         # A session of its own: what is left of it is what this job started.
         process = subprocess.Popen(command, cwd=ROOT, stderr=log, start_new_session=True)

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.evaluation import codecs
-from experiments.evaluation.measure import compare, measure, measure_at
+from evaluation import codecs
+from evaluation.measurement.measure import compare, measure, measure_at
 from smapcomp import metrics
 from smapcomp.errors import SmapcompError
-
-DEMO_PHOTO = Path(__file__).resolve().parents[2] / "docs" / "demo" / "photo.png"
+from tests.helpers.paths import DEMO_PHOTO
 
 
 class Recorder(codecs.Codec):

@@ -9,12 +9,12 @@ import pytest
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from experiments.evaluation import plots, styles
-from experiments.evaluation.bd import comparisons, curve
-from experiments.evaluation.points import Point
-from experiments.evaluation.protocols import FAIR, PAPER
-from experiments.evaluation.references import MEAN, load_references
-from experiments.evaluation.selection import select
+from evaluation.analysis.bd import comparisons, curve
+from evaluation.analysis.protocols import FAIR, PAPER
+from evaluation.analysis.references import MEAN, load_references
+from evaluation.analysis.selection import select
+from evaluation.measurement.points import Point
+from evaluation.plotting import plots, styles
 from smapcomp.errors import SmapcompError
 
 REFERENCES = load_references()

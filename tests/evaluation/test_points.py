@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from experiments.evaluation.points import Point, ms_ssim_db, read_points, write_points
+from evaluation.measurement.points import Point, ms_ssim_db, read_points, write_points
 from smapcomp.errors import SmapcompError
 
 POINT = Point("jpeg-420", "libjpeg 3", "a,b", "kodim01", 768, 512, 40, 49152, 1.0, 30.25)

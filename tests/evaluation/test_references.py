@@ -2,15 +2,14 @@
 
 import csv
 import re
-from pathlib import Path
 
 import pytest
 
-from experiments.evaluation.points import Point
-from experiments.evaluation.protocols import FAIR, PAPER
-from experiments.evaluation.references import KODAK, MEAN, load_references, with_references
+from evaluation.analysis.protocols import FAIR, PAPER
+from evaluation.analysis.references import KODAK, MEAN, load_references, with_references
+from evaluation.measurement.points import Point
+from tests.helpers.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 ANCHORS = ROOT.parent / "shared" / "anchors"
 POINTS = load_references()
 

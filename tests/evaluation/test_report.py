@@ -14,15 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.evaluation.report import (
-    Section,
-    ShownPicture,
-    markdown_table_to_html,
-    plot_to_html,
-)
-from experiments.evaluation.report.embed import embed
+from evaluation.report import Section, ShownPicture, markdown_table_to_html, plot_to_html
+from evaluation.report.embed import embed
 from smapcomp.errors import SmapcompError
-from tests.evaluation import report_case
+from tests.helpers import report_case
 
 
 class Page(HTMLParser):
@@ -91,7 +86,7 @@ def test_the_page_says_what_it_was_given(tmp_path):
     assert page.texts["h1"] == ["A small report"]
     assert page.texts["time"] == ["2026-11-05"]
     assert {"One thing.", "Another thing.", "A table."} <= set(page.texts["p"])
-    assert "python -m experiments.evaluate --pictures=kodak" in page.texts["code"]
+    assert "python -m evaluation.evaluate --pictures=kodak" in page.texts["code"]
     assert {"fair", "paper", "processor"} <= set(page.texts["dt"])
     assert {"A processor", "numpy 2.0"} <= set(page.texts["dd"])
     assert any(text.startswith("bits per sample") for text in page.texts["dd"])

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.evaluation.protocols import FAIR
-from experiments.evaluation.report import ShownPicture
-from tests.evaluation import report_case
-from tests.evaluation.report_case import HEIGHT, LABELS, QUALITIES, WIDTH, colour
+from evaluation.analysis.protocols import FAIR
+from evaluation.report import ShownPicture
+from tests.helpers import report_case
+from tests.helpers.report_case import HEIGHT, LABELS, QUALITIES, WIDTH, colour
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 

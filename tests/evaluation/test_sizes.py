@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from experiments.evaluation.sizes import SIZES, make_sizes
+from evaluation.measurement.sizes import SIZES, make_sizes
 
 
 def test_pictures_of_every_size_are_made_of_the_middles(tmp_path):

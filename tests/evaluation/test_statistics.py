@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.evaluation import segmentation
-from experiments.evaluation.statistics import (
+from evaluation.analysis.statistics import (
     Difference,
     holm,
     mean_difference,
@@ -13,6 +12,7 @@ from experiments.evaluation.statistics import (
     score_difference,
     verdict,
 )
+from evaluation.measurement import segmentation
 from smapcomp import metrics
 from smapcomp.errors import SmapcompError
 

@@ -4,12 +4,12 @@ import dataclasses
 
 import pytest
 
-from experiments.evaluation.labels import label
-from experiments.evaluation.points import Point
-from experiments.evaluation.protocols import FAIR, PAPER
-from experiments.evaluation.references import KODAK, load_references
-from experiments.evaluation.selection import by_step, picture_set, select
-from experiments.evaluation.tables import bd_table, equal_rates_table, mean_table, time_table
+from evaluation.analysis.codec_names import label
+from evaluation.analysis.protocols import FAIR, PAPER
+from evaluation.analysis.references import KODAK, load_references
+from evaluation.analysis.selection import by_step, picture_set, select
+from evaluation.analysis.tables import bd_table, equal_rates_table, mean_table, time_table
+from evaluation.measurement.points import Point
 from smapcomp.errors import SmapcompError
 
 REFERENCES = load_references()

@@ -6,24 +6,24 @@ the payload.
 
 import importlib.util
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
-from smapcomp.codec.alpha import decode_alpha, encode_alpha
+from smapcomp.codec.bitstream.container import pack, unpack
+from smapcomp.codec.bitstream.stream import VERSION, Layer
 from smapcomp.codec.coders import CODERS
-from smapcomp.codec.compact import decode_compact, decode_lossy_compact
-from smapcomp.codec.container import pack, unpack
-from smapcomp.codec.labels import decode_labels, encode_labels
-from smapcomp.codec.metadata import MAX_METADATA_BYTES, decode_metadata, encode_metadata
-from smapcomp.codec.residual import decode_lossless_residual, decode_samples
-from smapcomp.codec.rounding import decode_offsets, encode_offsets
-from smapcomp.codec.stream import VERSION, Layer
+from smapcomp.codec.layers.alpha import decode_alpha, encode_alpha
+from smapcomp.codec.layers.compact import decode_compact, decode_lossy_compact
+from smapcomp.codec.layers.labels import decode_labels, encode_labels
+from smapcomp.codec.layers.metadata import MAX_METADATA_BYTES, decode_metadata, encode_metadata
+from smapcomp.codec.layers.residual import decode_lossless_residual, decode_samples
+from smapcomp.codec.layers.rounding import decode_offsets, encode_offsets
 from smapcomp.errors import MissingCoderError, StreamError
+from tests.helpers.paths import STREAMS
 
 MAX_PIXELS = 1 << 16
 
-STREAMS = Path(__file__).resolve().parents[1] / "streams"
+STREAMS = STREAMS
 
 
 def container(data: bytes) -> None:

@@ -1,7 +1,11 @@
-"""Picture coders behind one small interface: uint8 samples to bytes and back, one file each.
+"""Picture coders behind one small interface: 8-bit samples to bytes and back.
 
-The compact and the residual layer choose among them by name. None of them is loaded before it is
-used if it is optional, so that a decoder without it reads all streams that do without it.
+Each coder is a module of its own. The compact and the residual layer choose a coder by name. A
+coder's optional library is imported on first use, so a decoder without it reads all streams that do
+not need it.
+
+To add a coder, write a module with `encode` and `decode`, list it in `CODERS` here and in
+`bitstream.stream.CODERS` (CONTRIBUTING.md has a worked example).
 """
 
 from collections.abc import Callable, Iterable
@@ -9,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smapcomp.codec.coders import av1, bpg, heic, jxl_lossless, jxl_lossy
+from smapcomp.codec.coders import av1, heic, jxl_lossless
 from smapcomp.errors import SmapcompError
 
 Shape = tuple[int, int, int]
@@ -17,17 +21,18 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class PictureCoder:
-    """A coder of uint8 [h, w, 1 or 3]: grey, or RGB (samples that a coder treats as RGB).
+    """Coder of uint8 pictures `[height, width, 1 or 3]`: grey, or RGB.
 
     Attributes:
-      name: the key of `CODERS`, and the name of the coder in a layer.
-      encode: `encode(samples, quality, speed)` returns bytes, the same on any number of cores.
-        Quality is 0..100 on the coder's own scale, more is better; speed 0 (slowest) to 10, None
-        for the coder's default. Raises `MissingCoderError` if the coder is not installed.
-      decode: `decode(payload, shape)` returns uint8 of that shape [h, w, 1 or 3]. Raises
-        `PayloadError` for any other payload, before memory beyond what that shape takes is
-        allocated; `MissingCoderError` if the coder is not installed.
-      lossless: whether the samples come back as they were, whatever the quality.
+        name: Key of `CODERS`, and the name of the coder in a layer.
+        encode: `encode(samples, quality, speed)` returns bytes that do not depend on the number of
+            cores. The quality is 0..100 on the coder's own scale, higher is better; the speed is 0
+            (slowest) to 10, or `None` for the coder's default. Raises `MissingCoderError` if the
+            coder is not installed.
+        decode: `decode(payload, shape)` returns uint8 of that shape. Raises `PayloadError` for any
+            other payload, before it allocates more memory than that shape needs;
+            `MissingCoderError` if the coder is not installed.
+        lossless: Whether decoding restores the samples exactly, whatever the quality.
     """
 
     name: str
@@ -40,19 +45,21 @@ CODERS = {
     coder.name: coder
     for coder in (
         PictureCoder("av1", av1.encode, av1.decode),
-        PictureCoder("jxl_lossy", jxl_lossy.encode, jxl_lossy.decode),
         PictureCoder("heic", heic.encode, heic.decode),
-        PictureCoder("bpg", bpg.encode, bpg.decode),
         PictureCoder("jxl", jxl_lossless.encode, jxl_lossless.decode, lossless=True),
     )
 }
 
 
 def find_coder(name: str, allowed: Iterable[str] = CODERS) -> PictureCoder:
-    """Returns the coder of that name.
+    """Return the coder of a name.
+
+    Args:
+        name: Name of the coder.
+        allowed: Names that may be asked for.
 
     Raises:
-      SmapcompError: if the name is not an allowed one.
+        SmapcompError: The name is not among `allowed`.
     """
     if name not in allowed:
         raise SmapcompError(f"coder {name!r}; allowed are {', '.join(allowed)}")

@@ -1,0 +1,1 @@
+"""Batches for training: tf.data pipelines and JAX crops."""

@@ -1,0 +1,1 @@
+"""Compact images that are coded ahead of the training of lossy FineNets."""

@@ -1,0 +1,1 @@
+"""Writing of prepared records: shards, their manifest, and the Beam pipeline."""

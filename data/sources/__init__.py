@@ -1,0 +1,1 @@
+"""Sources of pictures and label maps, each behind the same interface."""

@@ -1,0 +1,1 @@
+"""Evaluation of codecs on pictures: rate-distortion points, comparisons, plots, a report."""

@@ -1,0 +1,1 @@
+"""Comparison of measured points: protocols, BD-rate, statistics, tables."""

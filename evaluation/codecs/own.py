@@ -1,0 +1,131 @@
+"""This project's codec, in every mode, variant and operating point."""
+
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+import smapcomp
+from evaluation.codecs.base import Codec
+from smapcomp import metrics, zoo
+from smapcomp.codec import api
+from smapcomp.codec.options import CompressOptions, Option, option_table
+from smapcomp.design import weights_digest
+from smapcomp.errors import SmapcompError
+from smapcomp.predictors.engines import engines_of
+
+OPTIONS: dict[str, Option] = {
+    name: option
+    for name, (option, _) in option_table(CompressOptions).items()
+    if name not in ("quality", "max_pixels") and not name.startswith("target_")
+}
+"""Options of compression that may stand behind the codec's name; the quality is the ladder's."""
+
+_LADDER = (10, 20, 30, 40, 50, 60, 70, 80)
+
+
+class Smapcomp(Codec):
+    """`smapcomp.compress` with options: those of `OPTIONS`, as it takes them."""
+
+    extension = ".smc"
+    qualities = _LADDER
+    quality_range = (0, 100)
+
+    def __init__(self, options: dict[str, str]) -> None:
+        """Args: options, as they stand behind the codec's name.
+
+        Raises:
+            SmapcompError: An option or its value is not allowed.
+        """
+        named = ",".join(f"{key}={options[key]}" for key in OPTIONS if key in options)
+        self.name = "smapcomp" + (f":{named}" if named else "")
+        self.label = f"smapcomp ({named.replace(',', ', ')})" if named else "smapcomp"
+        self._options = {key: parse_option(key, value) for key, value in options.items()}
+        self._checked = CompressOptions(**self._options)
+        self.settings = named or f"mode={CompressOptions.mode} variant={CompressOptions.variant}"
+
+    def version(self) -> str:
+        """Of the package, and the digest of every network that decodes and what runs it."""
+        return own_version(self._checked)
+
+    def encode(self, samples: np.ndarray, quality: float) -> bytes:
+        return self._encode(samples, quality=int(quality))
+
+    def encode_at(self, samples: np.ndarray, target_bpp: float) -> tuple[bytes, float | None]:
+        """As `Codec.encode_at`; meets the rate more closely than whole qualities do."""
+        if self._checked.lossless:
+            raise SmapcompError(f"{self.name} has one size; no rate can be asked of it")
+        try:
+            data = self._encode(samples, target_bpp=target_bpp)
+        except SmapcompError:  # out of reach: the nearest quality
+            return super().encode_at(samples, target_bpp)
+        return data, None
+
+    def decode(self, data: bytes) -> np.ndarray:
+        return smapcomp.decompress(data, **self._decoding())
+
+    def details(self, samples: np.ndarray, data: bytes) -> dict[str, float]:
+        """Bits per pixel of the layers, and the PSNR of what the decoder goes through."""
+        height, width, _ = samples.shape
+        facts = smapcomp.info(data)
+        layers = {layer["kind"]: layer["bpp"] for layer in facts["layers"]}
+        stages = api.decode_stages(data, **self._decoding())
+        return {
+            "compact_bpp": layers["compact"],
+            "labels_bpp": layers.get("labels", 0.0),
+            "residual_bpp": layers.get("residual", 0.0),
+            "header_bpp": metrics.bits_per_pixel(facts["header_bytes"], width, height),
+            "prediction_psnr": metrics.psnr(samples, stages.prediction),
+            "upsampled_psnr": metrics.psnr(samples, stages.compact),
+        }
+
+    def _encode(self, samples: np.ndarray, **goal: Any) -> bytes:
+        return smapcomp.compress(samples, **goal, **self._options)
+
+    def _decoding(self) -> dict[str, Any]:
+        """Return the options of decoding."""
+        return {"weights_dir": self._checked.weights_dir, "engine": self._checked.engine}
+
+
+def own_version(options: CompressOptions) -> str:
+    """Describe package, networks and engine, so that two descriptions differ if results may.
+
+    Args:
+        options: Variant, folder of weights and engine are taken from them.
+    """
+    digest = networks_digest(options.variant, options.weights_dir)
+    runner = engines_of(options.variant, options.weights_dir, options.engine)[0]
+    package = f"{runner} {metadata.version(runner)}"
+    return f"smapcomp {smapcomp.__version__}, weights {digest}, {package}"
+
+
+def networks_digest(variant: str, weights_dir: str | None) -> str:
+    """Return 12 hexadecimal digits of every network of a variant that the decoder uses."""
+    networks = zoo.load(variant, weights_dir)
+    found = [role for role in zoo.FINENETS if (networks.folder / f"{role}.npz").is_file()]
+    digests = {role: np.frombuffer(networks.digest(role), np.uint8) for role in found}
+    return weights_digest(digests).hex()[:12]
+
+
+def parse_option(name: str, text: str) -> str | int | bool:
+    """Convert the text of an option to its type.
+
+    Args:
+        name: Name of the option, a key of `OPTIONS`.
+        text: Its value as it stands behind the codec's name.
+
+    Raises:
+        SmapcompError: There is no such option, or the text is not of its type.
+    """
+    if name not in OPTIONS:
+        raise SmapcompError(f"option {name!r} is unknown; allowed: {', '.join(OPTIONS)}")
+    kind = OPTIONS[name].kind
+    if kind is bool:
+        if text not in ("true", "false"):
+            raise SmapcompError(f"{name}={text!r}: is neither true nor false")
+        return text == "true"
+    if kind is int:
+        if not text.isdigit():
+            raise SmapcompError(f"{name}={text!r}: is no whole number")
+        return int(text)
+    return text

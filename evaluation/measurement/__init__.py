@@ -1,0 +1,1 @@
+"""Measurement of codecs: points of rate and distortion, and label scores."""

@@ -1,0 +1,1 @@
+"""Training jobs with their configurations, and the demo."""

@@ -1,1 +1,0 @@
-"""What each part of the codec is worth: `experiments.ablations` has the command."""

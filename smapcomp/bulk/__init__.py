@@ -1,0 +1,1 @@
+"""Compression of many pictures, as an Apache Beam pipeline (`python -m smapcomp.bulk`)."""

@@ -1,0 +1,128 @@
+"""Work on one file or on many, as the sub-commands `compress` and `decompress` do it."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from tqdm import tqdm
+
+from smapcomp.cli.command import Flags, UsageError
+from smapcomp.errors import SmapcompError
+from smapcomp.jobs.exits import EXIT_FAILED, EXIT_INTERRUPTED, one_line
+
+Work = Callable[[str, str], dict[str, Any]]
+"""Makes the second file from the first and returns JSON-ready facts about it."""
+
+
+def define_output(define: Flags) -> None:
+    """Define the flags of where to write."""
+    group = "Output"
+    define.string(
+        group, "out_dir", "folder for the outputs of any number of inputs; made if absent."
+    )
+    define.boolean(group, "overwrite", "replace outputs that exist.")
+
+
+def run_files(
+    values: flags.FlagValues,
+    arguments: Sequence[str],
+    suffix: str,
+    work: Work,
+    sentence: Callable[[dict[str, Any]], str],
+) -> int:
+    """Work on one file (IN OUT) or on many (into `--out_dir`).
+
+    Args:
+        values: Values of the flags of `define_output`.
+        arguments: Positional arguments.
+        suffix: Extension of the outputs in `--out_dir`.
+        work: The work; it raises `SmapcompError` and `OSError`.
+        sentence: Returns the line to print about one file's facts.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        UsageError: The arguments do not fit.
+        SmapcompError: The work on a single file failed.
+    """
+    if values.out_dir is None:
+        if len(arguments) != 2:
+            got = " ".join(arguments) or "nothing"
+            raise UsageError(f"wants IN OUT, or IN... with --out_dir=DIR, got {got}")
+        source, target = arguments
+        _refuse_same_file(source, target)
+        print(sentence(work(source, target)))
+        return 0
+    return _run_batch(values, arguments, suffix, work)
+
+
+def _refuse_same_file(source: str, target: str) -> None:
+    if os.path.exists(target) and os.path.exists(source) and os.path.samefile(source, target):
+        raise SmapcompError(f"{target}: is the input")
+
+
+def _run_batch(values: flags.FlagValues, arguments: Sequence[str], suffix: str, work: Work) -> int:
+    """Work on any number of files and print a summary in JSON; a failure does not stop the rest."""
+    if not arguments:
+        raise UsageError("wants at least one IN, got nothing")
+    targets = _targets(arguments, values.out_dir, suffix)
+    try:
+        os.makedirs(values.out_dir, exist_ok=True)
+    except OSError as error:
+        raise SmapcompError(f"{values.out_dir}: {error.strerror}") from error
+    files: list[dict[str, Any]] = []
+    interrupted = False
+    with tqdm(total=len(targets), unit="file", disable=None, file=sys.stderr) as bar:
+        for source, target in targets.items():
+            bar.set_postfix_str(Path(source).name, refresh=False)
+            try:
+                files.append(_work_on_one(source, target, values.overwrite, work))
+            except KeyboardInterrupt:
+                interrupted = True
+                break
+            bar.update()
+    counts = {
+        status: sum(file["status"] == status for file in files)
+        for status in ("done", "kept", "failed")
+    }
+    not_reached = len(targets) - len(files)
+    print(json.dumps({**counts, "not_reached": not_reached, "files": files}, indent=2))
+    if interrupted:
+        return EXIT_INTERRUPTED
+    return EXIT_FAILED if counts["failed"] else 0
+
+
+def _work_on_one(source: str, target: str, overwrite: bool, work: Work) -> dict[str, Any]:
+    facts: dict[str, Any] = {"input": source, "output": target}
+    if os.path.exists(target) and not overwrite:
+        return {**facts, "status": "kept"}
+    began = time.perf_counter()
+    try:
+        _refuse_same_file(source, target)
+        found = work(source, target)
+    except (SmapcompError, OSError, MemoryError) as error:
+        return {**facts, "status": "failed", "error": one_line(error)}
+    seconds = round(time.perf_counter() - began, 3)
+    return {**facts, "status": "done", **found, "seconds": seconds}
+
+
+def _targets(sources: Sequence[str], folder: str, suffix: str) -> dict[str, str]:
+    """Map each input to its output.
+
+    Raises:
+        UsageError: Two inputs have the same output.
+    """
+    targets: dict[str, str] = {}
+    for source in sources:
+        target = os.path.join(folder, Path(source).stem + suffix)
+        other = next((s for s, t in targets.items() if t == target), None)
+        if other is not None and other != source:
+            raise UsageError(f"{other} and {source} would both become {target}")
+        targets[source] = target
+    return targets

@@ -1,0 +1,237 @@
+"""Compression and decompression of one picture."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+import numpy as np
+
+from smapcomp.codec.bitstream.container import unpack
+from smapcomp.codec.bitstream.stream import VERSION, Stream
+from smapcomp.codec.decoder import Stages, StreamDecoder
+from smapcomp.codec.encoder import PictureEncoder
+from smapcomp.codec.layer_settings import choose_settings
+from smapcomp.codec.options import CompressOptions, DecodeOptions, make_options, takes_options
+from smapcomp.codec.rate_control import search_settings
+from smapcomp.design import METADATA_KINDS
+from smapcomp.errors import DigestMismatchError
+from smapcomp.pictures.picture import Picture
+from smapcomp.predictors.base import TiledPredictor
+from smapcomp.predictors.engines import engines_of, predictor_of
+
+_log = logging.getLogger("smapcomp")
+
+_Result = TypeVar("_Result")
+
+
+@takes_options(CompressOptions)
+def compress(image, *, predictor: TiledPredictor | None = None, **options: Any) -> bytes:
+    """Compress a picture.
+
+    Args:
+        image: A `Picture`; an array, uint8 `[height, width]` or `[height, width, channels]` with 1
+            (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha) channels; or a Pillow image, whose
+            metadata are not kept. Any size from 1×1 up.
+        predictor: Object that runs the networks, for example a server's client. `variant`,
+            `weights_dir` and `engine` then have no effect. `None`: the networks of this process.
+        **options: Fields of `smapcomp.codec.options.CompressOptions`.
+
+    Returns:
+        The stream (docs/format.md).
+
+    Raises:
+        SmapcompError: An argument is not allowed, there are no such weights, or the target cannot
+            be reached.
+
+    Example:
+        >>> import numpy as np, smapcomp
+        >>> image = np.full((48, 64, 3), 200, np.uint8)
+        >>> data = smapcomp.compress(image, quality=80)
+        >>> smapcomp.decompress(data).shape
+        (48, 64, 3)
+    """
+    checked = make_options(CompressOptions, options)
+    picture = as_picture(image)
+    if predictor is None:
+        predictor = predictor_of(checked.variant, checked.weights_dir, checked.engine)
+    encoder = PictureEncoder(predictor, picture, checked.mode, checked.robust, checked.max_pixels)
+    if checked.target is None:
+        return encoder.encode(choose_settings(checked))
+    settings = search_settings(
+        encoder, checked.target, lambda quality: choose_settings(checked, quality)
+    )
+    return encoder.encode(settings)
+
+
+@takes_options(DecodeOptions)
+def decode(data: bytes, *, predictor: TiledPredictor | None = None, **options: Any) -> Picture:
+    """Decompress a stream to a picture with its alpha and metadata.
+
+    Args:
+        data: Result of `compress`.
+        predictor: Object that runs the networks, for example a server's client. `weights_dir` and
+            `engine` then have no effect. `None`: the networks of this process; with engine "auto",
+            a stream whose digests one engine does not reproduce is decoded by the other.
+        **options: Fields of `smapcomp.codec.options.DecodeOptions`.
+
+    Returns:
+        The picture.
+
+    Raises:
+        StreamError: The stream is damaged, of another version or of other weights, too large, or
+            this machine's arithmetic differs from the encoder's (`DigestMismatchError`). The logger
+            "smapcomp" is told what a partial stream lacks, and of differences that `on_mismatch`
+            tolerates.
+        SmapcompError: An argument is not allowed, or there are no such weights.
+    """
+    checked = make_options(DecodeOptions, options)
+    stream = unpack(data, checked.max_pixels, checked.allow_partial)
+    began = time.monotonic()
+
+    def decode_by(predictor: TiledPredictor, on_mismatch: str) -> Picture:
+        decoder = StreamDecoder(predictor, stream, on_mismatch, checked.max_seconds, began)
+        return decoder.picture(checked.stage)
+
+    if predictor is not None:
+        return decode_by(predictor, checked.on_mismatch)
+    return _by_any_engine(decode_by, stream, checked)
+
+
+@takes_options(DecodeOptions)
+def decompress(
+    data: bytes, *, predictor: TiledPredictor | None = None, **options: Any
+) -> np.ndarray:
+    """Decompress a stream to an array.
+
+    Args:
+        data: Result of `compress`.
+        predictor: As in `decode`.
+        **options: Fields of `smapcomp.codec.options.DecodeOptions`.
+
+    Returns:
+        uint8 `[height, width, channels]`: 3 channels (RGB) or 1 (grey), and one more, the last, for
+        alpha if the stream has it.
+
+    Raises:
+        StreamError: As in `decode`.
+        SmapcompError: As in `decode`.
+    """
+    return decode(data, predictor=predictor, **options).to_array()
+
+
+@takes_options(DecodeOptions)
+def decode_stages(
+    data: bytes, *, predictor: TiledPredictor | None = None, **options: Any
+) -> Stages:
+    """Decompress a stream and keep the intermediate pictures.
+
+    Args:
+        data: Result of `compress`.
+        predictor: As in `decode`.
+        **options: Fields of `smapcomp.codec.options.DecodeOptions`; `stage` has no effect.
+
+    Returns:
+        Compact picture, label map, prediction and reconstruction.
+
+    Raises:
+        StreamError: As in `decode`.
+        SmapcompError: As in `decode`.
+    """
+    checked = make_options(DecodeOptions, options)
+    stream = unpack(data, checked.max_pixels)
+    if predictor is not None:
+        return StreamDecoder(predictor, stream, checked.on_mismatch).stages()
+    return _by_any_engine(
+        lambda predictor, on_mismatch: StreamDecoder(predictor, stream, on_mismatch).stages(),
+        stream,
+        checked,
+    )
+
+
+def _by_any_engine(
+    decode_by: Callable[[TiledPredictor, str], _Result], stream: Stream, options: DecodeOptions
+) -> _Result:
+    """Decode by the first engine that computes what the encoder did.
+
+    Args:
+        decode_by: Decodes the stream by a predictor, given `on_mismatch`.
+        stream: The stream.
+        options: The checked options.
+    """
+    *others, last = engines_of(stream.variant, options.weights_dir, options.engine)
+    for name in others:
+        try:
+            return decode_by(predictor_of(stream.variant, options.weights_dir, name), "error")
+        except DigestMismatchError as error:
+            _log.info("%s: %s; trying %s", name, error, last)
+    predictor = predictor_of(stream.variant, options.weights_dir, last)
+    return decode_by(predictor, options.on_mismatch)
+
+
+def as_picture(image) -> Picture:
+    """Convert an argument of `compress` to a `Picture`.
+
+    Raises:
+        SmapcompError: It is not a picture.
+    """
+    if isinstance(image, Picture):
+        return image
+    if hasattr(image, "getbands"):
+        return Picture.from_image(image)
+    return Picture.from_array(image)
+
+
+def info(data: bytes) -> dict[str, Any]:
+    """Describe a stream; neither weights nor networks are loaded.
+
+    Args:
+        data: Result of `compress`.
+
+    Returns:
+        JSON-ready dict: `format_version`, `width`, `height`, `channels`, `mode`, `variant`,
+        `alpha`, `metadata` (kinds), `lossless`, `robust`, `compact_scale`, `compact_step`,
+        `compact_quality`, `compact_gain`, `tiles` (side, overlap), `residual_range`, the digests in
+        hexadecimal (`None` where there is none), `bytes` and `bpp` (bits per pixel) of the whole,
+        `header_bytes`, and `layers`: a list of `kind`, `coder`, `bytes` and `bpp`.
+
+    Raises:
+        StreamError: The stream is damaged or of another version.
+    """
+    stream = unpack(data, max_pixels=None)
+    pixels = stream.width * stream.height
+    layers = [
+        {
+            "kind": layer.kind,
+            "coder": layer.coder,
+            "bytes": len(layer.payload),
+            "bpp": 8 * len(layer.payload) / pixels,
+        }
+        for layer in stream.layers
+    ]
+    return {
+        "format_version": VERSION,
+        "width": stream.width,
+        "height": stream.height,
+        "channels": stream.channels,
+        "mode": stream.mode,
+        "variant": stream.variant,
+        "alpha": stream.layer("alpha") is not None,
+        "metadata": [kind for kind in METADATA_KINDS if stream.layer(kind) is not None],
+        "lossless": stream.lossless,
+        "robust": stream.layer("rounding") is not None,
+        "compact_scale": stream.compact_scale,
+        "compact_step": stream.compact_step,
+        "compact_quality": stream.compact_quality,
+        "compact_gain": stream.compact_gain,
+        "tiles": stream.tiling and list(asdict(stream.tiling).values()),
+        "residual_range": [stream.residual_low, stream.residual_high],
+        "model_digest": stream.model_digest.hex(),
+        "label_digest": stream.label_digest and stream.label_digest.hex(),
+        "prediction_digest": stream.prediction_digest.hex(),
+        "bytes": len(data),
+        "bpp": 8 * len(data) / pixels,
+        "header_bytes": len(data) - sum(len(layer.payload) for layer in stream.layers),
+        "layers": layers,
+    }

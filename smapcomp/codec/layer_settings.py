@@ -1,0 +1,116 @@
+"""Coders of a stream's layers, and the parameters that they are given."""
+
+import functools
+import json
+from dataclasses import dataclass, replace
+from importlib import resources
+
+from smapcomp.codec.bitstream.stream import (
+    LOSSLESS_RESIDUAL_CODER,
+    LOSSY_COMPACT_CODERS,
+    MAX_GAIN,
+)
+from smapcomp.codec.coders.av1 import DEFAULT_SPEED
+from smapcomp.codec.options import CompressOptions
+from smapcomp.design import COMPNET_SCALE
+
+LOSSLESS_COMPACT_QUALITY = 10
+"""Quality of the lossy compact layer under a lossless residual. A finer one costs more than it
+saves."""
+
+
+@dataclass(frozen=True)
+class LayerSettings:
+    """How the compact and the residual layer of one picture are coded.
+
+    Attributes:
+        compact_coder: Coder of the compact layer.
+        compact_scale: Side of the block of pixels that one compact pixel stands for.
+        compact_quality: Quality of a lossy compact coder, 0..100. `None` if the coder is lossless.
+        residual_coder: Coder of the residual layer: a lossy one, "jxl" (lossless), or "none".
+        residual_quality: Quality of a lossy residual coder, 0..100. `None` without one.
+        compact_gain: Fine step of a lossy compact layer, 0..128; higher is coarser.
+        residual_widen: Fine step of a lossy residual layer, 1 or more; higher is coarser.
+        speed: Speed of AV1, 0 (slowest) to 10.
+    """
+
+    compact_coder: str
+    compact_scale: int
+    compact_quality: int | None
+    residual_coder: str
+    residual_quality: int | None
+    compact_gain: int = 0
+    residual_widen: float = 1.0
+    speed: int = DEFAULT_SPEED
+
+    @property
+    def lossy_compact(self) -> bool:
+        """Whether the compact layer is lossy."""
+        return self.compact_coder in LOSSY_COMPACT_CODERS
+
+    @property
+    def lossless(self) -> bool:
+        """Whether the stream restores the picture exactly."""
+        return self.residual_coder == LOSSLESS_RESIDUAL_CODER
+
+    def coarser(self, fineness: int) -> "LayerSettings":
+        """Return slightly coarser settings.
+
+        Args:
+            fineness: 0..`MAX_GAIN`. The last step halves the precision of the layer that the rate
+                is spent on.
+        """
+        if self.residual_coder == "none":
+            return replace(self, compact_gain=fineness)
+        return replace(self, residual_widen=1 / (1 - fineness / (2 * MAX_GAIN)))
+
+
+def choose_settings(options: CompressOptions, quality: int | None = None) -> LayerSettings:
+    """Return the settings of a quality.
+
+    Unless the options say otherwise, they are the operating point of that quality: compact and
+    residual layer together have the best PSNR that was found at their rate
+    (`operating_points.json`). A compact scale that the options name has operating points of its
+    own. A lossless compact coder ("jxl") is the papers' design: scale 8, and the quality is the
+    residual's. A residual quality of 0 omits the residual. With `lossless` and no compact option,
+    the quality has no influence: the compact layer is coarse, which takes the fewest bytes.
+
+    Args:
+        options: The checked options.
+        quality: 0..100; `None` for the options' own.
+    """
+    quality = options.quality if quality is None else quality
+    if options.compact_coder is not None and options.compact_coder not in LOSSY_COMPACT_CODERS:
+        scale = options.compact_scale or COMPNET_SCALE
+        found = LayerSettings(options.compact_coder, scale, None, "av1", quality)
+    else:
+        scale, *qualities = _operating_points()[str(options.compact_scale or "any")][quality]
+        coder = options.compact_coder or "av1"
+        found = LayerSettings(coder, scale, qualities[0], "av1", qualities[1])
+        if options.compact_quality is not None:
+            found = replace(found, compact_quality=options.compact_quality)
+    found = replace(found, speed=options.speed)
+    if options.lossless:
+        compact = options.compact_coder, options.compact_scale, options.compact_quality
+        if compact == (None, None, None):
+            found = replace(found, compact_scale=1, compact_quality=LOSSLESS_COMPACT_QUALITY)
+        return replace(found, residual_coder=LOSSLESS_RESIDUAL_CODER, residual_quality=None)
+    if options.residual_quality is not None:
+        found = replace(found, residual_quality=options.residual_quality)
+    if options.residual_coder is not None:
+        found = replace(found, residual_coder=options.residual_coder)
+    if not found.residual_quality or found.residual_coder == "none":
+        found = replace(found, residual_coder="none", residual_quality=None)
+    return found
+
+
+@functools.cache
+def _operating_points() -> dict[str, list]:
+    """Read the table that `tools.operating_points` measures.
+
+    Returns:
+        Compact scale, "1" to "8" or "any", to 101 entries, one for each quality: compact scale,
+        compact quality, residual quality (0: no residual).
+    """
+    text = resources.files("smapcomp.codec").joinpath("operating_points.json").read_text("utf-8")
+    return json.loads(text)["points"]

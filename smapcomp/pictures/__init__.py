@@ -1,0 +1,1 @@
+"""Pictures and their files: reading, writing, modes, metadata, deep samples."""

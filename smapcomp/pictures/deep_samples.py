@@ -1,0 +1,149 @@
+"""Files of more than 8 bits a sample, rounded to 8 where Pillow would cut or spoil them.
+
+Pillow keeps grey of 16 bits but shortens several channels on its own: PNG and TIFF by cutting,
+JPEG 2000 with white running over to black. It takes PPM through Python pixel by pixel. imagecodecs
+and NumPy read those here; every other file is left to Pillow.
+"""
+
+import logging
+import mmap
+import struct
+from collections.abc import Callable
+
+import imagecodecs
+import numpy as np
+from PIL import Image
+
+from smapcomp.pictures.modes import reduce_to_8_bit
+
+_log = logging.getLogger("smapcomp")
+
+_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _PLANES, _EXTRA, _FORMAT = 256, 257, 258, 262, 284, 338, 339
+_CMYK = 5
+_UNSPECIFIED, _ASSOCIATED, _UNASSOCIATED = 0, 1, 2
+_J2K_SIZE_MARKER = b"\xff\x4f\xff\x51"
+_J2K_SEARCHED_BYTES = 1 << 20
+
+
+def read_deep(image: Image.Image, path: object) -> tuple[str, np.ndarray] | None:
+    """Reads a file that Pillow has opened but not loaded, if it is one of those.
+
+    Args:
+      image: the opened file, whose size has been checked.
+      path: of the file.
+
+    Returns:
+      None if Pillow reads the file well, else Pillow's name for the kind of samples (L, LA, RGB,
+      RGBA, CMYK) and the samples, uint8 [H, W, C], as they stand in the file.
+
+    Raises:
+      ValueError, RuntimeError: the file is damaged.
+    """
+    read = _READERS.get(image.format)
+    found = read(image, path) if read else None
+    if found is None:
+        if image.tile and ";16" in str(image.tile[0][3]) and not image.mode.startswith("I"):
+            _log.warning("%s: 16 bits a sample become 8, cut and not rounded", path)
+        return None
+    bits, mode, samples = found
+    _log.warning("%s: %d bits a sample become 8", path, bits)
+    return mode, samples
+
+
+def _read_png(image: Image.Image, path: object) -> tuple[int, str, np.ndarray] | None:
+    if not image.tile or ";16" not in str(image.tile[0][3]):
+        return None
+    wide = _decoded(path, imagecodecs.png_decode)
+    wide = _checked(wide, (image.height, image.width))
+    return 16, _mode(wide), reduce_to_8_bit(wide)
+
+
+def _read_tiff(image: Image.Image, path: object) -> tuple[int, str, np.ndarray] | None:
+    tags = image.tag_v2
+    bits = tags.get(_BITS, (1,))
+    if set(bits) != {16} or len(bits) < 3 or set(tags.get(_FORMAT, (1,))) != {1}:
+        return None
+    wide = _decoded(path, lambda data: imagecodecs.tiff_decode(data, index=0))
+    if tags.get(_PLANES) == 2:
+        wide = np.moveaxis(wide, 0, -1)
+    wide = _checked(wide, (tags[_HEIGHT], tags[_WIDTH]))
+    mode = "CMYK" if tags.get(_PHOTOMETRIC) == _CMYK else _mode(wide)
+    if mode == "RGBA":
+        extra = tags.get(_EXTRA, (_UNASSOCIATED,))[0]
+        if extra == _UNSPECIFIED:
+            return 16, "RGB", reduce_to_8_bit(wide[:, :, :3])
+        if extra == _ASSOCIATED:
+            wide = _unmultiplied(wide)
+    return 16, mode, reduce_to_8_bit(wide)
+
+
+def _read_jpeg2000(image: Image.Image, path: object) -> tuple[int, str, np.ndarray] | None:
+    with open(path, "rb") as file:
+        head = file.read(_J2K_SEARCHED_BYTES)
+    start = head.find(_J2K_SIZE_MARKER)
+    if start < 0 or len(head) < start + 43:
+        return None
+    channels = struct.unpack_from(">H", head, start + 40)[0]
+    # Precision minus one, and a bit for signed samples; three bytes a channel.
+    depths = set(head[start + 42 : start + 42 + 3 * channels : 3])
+    if len(depths) != 1 or not 8 <= max(depths) < 16:
+        return None
+    bits = depths.pop() + 1
+    wide = _decoded(path, imagecodecs.jpeg2k_decode)
+    wide = _checked(wide, (image.height, image.width))
+    return bits, _mode(wide), reduce_to_8_bit(wide, (1 << bits) - 1)
+
+
+def _read_ppm(image: Image.Image, path: object) -> tuple[int, str, np.ndarray] | None:
+    codec, _, offset, arguments = image.tile[0]
+    if codec == "raw" and arguments == "I;16B":
+        mode, maximum = "L", 65535
+    elif codec == "ppm":
+        mode, maximum = arguments
+    elif codec == "ppm_plain" and image.mode == "I":
+        # Pillow scales plain text to 0..65535 by itself.
+        image.load()
+        return 16, "L", reduce_to_8_bit(np.asarray(image)[:, :, None])
+    else:
+        return None
+    if mode not in ("L", "RGB"):
+        return None
+    shape = (image.height, image.width, len(mode))
+    dtype = np.dtype("u1" if maximum < 256 else ">u2")
+    data = np.memmap(path, dtype, "r", offset, shape)
+    return maximum.bit_length(), mode, reduce_to_8_bit(data, maximum)
+
+
+_READERS: dict[str, Callable[[Image.Image, object], tuple[int, str, np.ndarray] | None]] = {
+    "JPEG2000": _read_jpeg2000,
+    "PNG": _read_png,
+    "PPM": _read_ppm,
+    "TIFF": _read_tiff,
+}
+
+
+def _decoded(path: object, decode: Callable[[mmap.mmap], np.ndarray]) -> np.ndarray:
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return decode(data)
+
+
+def _checked(wide: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Returns the samples as [H, W, C] if they are what was expected."""
+    wide = wide[:, :, None] if wide.ndim == 2 else wide
+    if wide.dtype != np.uint16 or wide.shape[:2] != size or not 1 <= wide.shape[2] <= 4:
+        raise ValueError(f"samples {wide.dtype} {wide.shape} in a picture of {size[1]}x{size[0]}")
+    return wide
+
+
+def _mode(wide: np.ndarray) -> str:
+    return {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[wide.shape[2]]
+
+
+def _unmultiplied(wide: np.ndarray) -> np.ndarray:
+    """Divides alpha, the last channel, out of the others; black where it is 0."""
+    out = wide.copy()
+    for row, target in zip(wide, out, strict=True):
+        alpha = row[:, 3:].astype(np.int64)
+        colours = (row[:, :3] * np.int64(65535) + alpha // 2) // np.maximum(alpha, 1)
+        target[:, :3] = np.minimum(colours, 65535)
+    return out

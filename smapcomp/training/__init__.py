@@ -1,0 +1,1 @@
+"""Training of the networks: stages, optimizers, checkpoints, and a loop for each framework."""

@@ -1,0 +1,1 @@
+"""Training loop for JAX, on one accelerator."""

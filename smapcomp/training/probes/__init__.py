@@ -1,0 +1,1 @@
+"""Measurements that a run makes now and then: validation, pictures, real coding."""

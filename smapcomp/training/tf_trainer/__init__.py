@@ -1,0 +1,1 @@
+"""Training loop for TensorFlow, on one device or many."""

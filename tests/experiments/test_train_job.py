@@ -1,0 +1,419 @@
+"""The training job: every stage from its configuration, and what is said when it can't run."""
+
+import importlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.batches import pipeline
+from experiments import train, train_config
+from smapcomp.models.compnet import build_compnet
+from smapcomp.models.weights import load_weights
+from smapcomp.training import networks
+from tests.helpers import light_networks
+from tests.helpers.forked import Forked
+from tests.helpers.paths import ROOT
+from tests.helpers.ports import free_ports
+
+SIZE = 32
+DEFAULTS = {
+    "steps": 1,
+    "batch_size": 2,
+    "pictures": 1,
+    "codec_pictures": 0,
+    "precision": "float32",
+    "cache_mib": 0,
+}
+"""Of the configuration, where a test does not say otherwise."""
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    root = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(1)
+    for split, count in (("training", 4), ("validation", 2)):
+        for kind in ("images", "annotations"):
+            (root / kind / split).mkdir(parents=True)
+        for index in range(count):
+            image = rng.integers(0, 256, (48, 40, 3), dtype=np.uint8)
+            labels = rng.integers(0, 151, (48, 40), dtype=np.uint8)
+            Image.fromarray(image).save(root / f"images/{split}/{index}.png")
+            Image.fromarray(labels).save(root / f"annotations/{split}/{index}.png")
+    return str(root)
+
+
+def _config(pictures, stage, **changes):
+    """The stage's configuration for a run of one step, with some fields changed."""
+    config = importlib.import_module(f"experiments.configs.{stage}_lite").get_config()
+    defaults = DEFAULTS | {"data": pictures, "size": SIZE}
+    if stage == "segmentation":
+        defaults["rules"] = ((".*", 1.0),)
+    config.update_from_flattened_dict(defaults | changes)
+    return config
+
+
+def _run(pictures, workdir, stage, **changes):
+    train.job(_config(str(pictures), stage, **changes), str(workdir))
+
+
+def _failure(capsys, *arguments, status=train.EXIT_FAILED, **changes):
+    with pytest.raises(SystemExit) as caught:
+        _run(*arguments, **changes)
+    assert caught.value.code == status
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    return message
+
+
+@pytest.fixture(scope="module")
+def stage1(pictures, tmp_path_factory):
+    """Weights of two steps of stage 1."""
+    workdir = tmp_path_factory.mktemp("stage1")
+    _run(pictures, workdir, "stage1", steps=2, codec_pictures=1)
+    return workdir / "weights"
+
+
+def test_stage1_leaves_weights_that_training_has_changed(stage1):
+    assert sorted(p.name for p in stage1.iterdir()) == ["compnet.npz", "finenet.npz", "rate.npz"]
+    trained = build_compnet("lite")
+    before = trained.get_layer("correction").kernel.numpy()
+    load_weights(trained, stage1 / "compnet.npz")
+    after = trained.get_layer("correction").kernel.numpy()
+    assert not np.array_equal(before, after)
+    assert np.isfinite(after).all()
+
+
+def _lighten(patch):
+    for build in light_networks.BUILDERS:
+        patch.setattr(networks, build.__name__, build)
+
+
+@pytest.fixture
+def light(monkeypatch):
+    """Networks of one layer each in place of the real ones."""
+    _lighten(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def light_run(pictures, tmp_path_factory):
+    """The folder of a run of stage 1 of one step on light networks."""
+    workdir = tmp_path_factory.mktemp("light")
+    with pytest.MonkeyPatch.context() as patch:
+        _lighten(patch)
+        _run(pictures, workdir, "stage1")
+    return workdir
+
+
+def test_the_later_stages_start_from_the_weights_of_the_earlier_ones(pictures, light, tmp_path):
+    init = []
+    for stage, roles in (
+        ("stage1", ["compnet", "finenet", "rate"]),
+        ("segmentation", ["segmenter"]),
+        ("stage2", ["smapnet"]),
+        ("stage3", ["compnet", "finenet", "rate"]),
+    ):
+        # Rate 0 leaves the weights as they were found.
+        rate = 0 if stage == "stage3" else 0.1
+        options = {"init": ",".join(init), "optimizer.learning_rate": float(rate)}
+        options["codec_pictures"] = 1
+        _run(pictures, tmp_path / stage, stage, **options)
+        weights = tmp_path / stage / "weights"
+        assert sorted(p.stem for p in weights.iterdir()) == roles
+        init.append(str(weights))
+    first, last = (np.load(tmp_path / s / "weights/finenet.npz") for s in ("stage1", "stage3"))
+    np.testing.assert_array_equal(first["detail/kernel"], last["detail/kernel"])
+    with np.load(tmp_path / "segmentation/weights/segmenter.npz") as segmenter:
+        assert segmenter.files == ["logits/kernel", "logits/bias"]
+
+
+@pytest.fixture
+def codec_weights(tmp_path):
+    """A folder with the weights of one-layer networks that stage 2 starts from."""
+    folder = tmp_path / "initial"
+    folder.mkdir()
+    kernels = {"mix": (1, 1, 3, 3), "logits": (8, 8, 3, 150)}
+    for role, layer in (("compnet", "mix"), ("segmenter", "logits")):
+        shape = kernels[layer]
+        kernel = np.random.default_rng(2).normal(0, 1, shape).astype(np.float32)
+        arrays = {f"{layer}/kernel": kernel, f"{layer}/bias": np.zeros(shape[-1], np.float32)}
+        np.savez(folder / f"{role}.npz", **arrays)
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("options", "channels"),
+    [
+        ({}, 150),
+        ({"representation": "index"}, 3),
+        ({"representation": "index", "channels": 1}, 1),
+    ],
+)
+def test_stage2_trains_the_smapnet_that_is_asked_for(
+    pictures, light, codec_weights, tmp_path, options, channels
+):
+    _run(pictures, tmp_path, "stage2", init=codec_weights, **options)
+    with np.load(tmp_path / "weights/smapnet.npz") as smapnet:
+        assert smapnet["mix/kernel"].shape == (1, 1, channels, channels)
+
+
+@pytest.mark.parametrize("stage", ["stage1", "segmentation"])
+def test_bfloat16_and_cached_pictures_train_weights_in_float32_close_to_those_without(
+    pictures, light, codec_weights, tmp_path, stage
+):
+    found = []
+    for name, options in (("exact", {}), ("half", {"precision": "bfloat16", "cache_mib": 1})):
+        options |= {"steps": 2, "optimizer.learning_rate": 0.01, "init": codec_weights}
+        _run(pictures, tmp_path / name, stage, **options)
+        assert keras.config.dtype_policy().name == "float32"
+        role = {"stage1": "finenet", "segmentation": "segmenter"}[stage]
+        with np.load(tmp_path / name / f"weights/{role}.npz") as weights:
+            found.append(weights[weights.files[0]])
+    exact, half = found
+    assert half.dtype == np.float32
+    assert not np.array_equal(exact, half)
+    np.testing.assert_allclose(half, exact, atol=0.025)
+
+
+def test_float16_trains_with_a_loss_scale(pictures, light, tmp_path):
+    _run(pictures, tmp_path, "stage1", steps=2, precision="float16", average_decay=0.9)
+    with np.load(tmp_path / "checkpoints/step-00000002.npz") as saved:
+        (key,) = (key for key in saved.files if key.endswith("dynamic_scale"))
+        assert saved[key] == 2.0**15
+        averages = [key for key in saved.files if key.endswith("_average")]
+        mix = saved[averages[0]]
+    with np.load(tmp_path / "weights/compnet.npz") as weights:
+        np.testing.assert_array_equal(weights["mix/kernel"], mix)
+
+
+def test_half_precision_leaves_the_rate_and_label_indices_in_float32(light, codec_weights):
+    for stage, roles in (
+        ("stage1", {"finenet": "bfloat16", "rate": "float32"}),
+        ("stage2", {"segmenter": "bfloat16", "smapnet": "float32"}),
+    ):
+        changes = {"init": codec_weights, "representation": "index", "precision": "bfloat16"}
+        settings = train_config.stage_settings(_config("unused", stage, **changes))
+        models = networks.build_stage(settings).models
+        for role, dtype in roles.items():
+            assert models[role].layers[-1].compute_dtype == dtype, role
+
+
+def test_a_terminated_job_saves_exits_with_75_and_goes_on_from_there(
+    pictures, light, tmp_path, capsys, monkeypatch
+):
+    options = {"steps": 6, "log_every": 1}
+    with monkeypatch.context() as patch:
+        batches = pipeline.training_batches
+
+        def terminated(*args, **options):
+            for number, batch in enumerate(batches(*args, **options)):
+                if number == 2:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                yield batch
+
+        patch.setattr(pipeline, "training_batches", terminated)
+        with pytest.raises(SystemExit) as caught:
+            _run(pictures, tmp_path, "stage1", **options)
+    assert caught.value.code == 75
+    assert capsys.readouterr().err.endswith(
+        "interrupted after step 3; the same command goes on from there\n"
+    )
+    _run(pictures, tmp_path, "stage1", **options)
+    assert capsys.readouterr().err.startswith("stage1 4/6 [")
+
+
+def test_a_job_killed_at_any_moment_ends_with_the_weights_of_one_that_was_not(
+    pictures, light, tmp_path, capsys
+):
+    fields = {"steps": 60, "checkpoint_every": 3, "average_decay": 0.9, "validate_every": 30}
+    killed = _start(pictures, tmp_path / "killed", "default", {}, **fields)
+    checkpoint = tmp_path / "killed/checkpoints/step-00000003.npz"
+    until = time.monotonic() + 120
+    while not checkpoint.exists() and killed.status is None:
+        assert time.monotonic() < until
+        time.sleep(0.002)
+    killed.kill()
+    _, errors = killed.end(120)
+    assert killed.status == -signal.SIGKILL, errors[-2000:]
+    assert checkpoint.exists()
+    for name in ("killed", "whole"):
+        capsys.readouterr()
+        _run(pictures, tmp_path / name, "stage1", **fields)
+        assert "stage1 60/60" in capsys.readouterr().err
+    for name in ("checkpoints/step-00000060", "weights/compnet", "weights/finenet"):
+        paths = [tmp_path / run / f"{name}.npz" for run in ("killed", "whole")]
+        got, expected = (dict(np.load(path)) for path in paths)
+        assert got.keys() == expected.keys()
+        assert len(got) > 1
+        for key, array in expected.items():
+            np.testing.assert_array_equal(got[key], array, err_msg=key)
+
+
+def _start(pictures, workdir, strategy, environment, **fields):
+    """The job on light networks in another process, configured as `_run` does it."""
+    fields = DEFAULTS | {"data": pictures, "size": SIZE} | fields
+    arguments = [f"--workdir={workdir}", f"--strategy={strategy}"]
+    arguments += ["--config=experiments/configs/stage1_lite.py"]
+    arguments += [f"--config.{name}={value}" for name, value in fields.items()]
+    environment = {"CUDA_VISIBLE_DEVICES": "", **environment}
+    return Forked("tests.helpers.light_networks", *arguments, **environment)
+
+
+def test_several_devices_and_several_machines_train_the_weights_of_one(pictures, light, tmp_path):
+    """The real job on the real pipeline: on one device, on two logical CPUs, on two machines."""
+    addresses = [f"localhost:{port}" for port in free_ports(2)]
+    tasks = [{"type": "worker", "index": index} for index in (0, 1)]
+    clusters = [{"cluster": {"worker": addresses}, "task": task} for task in tasks]
+    fields = {"steps": 3, "batch_size": 4, "codec_pictures": 1}
+    _run(pictures, tmp_path / "default", "stage1", **fields)
+    runs = {
+        "mirrored": [{"LOGICAL_CPUS": "2"}],
+        "multiworker": [{"TF_CONFIG": json.dumps(cluster)} for cluster in clusters],
+    }
+    for strategy, environments in runs.items():
+        workdir = tmp_path / strategy
+        jobs = [_start(pictures, workdir, strategy, e, **fields) for e in environments]
+        for job in jobs:
+            _, errors = job.end(180)
+            assert job.status == 0, errors[-2000:]
+    for strategy in ("mirrored", "multiworker"):
+        for role in ("compnet", "finenet", "rate"):
+            paths = [tmp_path / run / f"weights/{role}.npz" for run in (strategy, "default")]
+            got, expected = (dict(np.load(path)) for path in paths)
+            assert got.keys() == expected.keys()
+            for key, array in expected.items():
+                # Sums in another order, then three steps of Adam.
+                np.testing.assert_allclose(got[key], array, rtol=1e-3, atol=1e-5, err_msg=key)
+
+
+def test_a_frozen_network_without_weights_is_named(pictures, tmp_path, capsys):
+    message = _failure(capsys, pictures, tmp_path, "segmentation")
+    assert message == "train: init: segmentation holds compnet fixed; no compnet.npz there\n"
+
+
+def test_broken_data_and_folders_are_named(pictures, light, tmp_path, capsys):
+    message = _failure(capsys, tmp_path / "none", tmp_path, "stage1")
+    assert message == f"train: {tmp_path}/none: no such folder\n"
+    (tmp_path / "file").write_text("no folder")
+    message = _failure(capsys, pictures, tmp_path / "file", "stage1")
+    assert message.startswith(f"train: {tmp_path}/file/checkpoints: can't be written: ")
+
+
+def test_a_broken_picture_ends_training_with_its_name(pictures, light, tmp_path, capsys):
+    for kind in ("images", "annotations"):
+        os.makedirs(tmp_path / kind)
+        for split in ("training", "validation"):
+            os.symlink(f"{pictures}/{kind}/validation", tmp_path / kind / split)
+    os.unlink(tmp_path / "annotations/training")
+    os.mkdir(tmp_path / "annotations/training")
+    for name in ("0.png", "1.png"):
+        large = np.full((48, 40), 200, np.uint8)
+        Image.fromarray(large).save(tmp_path / "annotations/training" / name)
+    message = _failure(capsys, tmp_path, tmp_path / "run", "stage1")
+    assert message.endswith("has label 200, allowed are 0..150\n")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": 20}, "size 20; it must be a multiple of 8 from 16 up"),
+        ({"fit": "squeeze"}, "fit 'squeeze'; allowed: crop, resize"),
+        ({"data": ""}, "data is empty; give --config.data"),
+        ({"validate_every": 0}, "validate_every must be at least 1, got 0"),
+        ({"precision": "float8"}, "precision 'float8' is unknown; allowed: float32, bfloat16, fl"),
+        ({"channels": 1}, "channels 1 goes with representation 'index'"),
+        ({"variant": "large"}, "variant 'large'; allowed: 'paper', 'lite'"),
+        ({"optimizer.kind": "lion"}, "optimizer.kind 'lion'; allowed: adam, sgd"),
+        ({"optimizer.learning_rate": -1.0}, "optimizer.learning_rate must be at least 0, got -1.0"),
+        ({"keep": 0}, "keep must be at least 1, got 0"),
+        ({"average_decay": 1.0}, "average_decay must be in [0, 1), got 1.0"),
+    ],
+)
+def test_values_that_are_not_allowed_are_usage_errors(pictures, tmp_path, capsys, changes, message):
+    found = _failure(capsys, pictures, tmp_path, "stage1", status=train.EXIT_USAGE, **changes)
+    assert found.startswith(f"train: config: {message}")
+
+
+def test_a_perceptual_loss_without_vgg_is_refused(pictures, light, tmp_path, capsys):
+    changes = {"loss_weights.perceptual": 1.0}
+    message = _failure(capsys, pictures, tmp_path, "stage1", **changes)
+    assert message == "train: vgg is needed; loss_weights.perceptual=0 does without\n"
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--config.bach_size=4", "has no field 'bach_size'. Did you mean \"batch_size\""),
+        ("--config.optimizer.lr=1", "has no field 'lr'"),
+        ("--config.batch_size=four", "invalid literal for int() with base 10: 'four'"),
+        ("--strategy=two", "value should be one of <default|mirrored|multiworker|tpu>"),
+        ("--stage=stage1", "Unknown command line flag 'stage'"),
+        ("stage1", "unknown arguments: stage1"),
+        ("--config=experiments/configs/stage9.py", "No such file or directory"),
+        ("--config=experiments/configs/lossy_lite.py:3", "ValueError: lossy_lite.py:3: the scale "),
+    ],
+)
+def test_flags_and_fields_that_do_not_exist_are_one_line_and_exit_with_2(flag, message):
+    command = [sys.executable, "-m", "experiments.train", "--workdir=unused"]
+    command += ["--config=experiments/configs/stage1_lite.py", flag]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == train.EXIT_USAGE
+    assert done.stderr.count("\n") == 1
+    assert message in done.stderr
+
+
+def test_a_run_that_was_begun_otherwise_is_not_continued(
+    pictures, light, light_run, tmp_path, capsys
+):
+    shutil.copytree(light_run, tmp_path, dirs_exist_ok=True)
+    changes = {"steps": 2, "rules": (("^(compnet|rate)/", 0.5), ("^finenet/", 1.0))}
+    message = _failure(capsys, pictures, tmp_path, "stage1", **changes)
+    assert 'its run has rules [[".*", 1.0]], not [["^(compnet|rate)/", 0.5]' in message
+
+
+def test_frozen_layers_keep_their_weights_and_the_others_change(
+    pictures, light, light_run, tmp_path, capsys
+):
+    rules = (("^compnet/", None), ("^(?!compnet/)", 1.0))
+    init = str(light_run / "weights")
+    _run(pictures, tmp_path / "run", "stage1", init=init, steps=2, rules=rules)
+    before, after = {}, {}
+    for run, weights in ((light_run, before), (tmp_path / "run", after)):
+        for role in ("compnet", "finenet"):
+            with np.load(run / f"weights/{role}.npz") as arrays:
+                weights[role] = dict(arrays)
+    for key, array in before["compnet"].items():
+        np.testing.assert_array_equal(array, after["compnet"][key])
+    assert (before["finenet"]["detail/kernel"] != after["finenet"]["detail/kernel"]).any()
+    capsys.readouterr()
+    rules = ((".*", 1.0), ("^no such layer$", None))
+    message = _failure(capsys, pictures, tmp_path / "5", "stage1", rules=rules)
+    assert "rule '^no such layer$' matches no variable that is trained" in message
+
+
+@pytest.mark.parametrize(
+    ("stage", "variant"),
+    [
+        (stage, variant)
+        for stage in networks.STAGES
+        for variant in ("lite", "paper")
+        if (stage, variant) != ("lossy", "paper")  # the papers have none
+    ],
+)
+def test_every_configuration_is_complete(stage, variant):
+    config = importlib.import_module(f"experiments.configs.{stage}_{variant}").get_config()
+    settings = train_config.stage_settings(config)
+    assert (settings.stage, settings.variant) == (stage, variant)
+    assert set(train_config.FIXED) <= set(config.to_dict())
+    assert (
+        f"experiments/configs/{stage}_{variant}.py"
+        in sys.modules[f"experiments.configs.{stage}_{variant}"].__doc__
+    )

@@ -1,0 +1,64 @@
+"""Predictors whose arithmetic is not quite that of others, as on another machine."""
+
+from collections.abc import Callable
+
+import keras
+from keras import ops
+
+from smapcomp.predictors.keras_predictor import KerasPredictor, model_of
+
+
+def noisy(amount: float, seed: int = 0) -> Callable:
+    """Multiplies every activation by 1 + amount * N(0, 1)."""
+
+    def change(x):
+        noise = keras.random.normal(ops.shape(x), seed=seed)
+        return x * (1 + amount * noise)
+
+    return change
+
+
+def bfloat16(x):
+    """Rounds every activation to bfloat16."""
+    return ops.cast(ops.cast(x, "bfloat16"), "float32")
+
+
+class PerturbedPredictor(KerasPredictor):
+    """Changes what every layer of every network puts out.
+
+    Args:
+        networks: As `KerasPredictor` takes them.
+        change: Of a float tensor to another.
+    """
+
+    def __init__(self, networks, change: Callable):
+        super().__init__(networks)
+        self._change = change
+
+    def _load_network(self, role: str):
+        changed = _with_change(model_of(self.networks, role), self._change)
+        return lambda *inputs: changed(list(inputs) if len(inputs) > 1 else inputs[0])
+
+
+class _Changed(keras.layers.Layer):
+    def __init__(self, change: Callable):
+        super().__init__()
+        self.change = change
+
+    def call(self, x):
+        # What a label layer puts out is of integers, whatever its symbolic type.
+        return self.change(x) if keras.backend.is_float_dtype(x.dtype) else x
+
+    def compute_output_spec(self, x):
+        # Said here, Keras need not trace each change to find it out.
+        return keras.KerasTensor(x.shape, x.dtype)
+
+
+def _with_change(model: keras.Model, change: Callable) -> keras.Model:
+    def call(layer, *args, **kwargs):
+        out = layer(*args, **kwargs)
+        return out if isinstance(out, list) else _Changed(change)(out)
+
+    clone = keras.models.clone_model(model, call_function=call, clone_function=lambda layer: layer)
+    clone.set_weights(model.get_weights())
+    return clone

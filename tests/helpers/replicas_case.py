@@ -1,0 +1,149 @@
+"""Two logical CPU replicas against one, in a process of its own: prints JSON.
+
+    python -m tests.helpers.replicas_case STAGE
+
+TensorFlow's devices can't be divided any more once it has started, so that the test suite's own
+process can't do this.
+"""
+
+import json
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from smapcomp.design import max_level
+from smapcomp.models.smapnet import build_smapnet
+from smapcomp.training.layerwise import Rules, layerwise
+from smapcomp.training.probes.validation import validation
+from smapcomp.training.rate_model import build_rate_model
+from smapcomp.training.settings import Stage1Weights
+from smapcomp.training.stages import label_stages
+from smapcomp.training.stages import stage as stages
+from smapcomp.training.state import build_optimizers, run_variables
+from smapcomp.training.tf_trainer.distribution import build_strategy, distribute, synchronise
+from smapcomp.training.tf_trainer.step import train_step
+
+STEPS = 2
+BATCH = 4
+SIZE = 32
+layers = keras.layers
+
+
+def _conv(filters, kernel=3, **options):
+    return layers.Conv2D(filters, kernel, padding="same", **options)
+
+
+def _label_inputs():
+    return keras.Input((SIZE, SIZE, 3)), keras.Input((SIZE, SIZE), dtype="int32")
+
+
+def networks(name: str) -> dict:
+    """Small networks of a stage, of the real ones' inputs, outputs and kinds of layers."""
+    keras.utils.set_random_seed(3)
+    image, label_map = _label_inputs()
+    compact = _conv(3, name="mix")(layers.AveragePooling2D(8)(image))
+    models = {"compnet": keras.Model([image, label_map], compact)}
+    if name in ("stage1", "stage3", "adversarial"):
+        image, label_map = _label_inputs()
+        signal = layers.Rescaling(1 / 150)(layers.Reshape((SIZE, SIZE, 1))(label_map))
+        x = layers.Concatenate()([image, signal])
+        x = _conv(3)(_conv(8, activation="relu")(x))
+        models["finenet"] = keras.Model([image, label_map], x)
+        if name != "adversarial":
+            models["rate"] = build_rate_model(max_level(8), 8)
+    if name == "adversarial":
+        image, label_map = _label_inputs()
+        hidden = [_conv(4, strides=2)(image)]
+        hidden.append(_conv(4)(layers.LeakyReLU()(hidden[0])))
+        scales = [[*hidden, _conv(1)(hidden[1])] for _ in range(2)]
+        models["discriminator"] = keras.Model([image, label_map], scales)
+    if name in ("segmentation", "stage2", "stage3"):
+        image = keras.Input((SIZE, SIZE, 3))
+        x = _conv(8, 8, strides=8, use_bias=False)(image)
+        x = layers.ReLU()(layers.BatchNormalization(name="norm")(x))
+        logits, side = (_conv(150, 1, kernel_initializer="random_normal")(x) for _ in range(2))
+        outputs = [logits, side] if name == "segmentation" else logits
+        models["segmenter"] = keras.Model(image, outputs)
+    if name in ("stage2", "stage3"):
+        models["smapnet"] = build_smapnet("classes", filters=4, blocks=1)
+    return models
+
+
+def build_stage(name: str) -> stages.Stage:
+    """A stage on small networks; "adversarial" is stage 1 with a discriminator."""
+    models = networks(name)
+    if name == "segmentation":
+        return label_stages.segmentation(models, 8)
+    if name == "stage2":
+        return label_stages.stage2(models, 8)
+    terms = {"gan": 1, "feature_matching": 10, "rate": 0} if name == "adversarial" else {}
+    options = {"gan": 0, "feature_matching": 0, "perceptual": 0, "log_mse": 1, "rate": 2} | terms
+    weights = Stage1Weights(**options)
+    if name == "stage3":
+        return stages.stage3(models, weights, 8)
+    return stages.stage1(models, weights, 8, void_share=0.5)
+
+
+def build_optimizer() -> keras.Optimizer:
+    """Adam whose clipping matters: of a replica's gradient it would give other steps."""
+    adam = keras.optimizers.Adam(1e-2, 0.5, epsilon=1e-3, global_clipnorm=0.1)
+    return layerwise(adam, Rules((("kernel", 1.0), ("^(?!.*kernel)", 0.5))))
+
+
+def pictures(count: int) -> dict:
+    """Pictures and labels of which very different shares are void."""
+    rng = np.random.default_rng(7)
+    image = rng.uniform(-1, 1, (count, SIZE // 8, SIZE // 8, 3)).repeat(8, 1).repeat(8, 2)
+    image = np.clip(image + rng.normal(0, 0.05, (count, SIZE, SIZE, 3)), -1, 1)
+    labels = rng.integers(1, 151, (count, SIZE, SIZE))
+    void = rng.random(labels.shape) < np.linspace(0.1, 0.9, count)[:, None, None]
+    labels = np.where(void, 0, labels)
+    return {"image": image.astype(np.float32), "label_map": labels.astype(np.int32)}
+
+
+def batches(examples: dict, context: tf.distribute.InputContext | None) -> tf.data.Dataset:
+    """The examples in batches of BATCH, or a replica's parts of them, the last shorter."""
+    replicas = context.num_replicas_in_sync if context else 1
+    dataset = tf.data.Dataset.from_tensor_slices(examples)
+    if context:
+        parts = dataset.batch(BATCH // replicas)
+        return parts.shard(context.num_input_pipelines, context.input_pipeline_id)
+    return dataset.batch(BATCH)
+
+
+def run(name: str, strategy: tf.distribute.Strategy) -> dict:
+    """The values of a few steps, the weights after them and a validation."""
+    with strategy.scope():
+        stage = build_stage(name)
+        optimizers = {group: build_optimizer() for group in stage.groups}
+        build_optimizers(stage, optimizers)
+    synchronise(stage.models, strategy)
+    examples = pictures(STEPS * BATCH)
+    step = train_step(stage, optimizers, strategy)
+    stream = distribute(strategy, lambda context: batches(examples, context))
+    values = [step(batch) for batch in stream]
+    assert len(values) == STEPS
+    # Keras numbers layers through the process, so that their names differ between two runs.
+    variables = [v.numpy().tolist() for v in run_variables(stage, optimizers).values()]
+    # Two batches, of 4 and 1: one of two replicas gets nothing of the second.
+    few = {key: value[:5] for key, value in examples.items()}
+    probe = validation(stage, lambda context: batches(few, context), 1, strategy)
+    return {"values": values, "variables": variables, "validation": probe.run(1, None)}
+
+
+def main() -> None:
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    two = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(cpu, two)
+    strategy = build_strategy("mirrored")
+    assert strategy.num_replicas_in_sync == 2
+    results = {}
+    for name in sys.argv[1:]:
+        results[name] = [run(name, build_strategy("default")), run(name, strategy)]
+    print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""One worker of a run on several processes: `python -m tests.helpers.worker_case WORKDIR STEPS`.
+
+Without TF_CONFIG the run is one process's, with the same global batches.
+"""
+
+import os
+import sys
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from smapcomp.errors import SmapcompError
+from smapcomp.training import losses
+from smapcomp.training.errors import Interrupted
+from smapcomp.training.layerwise import Rules, layerwise
+from smapcomp.training.probes.validation import validation
+from smapcomp.training.stages.replicas import ONE, contribution
+from smapcomp.training.stages.stage import Outcome, Stage
+from smapcomp.training.tf_trainer.distribution import build_strategy, is_chief
+from smapcomp.training.tf_trainer.loop import Plan, Probe, Setup, train
+
+BATCH = 4
+
+
+def build_stage() -> Stage:
+    """A convolution that learns to undo another."""
+    keras.utils.set_random_seed(1)
+    image = keras.Input((8, 8, 3))
+    network = keras.Model(image, keras.layers.Conv2D(3, 3, padding="same", name="conv")(image))
+
+    def stage_losses(batch, training=True, replicas=ONE):
+        restored = network(0.5 * batch["image"], training=training)
+        loss = losses.mse(restored, batch["image"])
+        loss = contribution(loss, replicas.share(tf.shape(batch["image"])[0]))
+        return Outcome({"network": loss}, {"mse": loss}, {})
+
+    return Stage("worker", {"network": network}, {"network": ("network",)}, stage_losses)
+
+
+def batches(first: int, context: tf.distribute.InputContext | None) -> tf.data.Dataset:
+    """Batches from a number on, or one worker's parts of them; slow enough to be interrupted."""
+
+    def example(position):
+        time.sleep(0.01)
+        image = np.random.default_rng(position).uniform(-1, 1, (8, 8, 3))
+        return image.astype(np.float32)
+
+    def read(position):
+        image = tf.numpy_function(example, [position], tf.float32)
+        return {"image": tf.ensure_shape(image, [8, 8, 3])}
+
+    part = BATCH // (context.num_replicas_in_sync if context else 1)
+    dataset = tf.data.Dataset.range(first * BATCH, 1 << 40).map(read).batch(part, True)
+    if context:
+        dataset = dataset.shard(context.num_input_pipelines, context.input_pipeline_id)
+    return dataset
+
+
+def main(workdir: str, steps: str) -> int:
+    strategy = build_strategy("multiworker" if "TF_CONFIG" in os.environ else "default")
+    with strategy.scope():
+        stage = build_stage()
+        optimizer = layerwise(keras.optimizers.SGD(0.05, momentum=0.5), Rules())
+    probes = [
+        validation(stage, lambda context: batches(10**6, context).take(2), 10, strategy),
+        Probe(10, lambda step, _: {"validation/chief": float(step)}, chief_only=True),
+    ]
+    try:
+        plan = Plan(int(steps), checkpoint_every=5, log_every=5)
+        train(stage, Setup({"network": optimizer}, strategy), batches, workdir, plan, probes)
+    except Interrupted as interrupted:
+        print(f"stopped after {interrupted.step}")
+        return 75
+    except SmapcompError as error:
+        print(f"error: {error}")
+        return 1
+    print(f"done, chief {is_chief(strategy)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,112 @@
+"""`Image.open` and `Image.save` of our format, against the functions of the package itself."""
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image, UnidentifiedImageError
+
+import smapcomp
+import smapcomp.pillow
+from smapcomp.pictures.image_files import read_image
+from smapcomp.pictures.picture import Picture
+from tests.helpers import icc_profiles
+from tests.helpers.paths import ROOT
+
+PHOTO = read_image(ROOT / "docs" / "demo" / "photo.png")[100:124, 200:240]
+ALPHA = np.tile(np.arange(40, dtype=np.uint8) * 6, (24, 1))
+EXIF = b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"
+XMP = b"<x:xmpmeta/>"
+
+
+def saved(image: Image.Image, **options) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "SMAPCOMP", **options)
+    return file.getvalue()
+
+
+def test_pillow_knows_the_names_of_the_format():
+    extensions = Image.registered_extensions()
+    assert extensions[".smc"] == extensions[".smap"] == "SMAPCOMP"
+    assert Image.MIME["SMAPCOMP"] == "image/x-smapcomp"
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "LA"])
+def test_an_image_comes_back_as_from_the_package(tmp_path, mode):
+    colours = PHOTO if mode.startswith("RGB") else PHOTO[:, :, :1]
+    array = np.dstack([colours, ALPHA]) if mode.endswith("A") else colours
+    path = tmp_path / "picture.smc"
+    Picture.from_array(array).to_image().save(path, quality=40)
+    assert path.read_bytes() == smapcomp.compress(array, quality=40)
+    with Image.open(path) as image:
+        assert (image.format, image.mode, image.size) == ("SMAPCOMP", mode, (40, 24))
+        expected = smapcomp.decode(path.read_bytes()).to_array()
+        np.testing.assert_array_equal(np.asarray(image).reshape(array.shape), expected)
+        assert image.get_format_mimetype() == "image/x-smapcomp"
+
+
+@pytest.mark.parametrize("mode", ["P", "1", "CMYK"])
+def test_other_modes_are_saved_as_what_they_become(mode):
+    image = Image.fromarray(PHOTO).convert(mode)
+    data = saved(image, quality=40)
+    assert data == smapcomp.compress(Picture.from_image(image), quality=40)
+    with Image.open(io.BytesIO(data)) as back:
+        assert back.mode == {"P": "RGB", "1": "L", "CMYK": "RGB"}[mode]
+
+
+def test_opening_loads_no_network_and_no_pixels(tmp_path):
+    path = tmp_path / "picture.smc"
+    path.write_bytes(smapcomp.compress(PHOTO))
+    code = (
+        "import sys, smapcomp.pillow\n"
+        "from PIL import Image\n"
+        f"image = Image.open({str(path)!r})\n"
+        "print(image.size, image.mode, 'tensorflow' in sys.modules, 'keras' in sys.modules)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "(40, 24) RGB False False"
+
+
+def test_damaged_files_raise_what_pillow_raises():
+    data = smapcomp.compress(PHOTO)
+    for damaged in (data[:4], data[:30], data[:-1], data + b"x"):
+        with pytest.raises(UnidentifiedImageError):
+            Image.open(io.BytesIO(damaged))
+
+
+def test_a_stream_that_cannot_be_decoded_is_an_oserror_on_loading(monkeypatch):
+    with Image.open(io.BytesIO(smapcomp.compress(PHOTO))) as image:
+
+        def other_weights(*_, **__):
+            raise smapcomp.errors.ModelMismatchError("stream needs other weights")
+
+        monkeypatch.setattr(smapcomp, "decode", other_weights, raising=False)
+        with pytest.raises(OSError, match="stream needs other weights"):
+            image.load()
+
+
+def test_metadata_are_saved_and_opened_as_in_other_formats():
+    image = Image.fromarray(PHOTO)
+    icc = icc_profiles.srgb()
+    data = saved(image, exif=EXIF, icc_profile=icc, xmp=XMP)
+    with Image.open(io.BytesIO(data)) as back:
+        assert (back.info["icc_profile"], back.info["exif"]) == (icc, EXIF)
+        assert back.info["xmp"] == XMP
+        copy = saved(back)
+    # Pillow keeps a profile by itself, and the others when they are given.
+    assert smapcomp.info(copy)["metadata"] == ["icc"]
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    with Image.open(io.BytesIO(saved(image, exif=exif))) as back:
+        assert back.getexif()[0x010F] == "Maker"
+
+
+def test_unknown_options_are_passed_over_and_bad_values_are_not():
+    image = Image.fromarray(PHOTO)
+    assert saved(image, quality=20, optimize=True) == smapcomp.compress(PHOTO, quality=20)
+    with pytest.raises(ValueError, match="101"):
+        saved(image, quality=101)

@@ -1,0 +1,1 @@
+"""Maintainers' scripts: weights, graphs, operating points, measurements."""
