@@ -19,7 +19,7 @@ from smapcomp.design import METADATA_KINDS
 from smapcomp.errors import DigestMismatchError
 from smapcomp.pictures.picture import Picture
 from smapcomp.predictors.base import TiledPredictor
-from smapcomp.predictors.engines import engines_of, predictor_of
+from smapcomp.predictors.engines import load_predictor, usable_engines
 
 _log = logging.getLogger("smapcomp")
 
@@ -55,7 +55,7 @@ def compress(image, *, predictor: TiledPredictor | None = None, **options: Any) 
     checked = make_options(CompressOptions, options)
     picture = as_picture(image)
     if predictor is None:
-        predictor = predictor_of(checked.variant, checked.weights_dir, checked.engine)
+        predictor = load_predictor(checked.variant, checked.weights_dir, checked.engine)
     encoder = PictureEncoder(predictor, picture, checked.mode, checked.robust, checked.max_pixels)
     if checked.target is None:
         return encoder.encode(choose_settings(checked))
@@ -160,13 +160,13 @@ def _by_any_engine(
         stream: The stream.
         options: The checked options.
     """
-    *others, last = engines_of(stream.variant, options.weights_dir, options.engine)
+    *others, last = usable_engines(stream.variant, options.weights_dir, options.engine)
     for name in others:
         try:
-            return decode_by(predictor_of(stream.variant, options.weights_dir, name), "error")
+            return decode_by(load_predictor(stream.variant, options.weights_dir, name), "error")
         except DigestMismatchError as error:
             _log.info("%s: %s; trying %s", name, error, last)
-    predictor = predictor_of(stream.variant, options.weights_dir, last)
+    predictor = load_predictor(stream.variant, options.weights_dir, last)
     return decode_by(predictor, options.on_mismatch)
 
 

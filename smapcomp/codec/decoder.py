@@ -81,7 +81,7 @@ class StreamDecoder:
         self._report_missing_layers(stage)
         compact = self.compact()
         if stage == "compact":
-            samples = self._cropped(self.predictor.upsampled(compact, self.stream.tiling))
+            samples = self._cropped(self.predictor.upsampled_picture(compact, self.stream.tiling))
         else:
             _, samples = self.predict(compact)
             del compact
@@ -101,8 +101,8 @@ class StreamDecoder:
         labels, prediction = self.predict(compact)
         height, width = self.stream.height, self.stream.width
         if labels is not None:
-            labels = self.predictor.variant.full_size(labels)[:height, :width]
-        upsampled = self.predictor.upsampled(compact, self.stream.tiling)
+            labels = self.predictor.variant.label_map(labels)[:height, :width]
+        upsampled = self.predictor.upsampled_picture(compact, self.stream.tiling)
         return Stages(
             # A grey picture's three channels are equal.
             compact=upsampled[:height, :width, : self.stream.channels],

@@ -1,16 +1,18 @@
-"""A range coder with 32-bit arithmetic: integers only, so that every machine writes the same bytes.
+"""Range coder with 32-bit integer arithmetic, so that every machine writes the same bytes.
 
-A symbol is an interval [start, start + size) of [0, total). The coder narrows its range by it; what
-the symbols mean, and how likely they are, is the caller's.
+A symbol is an interval [start, start + size) of [0, total), by which the coder narrows its range.
+The caller defines the symbols and their probabilities.
 """
 
 MAX_TOTAL = 1 << 16
+"""Largest total of an interval."""
+
 _TOP = 1 << 24
 _MASK = (1 << 32) - 1
 
 
 class RangeEncoder:
-    """Turns intervals into bytes."""
+    """Encoder of intervals to bytes."""
 
     def __init__(self) -> None:
         self._low = 0
@@ -18,7 +20,7 @@ class RangeEncoder:
         self._out = bytearray()
 
     def encode(self, start: int, size: int, total: int) -> None:
-        """Codes the interval [start, start + size) of [0, total), 1 <= total <= `MAX_TOTAL`."""
+        """Code the interval [start, start + size) of [0, total), 1 <= total <= `MAX_TOTAL`."""
         unit = self._range // total
         self._low += unit * start
         self._range = unit * size
@@ -31,7 +33,7 @@ class RangeEncoder:
             self._range <<= 8
 
     def finish(self) -> bytes:
-        """Returns as few bytes as tell the final range, since the decoder reads on in zeros."""
+        """Return the shortest bytes that identify the final range, without trailing zeros."""
         for bits in (24, 16, 8, 0):
             value = -(-self._low >> bits << bits)
             if value < self._low + self._range:
@@ -50,7 +52,7 @@ class RangeEncoder:
 
 
 class RangeDecoder:
-    """Turns the bytes of a `RangeEncoder` back into intervals; any bytes give some."""
+    """Decoder of a `RangeEncoder`'s bytes to intervals; any bytes decode to some intervals."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -60,12 +62,12 @@ class RangeDecoder:
         self._unit = 1
 
     def target(self, total: int) -> int:
-        """Returns a number of [0, total) within the next interval; `consume` must follow."""
+        """Return a number of [0, total) within the next interval; `consume` must follow."""
         self._unit = self._range // total
         return min(self._code // self._unit, total - 1)
 
     def consume(self, start: int, size: int) -> None:
-        """Takes the interval that `target` pointed into."""
+        """Remove the interval that `target` pointed into."""
         self._code -= self._unit * start
         self._range = self._unit * size
         while self._range < _TOP:
@@ -76,5 +78,5 @@ class RangeDecoder:
 
     @property
     def unread(self) -> int:
-        """Number of bytes that the decoder has not looked at."""
+        """Number of bytes that the decoder has not read."""
         return max(0, len(self._data) - self._position)

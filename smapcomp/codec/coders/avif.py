@@ -1,7 +1,7 @@
-"""Between an AVIF file and what of it a stream keeps: the AV1 sequence header and the frame.
+"""Conversion between AVIF files and bare AV1 pictures: a sequence header and a frame.
 
-The boxes of a small AVIF file take about 280 bytes, .006 bpp of a 768x512 picture, and say nothing
-that the header of the stream does not. They are left out of the stream and put back for decoding.
+The boxes of a small AVIF file take about 280 bytes, 0.006 bits per pixel of a 768×512 picture, and
+repeat what the header of the stream says. They are left out of the stream and rebuilt for decoding.
 
 Names are those of the AV1 bitstream specification (5.3 OBU, 5.5 sequence header) and of ISO/IEC
 14496-12, 23008-12 and the AVIF specification (boxes).
@@ -15,12 +15,16 @@ from smapcomp.errors import PayloadError
 _OBU_SEQUENCE_HEADER = 1
 _OBU_TEMPORAL_DELIMITER = 2
 _OBU_FRAME = 6
-# Longer than any sequence header of a still picture.
 _SEQUENCE_BYTES = 32
+"""Bytes that hold the sequence header of any still picture."""
 
 
 def strip_avif(file: bytes) -> bytes:
-    """Returns the OBUs of an AVIF file of one item, without the temporal delimiter."""
+    """Return the OBUs of an AVIF file of one item, without the temporal delimiter.
+
+    Raises:
+        PayloadError: The file has no media data.
+    """
     position = 0
     while position < len(file):
         size, kind = struct.unpack_from(">I4s", file, position)
@@ -33,11 +37,15 @@ def strip_avif(file: bytes) -> bytes:
 
 
 def wrap_avif(obus: bytes, shape: tuple[int, int, int]) -> bytes:
-    """Returns an AVIF file around the OBUs of one 8-bit picture [h, w, 1 or 3], full range BT.601.
+    """Return an AVIF file around the OBUs of one 8-bit picture, full range BT.601.
+
+    Args:
+        obus: The OBUs.
+        shape: Height, width and channels (1 or 3) of the picture.
 
     Raises:
-      PayloadError: unless the OBUs are a sequence header of that size and one frame. Neither can
-        then make a decoder allocate more than that size takes.
+        PayloadError: The OBUs are not a sequence header of that size and one frame. Checked OBUs
+            cannot make a decoder allocate more memory than that size needs.
     """
     kinds = [kind for kind, _ in _split_obus(obus)]
     if kinds != [_OBU_SEQUENCE_HEADER, _OBU_FRAME]:
@@ -50,7 +58,7 @@ def wrap_avif(obus: bytes, shape: tuple[int, int, int]) -> bytes:
 
 
 def _split_obus(data: bytes) -> list[tuple[int, bytes]]:
-    """Splits into (obu_type, whole OBU); every OBU must carry its size."""
+    """Split into `(obu_type, whole OBU)`; every OBU must carry its size."""
     obus = []
     position = 0
     while position < len(data):
@@ -66,7 +74,7 @@ def _split_obus(data: bytes) -> list[tuple[int, bytes]]:
 
 
 def _leb128(data: bytes, position: int) -> tuple[int, int]:
-    """Returns a value and the position after it."""
+    """Return a value and the position after it."""
     value = 0
     for index, byte in enumerate(data[position : position + 4]):
         value |= (byte & 0x7F) << 7 * index
@@ -76,7 +84,7 @@ def _leb128(data: bytes, position: int) -> tuple[int, int]:
 
 
 def _check_sequence_header(obu: bytes, shape: tuple[int, int, int]) -> int:
-    """Checks profile and size in a sequence_header_obu; returns its seq_level_idx."""
+    """Check profile and size in a sequence_header_obu; return its seq_level_idx."""
     _, start = _leb128(obu, 1)
     content = obu[start : start + _SEQUENCE_BYTES].ljust(_SEQUENCE_BYTES, b"\0")
     value, left = int.from_bytes(content, "big"), 8 * _SEQUENCE_BYTES
@@ -87,7 +95,7 @@ def _check_sequence_header(obu: bytes, shape: tuple[int, int, int]) -> int:
         return value >> left & ((1 << count) - 1)
 
     profile, still, reduced, level = take(3), take(1), take(1), take(5)
-    # Profile 0 has grey, profile 1 has 4:4:4.
+    # Profile 0 is for grey, profile 1 for 4:4:4.
     found, allowed = (profile, still, reduced), (int(shape[2] == 3), 1, 1)
     if found != allowed:
         raise PayloadError(

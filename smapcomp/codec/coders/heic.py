@@ -1,9 +1,9 @@
-"""HEVC still pictures by `pillow-heif` (HEIC: libheif with x265) where that is installed.
+"""HEVC still pictures by the optional package pillow-heif (libheif with x265).
 
-As with AV1, the boxes of the file stay out of the payload and are put back for decoding: they say
-nothing that the shape and the parameter sets do not, and without them a file cannot ask for more
-memory than its checked size takes. The payload is the NAL units VPS, SPS, PPS and one slice, each
-behind its length in four bytes.
+As with AV1, the boxes of the file are left out of the payload and rebuilt for decoding: shape and
+parameter sets determine them, and without them a payload cannot ask for more memory than its
+checked size needs. The payload is the NAL units VPS, SPS, PPS and one slice, each behind its length
+in four bytes.
 
 Names are those of the HEVC specification (7.3.2.2 SPS, 7.3.3 profile_tier_level) and of ISO/IEC
 14496-12, 14496-15 and 23008-12 (boxes).
@@ -18,37 +18,53 @@ from smapcomp.codec.coders.heif import box, heif_file
 from smapcomp.errors import MissingCoderError, PayloadError
 
 INSTALL = "pip install pillow-heif"
-# libheif pads smaller and odd sides itself and cuts them back by a box of its own.
 MIN_SIDE = 64
-# Of x265, from speed 0 on. "slow" is libheif's own default.
+"""Shortest coded side. libheif would pad shorter and odd sides itself and crop them by a box."""
+
 PRESETS = (
     *("placebo", "veryslow", "slower", "slow", "medium"),
     *("fast", "faster", "veryfast", "superfast", "ultrafast"),
 )
+"""Presets of x265 for the speeds 0, 1, 2 and so on."""
+
 DEFAULT_SPEED = 3
+"""Speed of the preset "slow", libheif's default."""
 
 _PARAMETER_SETS = (32, 33, 34)  # VPS, SPS, PPS
 _IDR = (19, 20)
 _CHROMA_FORMATS = {1: 0, 3: 3}  # chroma_format_idc by channels: 4:0:0, 4:4:4
-# A decoder rounds sides up to its largest coding block.
 _MAX_CODING_BLOCK = 64
+"""Largest coding block of HEVC in pixels, to which a decoder rounds sides up."""
 
 
-def _pillow_heif():
+def load_pillow_heif():
+    """Import the optional package pillow-heif.
+
+    Raises:
+        MissingCoderError: It is not installed.
+    """
     try:
         import pillow_heif
     except ImportError as error:
-        raise MissingCoderError(f"HEIC takes the package pillow-heif: {INSTALL}") from error
+        raise MissingCoderError(f"HEIC needs the package pillow-heif: {INSTALL}") from error
     return pillow_heif
 
 
 def encode(samples: np.ndarray, quality: int, speed: int | None = None) -> bytes:
-    """Codes uint8 [h, w, 1 or 3]; quality 0..100 is libheif's scale.
+    """Code a picture.
+
+    Args:
+        samples: uint8 `[height, width, 1 or 3]`.
+        quality: 0..100 on libheif's scale.
+        speed: 0 (slowest) to 10; `None` for `DEFAULT_SPEED`.
+
+    Returns:
+        The NAL units, each behind its length.
 
     Raises:
-      MissingCoderError: if pillow-heif is not installed.
+        MissingCoderError: pillow-heif is not installed.
     """
-    pillow_heif = _pillow_heif()
+    pillow_heif = load_pillow_heif()
     height, width, channels = samples.shape
     rows, columns = _coded_size(samples.shape)
     padding = ((0, rows - height), (0, columns - width), (0, 0))
@@ -60,21 +76,28 @@ def encode(samples: np.ndarray, quality: int, speed: int | None = None) -> bytes
         np.pad(samples, padding, mode="edge").tobytes(),
         buffer,
         quality=quality,
-        # No thread pool: with one the rows are coded in parallel, which takes other bytes.
+        # Without a thread pool: parallel rows would give other bytes.
         enc_params={"chroma": "444", "preset": preset, "x265:pools": "none"},
     )
     return strip_heic(buffer.getvalue())
 
 
 def decode(payload: bytes, shape: tuple[int, int, int]) -> np.ndarray:
-    """Decodes to uint8 of the given shape [h, w, 1 or 3].
+    """Decode a picture.
+
+    Args:
+        payload: Result of `encode`.
+        shape: Height, width and channels (1 or 3) of the picture.
+
+    Returns:
+        uint8 of that shape.
 
     Raises:
-      MissingCoderError: if pillow-heif is not installed.
-      PayloadError: if the payload is no HEVC still picture of that shape.
+        MissingCoderError: pillow-heif is not installed.
+        PayloadError: The payload is not an HEVC still picture of that shape.
     """
     file = wrap_heic(payload, shape)
-    pillow_heif = _pillow_heif()
+    pillow_heif = load_pillow_heif()
     try:
         heif = pillow_heif.open_heif(file, convert_hdr_to_8bit=False)
         image = np.asarray(heif)
@@ -87,12 +110,16 @@ def decode(payload: bytes, shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def _coded_size(shape: tuple[int, int, int]) -> tuple[int, int]:
-    """Height and width of the picture that is coded: even, and at least `MIN_SIDE`."""
+    """Return height and width of the coded picture: even, and at least `MIN_SIDE`."""
     return max(MIN_SIDE, shape[0] + shape[0] % 2), max(MIN_SIDE, shape[1] + shape[1] % 2)
 
 
 def strip_heic(file: bytes) -> bytes:
-    """Returns the NAL units of a HEIC file of one item, parameter sets first."""
+    """Return the NAL units of a HEIC file of one item, parameter sets first.
+
+    Raises:
+        PayloadError: A box is missing.
+    """
     meta = _find(file, b"meta")[4:]
     config = _find(_find(_find(meta, b"iprp"), b"ipco"), b"hvcC")
     units = []
@@ -108,12 +135,16 @@ def strip_heic(file: bytes) -> bytes:
 
 
 def wrap_heic(payload: bytes, shape: tuple[int, int, int]) -> bytes:
-    """Returns a HEIC file around the NAL units of one 8-bit picture [h, w, 1 or 3], BT.601.
+    """Return a HEIC file around the NAL units of one 8-bit picture, BT.601.
 
     The file's picture is the padded one that `encode` codes.
 
+    Args:
+        payload: The NAL units, each behind its length.
+        shape: Height, width and channels (1 or 3) of the picture.
+
     Raises:
-      PayloadError: unless the NAL units are the parameter sets of such a picture and one slice.
+        PayloadError: The NAL units are not the parameter sets of such a picture and one slice.
     """
     units = _split(payload)
     kinds = tuple(unit[0] >> 1 if unit else -1 for unit in units)
@@ -142,7 +173,7 @@ def wrap_heic(payload: bytes, shape: tuple[int, int, int]) -> bytes:
 
 
 def _find(boxes: bytes, kind: bytes) -> bytes:
-    """Returns the content of the first box of that kind."""
+    """Return the content of the first box of a kind."""
     position = 0
     while position + 8 <= len(boxes):
         size, found = struct.unpack_from(">I4s", boxes, position)
@@ -157,7 +188,7 @@ def _with_length(unit: bytes) -> bytes:
 
 
 def _split(payload: bytes) -> list[bytes]:
-    """Splits four-byte lengths and NAL units; at least one, and no more than a picture has."""
+    """Split into NAL units: at least one, and no more than a picture has."""
     units = []
     position = 0
     while position < len(payload) or not units:
@@ -174,7 +205,7 @@ def _split(payload: bytes) -> list[bytes]:
 
 
 class _Bits:
-    """Reads bit fields of a NAL unit; zeros follow the end."""
+    """Reader of the bit fields of a NAL unit; zeros follow its end."""
 
     def __init__(self, data: bytes) -> None:
         self._value = int.from_bytes(data, "big")
@@ -186,7 +217,7 @@ class _Bits:
         return value & ((1 << count) - 1)
 
     def ue(self) -> int:
-        """ue(v), Exp-Golomb."""
+        """Read an unsigned Exp-Golomb code, ue(v) in the specification."""
         zeros = 0
         while not self.take(1):
             zeros += 1
@@ -196,8 +227,8 @@ class _Bits:
 
 
 def _check_sps(unit: bytes, shape: tuple[int, int, int]) -> bytes:
-    """Checks format and size in an SPS; returns its 12 bytes of profile, tier and level."""
-    # Emulation prevention; 64 bytes hold all fields that are read.
+    """Check format and size in an SPS; return its 12 bytes of profile, tier and level."""
+    # Emulation prevention bytes are removed; 64 bytes hold all fields that are read.
     content = unit[2:128].replace(b"\0\0\3", b"\0\0")[:64]
     bits = _Bits(content)
     bits.take(4)  # sps_video_parameter_set_id

@@ -1,30 +1,30 @@
-"""The boxes that AVIF and HEIC files of one picture have around its bitstream.
+"""Boxes around the bitstream in AVIF and HEIC files of one picture.
 
 Names are those of ISO/IEC 14496-12 and 23008-12 (boxes).
 """
 
 import struct
 
-# Primaries of BT.709, transfer function of sRGB, matrix of BT.601, full range.
 _COLOUR = b"nclx" + struct.pack(">HHHB", 1, 13, 6, 0x80)
+"""Primaries of BT.709, transfer function of sRGB, matrix of BT.601, full range."""
 
 
 def box(kind: bytes, content: bytes) -> bytes:
-    """Returns a box: its size, its kind of four letters, its content."""
+    """Return a box: its size, its kind (four letters), its content."""
     return struct.pack(">I4s", 8 + len(content), kind) + content
 
 
 def heif_file(
     brands: bytes, item_type: bytes, configuration: bytes, shape: tuple[int, int, int], data: bytes
 ) -> bytes:
-    """Returns a file of one 8-bit picture.
+    """Return a file of one 8-bit picture.
 
     Args:
-      brands: major brand and compatible brands, four letters each.
-      item_type: "av01" or "hvc1".
-      configuration: the decoder's configuration box.
-      shape: [h, w, 1 or 3], as coded.
-      data: the bitstream.
+        brands: Major brand and compatible brands, four letters each.
+        item_type: "av01" or "hvc1".
+        configuration: Configuration box of the decoder.
+        shape: Height, width and channels (1 or 3) of the coded picture.
+        data: The bitstream.
     """
     height, width, channels = shape
     properties = [

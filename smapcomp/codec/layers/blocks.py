@@ -31,7 +31,9 @@ class Samples(Protocol):
     """Array of samples `[height, width, channels]`, or an object that computes parts of one."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """Height, width and channels."""
+        ...
 
     def __getitem__(self, area: tuple[slice, slice], /) -> np.ndarray: ...
 

@@ -1,11 +1,11 @@
-"""The rounding layer: what makes the 8-bit prediction independent of small differences.
+"""The rounding layer, which makes the 8-bit prediction independent of small differences.
 
-Networks give slightly other values on another machine, and a value next to the boundary between two
-grey levels then falls to the other side. For each block of 16x16 pixels the encoder looks for an
-offset with which no value lies within `MARGIN` of a boundary, and puts its index into the stream;
-whoever's values differ by less than `MARGIN` then gets the same prediction, exactly. Of N values
-all are away from boundaries with a chance of exp(-2 MARGIN N), so the layer takes about
-3 (2.9 MARGIN + 1.44 / N) bits a pixel: .0085 + .0056 of them here.
+On another machine the networks' values differ slightly, and a value next to the boundary between
+two grey levels may be rounded to the other one. For each block of 16×16 pixels the encoder searches
+an offset for which no value lies within `MARGIN` of a boundary, and codes its index. A decoder
+whose values differ by less than `MARGIN` then gets exactly the same prediction. The probability
+that all of N values are away from boundaries is exp(-2 MARGIN N), so the layer takes about
+3 (2.9 MARGIN + 1.44 / N) bits per pixel: 0.0085 + 0.0056.
 """
 
 from collections.abc import Iterator
@@ -17,27 +17,27 @@ from smapcomp.codec.bitstream.stream import Layer
 from smapcomp.errors import PayloadError
 
 BLOCK = 16
-"""Side in pixels. Smaller ones take more bits, larger ones more offsets to try; decided here."""
+"""Side of a block in pixels. Smaller blocks take more bits, larger ones more offsets to try."""
 
 MARGIN = 2.0**-10
-"""In grey levels. Another engine, another number of threads, or oneDNN switched, moved values by at
-most 1e-4 on six pictures of 512x384 (2e-4 with CompNet), noise of 1e-6 on all activations by 8e-4
-(2e-3), bfloat16 by .7 (1.4). Sums in float32 have errors of their own, up to 2 % of the margin. The
-layer's bits grow with the margin."""
+"""Distance from a boundary in grey levels. On six pictures of 512×384, another engine, another
+number of threads, or oneDNN on or off changed values by at most 1e-4 (2e-4 with CompNet), noise of
+1e-6 on all activations by 8e-4 (2e-3), bfloat16 by 0.7 (1.4). Sums in float32 have errors of up to
+2 % of the margin. The layer's bits grow with the margin."""
 
 SPACING = 3 * MARGIN
-"""Between neighbouring offsets: what one leaves near a boundary the next does not."""
+"""Distance of neighbouring offsets: values that one leaves near a boundary the next does not."""
 
 MAX_INDEX = 255
 
-# Of the coder's adaptive counts: they start as a falling series and are halved at the limit.
+# Adaptive counts of the coder: they start as a falling series and are halved at the limit.
 _FIRST = 64
 _STEP = 24
 _LIMIT = 1 << 14
 
 
 def offset(index: int) -> float:
-    """Grey levels that an index adds before rounding: 0, 1, -1, 2, -2, ... times `SPACING`."""
+    """Return the grey levels that an index adds: 0, 1, -1, 2, -2, ... times `SPACING`."""
     return SPACING * ((index + 1) // 2) * (1 if index % 2 else -1)
 
 
@@ -45,18 +45,18 @@ _OFFSETS = np.array([offset(index) for index in range(MAX_INDEX + 1)], np.float3
 
 
 def grid_shape(height: int, width: int) -> tuple[int, int]:
-    """Blocks along the sides of a picture; those at the lower and right edge may be smaller."""
+    """Return the number of blocks along the sides; the last ones may be smaller."""
     return -(-height // BLOCK), -(-width // BLOCK)
 
 
 def choose_offsets(values: np.ndarray) -> np.ndarray:
-    """Finds each block's first offset that leaves no value near a boundary.
+    """Find each block's first offset that leaves no value near a boundary.
 
     Args:
-        values: float32 `[height, width, channels]`, in grey levels; may lie outside 0..255.
+        values: float32 `[height, width, channels]` in grey levels, possibly outside 0..255.
 
     Returns:
-        Indices, uint8 `[ceil(height/16), ceil(width/16)]`. Where no offset is safe, the one that
+        Indices, uint8 `[ceil(height/16), ceil(width/16)]`. Without a safe offset, the index that
         leaves the fewest values near a boundary.
     """
     found = np.zeros(grid_shape(*values.shape[:2]), np.uint8)
@@ -67,14 +67,14 @@ def choose_offsets(values: np.ndarray) -> np.ndarray:
 
 
 def _choose_row(blocks: np.ndarray, indices: np.ndarray) -> None:
-    """Fills the indices of a row of blocks, float32 `[count, values]`."""
+    """Fill in the indices of a row of blocks, float32 `[count, values]`."""
     left = np.arange(len(blocks))
     fewest = np.full(len(blocks), blocks.shape[1] + 1)
     for index in range(MAX_INDEX + 1):
         shifted = blocks[left] + (np.float32(0.5) + _OFFSETS[index])
         boundary = np.rint(shifted)
         near = np.abs(shifted - boundary) < MARGIN
-        # What lies beyond 0 or 255 on both sides is clipped to the same value.
+        # Both sides of a boundary beyond 0 or 255 are clipped to the same value.
         count = np.count_nonzero(near & (boundary >= 1) & (boundary <= 255), axis=1)
         better = count < fewest[left]
         indices[left[better]] = index
@@ -85,10 +85,10 @@ def _choose_row(blocks: np.ndarray, indices: np.ndarray) -> None:
 
 
 def round_values(values: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """Rounds with the blocks' offsets: clip(floor(value + (1/2 + offset)), 0, 255).
+    """Round with the blocks' offsets: clip(floor(value + (1/2 + offset)), 0, 255).
 
     Args:
-        values: float32 `[height, width, channels]`, in grey levels.
+        values: float32 `[height, width, channels]` in grey levels.
         indices: uint8 `[ceil(height/16), ceil(width/16)]`.
 
     Returns:
@@ -109,7 +109,7 @@ def _block_rows(values: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _blocks_of(strip: np.ndarray, count: int) -> np.ndarray:
-    """A strip of at most 16 rows as float32 `[count, 16*16*channels]`; 0 is near no boundary."""
+    """Return a strip of at most 16 rows as float32 `[count, 16*16*channels]`, padded with 0."""
     rows, columns, channels = strip.shape
     padding = ((0, BLOCK - rows), (0, count * BLOCK - columns), (0, 0))
     padded = np.pad(strip, padding).reshape(BLOCK, count, BLOCK * channels)
@@ -117,10 +117,11 @@ def _blocks_of(strip: np.ndarray, count: int) -> np.ndarray:
 
 
 class RoundingEncoder:
-    """Rounds a prediction band by band and keeps the offsets that it chose.
+    """Rounds a prediction band by band and keeps the chosen offsets.
 
     Args:
-        height, width: Of the picture.
+        height: Height of the padded picture.
+        width: Width of the padded picture.
     """
 
     def __init__(self, height: int, width: int):
@@ -136,7 +137,7 @@ class RoundingDecoder:
     """Rounds a prediction band by band with the encoder's offsets.
 
     Args:
-        indices: Of the whole picture.
+        indices: Offsets of the whole picture, uint8 `[rows, columns]`.
     """
 
     def __init__(self, indices: np.ndarray):
@@ -147,7 +148,7 @@ class RoundingDecoder:
 
 
 class _Model:
-    """Adaptive frequencies of the indices; small ones are common, so they are found by walking."""
+    """Adaptive frequencies of the indices, searched linearly because small indices are frequent."""
 
     def __init__(self) -> None:
         self.counts = [max(1, _FIRST >> index // 2) for index in range(MAX_INDEX + 1)]
@@ -162,7 +163,7 @@ class _Model:
 
 
 def encode_offsets(indices: np.ndarray) -> Layer:
-    """Codes the indices of a picture's blocks, uint8 `[rows, columns]`."""
+    """Code the indices of a picture's blocks, uint8 `[rows, columns]`."""
     coder, model = RangeEncoder(), _Model()
     for index in indices.ravel().tolist():
         coder.encode(sum(model.counts[:index]), model.counts[index], model.total)
@@ -171,7 +172,7 @@ def encode_offsets(indices: np.ndarray) -> Layer:
 
 
 def decode_offsets(layer: Layer, shape: tuple[int, int]) -> np.ndarray:
-    """Decodes a rounding layer.
+    """Decode a rounding layer.
 
     Args:
         layer: The rounding layer of a stream.

@@ -1,4 +1,4 @@
-"""The whole codec, with the weights in the box.
+"""The whole codec, with the bundled weights.
 
 `PAPERS` is the papers' design: CompNet's compact image without loss, and a residual on top.
 """
@@ -12,7 +12,7 @@ from PIL import Image
 
 import smapcomp
 from smapcomp import metrics
-from smapcomp.codec import api as codec
+from smapcomp.codec import api
 from smapcomp.codec.bitstream.container import pack, unpack
 from smapcomp.codec.layers.compact import decode_compact
 from smapcomp.design import MODES, SCALES, dequantise_compact
@@ -27,9 +27,9 @@ from smapcomp.errors import (
 )
 from smapcomp.pictures.image_files import read_picture
 from smapcomp.pictures.picture import Picture
-from tests.helpers.paths import ROOT
+from tests.helpers.paths import DEMO_PHOTO
 
-PHOTO = read_picture(ROOT / "docs" / "demo" / "photo.png").samples
+PHOTO = read_picture(DEMO_PHOTO).samples
 
 
 PAPERS = {"compact_coder": "jxl"}
@@ -58,7 +58,7 @@ def test_every_size_comes_back_near_the_original(shape):
 def test_every_mode_decodes_to_what_the_encoder_predicted(mode):
     image = piece(72, 104)
     data = smapcomp.compress(image, quality=50, mode=mode, **PAPERS)
-    stages = codec.decode_stages(data)
+    stages = api.decode_stages(data)
     assert metrics.psnr(image, stages.reconstruction) > metrics.psnr(image, stages.prediction)
     facts = smapcomp.info(data)
     assert facts["mode"] == mode
@@ -75,7 +75,7 @@ def test_every_mode_decodes_to_what_the_encoder_predicted(mode):
 def test_residual_quality_0_is_the_prediction_and_has_no_residual_layer():
     image = piece(64, 96)
     data = smapcomp.compress(image, quality=0, **PAPERS)
-    stages = codec.decode_stages(data)
+    stages = api.decode_stages(data)
     np.testing.assert_array_equal(stages.reconstruction, stages.prediction)
     assert [layer["kind"] for layer in smapcomp.info(data)["layers"]] == ["compact"]
 
@@ -123,7 +123,7 @@ def test_grey_pictures_cost_one_channel():
 
 
 @pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("coder", ["av1", "jxl_lossy", "jxl"])
+@pytest.mark.parametrize("coder", ["av1", "jxl"])
 def test_every_compact_layer_decodes_to_what_the_encoder_saw(coder, scale):
     image = piece(56, 72)
     quality = {} if coder == "jxl" else {"compact_quality": 80}
@@ -164,7 +164,7 @@ def test_alpha_and_metadata_come_back_as_they_were():
 def test_every_stage_can_be_had_alone():
     image = piece(64, 96)
     data = smapcomp.compress(image, quality=50, **PAPERS)
-    stages = codec.decode_stages(data)
+    stages = api.decode_stages(data)
     for stage, expected in (
         ("compact", stages.compact),
         ("prediction", stages.prediction),
@@ -177,9 +177,8 @@ def test_every_stage_can_be_had_alone():
 
 def test_a_stream_cut_off_behind_its_compact_layer_gives_the_prediction(caplog):
     image = piece(64, 96)
-    caplog.set_level(
-        logging.WARNING, "smapcomp"
-    )  # data.preparation.beam raises it in the same process
+    # Another test of the same process may have raised the level.
+    caplog.set_level(logging.WARNING, "smapcomp")
     for mode in ("mapped", "sent"):
         data = smapcomp.compress(image, quality=50, mode=mode, **PAPERS)
         facts = smapcomp.info(data)
@@ -203,15 +202,6 @@ def test_decoding_that_takes_too_long_is_given_up():
     data = smapcomp.compress(piece(32, 32), quality=10)
     with pytest.raises(LimitError, match="longer than 1e-09 seconds"):
         smapcomp.decompress(data, max_seconds=1e-9)
-
-
-@pytest.mark.usefixtures("flif_program")
-def test_the_papers_coder_of_the_compact_layer_changes_the_bytes_and_nothing_else():
-    image = piece(40, 56)
-    data = smapcomp.compress(image, quality=30, compact_coder="flif")
-    assert [layer["coder"] for layer in smapcomp.info(data)["layers"]] == ["flif", "av1"]
-    usual = smapcomp.compress(image, quality=30, **PAPERS)
-    np.testing.assert_array_equal(smapcomp.decompress(data), smapcomp.decompress(usual))
 
 
 def test_pillow_images_and_arrays_give_the_same_stream():

@@ -1,4 +1,4 @@
-"""Machines that round differently are found out, and with `robust` it does not matter."""
+"""Decoding where arithmetic rounds differently: detected, and harmless with `robust`."""
 
 import functools
 import logging
@@ -15,10 +15,10 @@ from smapcomp.codec.bitstream.container import unpack
 from smapcomp.codec.decoder import StreamDecoder
 from smapcomp.errors import DigestMismatchError, SmapcompError
 from smapcomp.pictures.image_files import read_picture
-from tests.helpers.paths import ROOT
+from tests.helpers.paths import DEMO_PHOTO, ROOT
 from tests.helpers.perturbed import PerturbedPredictor, bfloat16, noisy
 
-IMAGE = read_picture(ROOT / "docs" / "demo" / "photo.png").samples[:160, :224].copy()
+IMAGE = read_picture(DEMO_PHOTO).samples[:160, :224].copy()
 SETTINGS = {
     "default": {"quality": 50, "speed": 8},
     "papers": {"quality": 40, "speed": 8, "compact_coder": "jxl"},
@@ -26,8 +26,8 @@ SETTINGS = {
 
 
 NOISE = 1e-6
-"""Of every activation, relative: ten times what float32 does by itself. The networks make up to a
-thousandth of a grey level of it, the rounding layer's margin."""
+"""Relative noise of every activation: ten times the error of float32. The networks
+turn it into up to a thousandth of a grey level, the margin of the rounding layer."""
 
 
 @pytest.fixture(scope="module", params=SETTINGS)
@@ -56,7 +56,7 @@ def default_streams() -> tuple[bytes, bytes]:
 
 
 def perturbed(change) -> PerturbedPredictor:
-    return PerturbedPredictor(zoo.load("lite"), change)
+    return PerturbedPredictor(zoo.cached_networks("lite"), change)
 
 
 def decoded(data: bytes, predictor, on_mismatch: str = "error") -> np.ndarray:

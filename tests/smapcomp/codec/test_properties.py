@@ -1,4 +1,4 @@
-"""Properties of the bitstream that hold for every value, by hypothesis."""
+"""Properties of the bitstream for random values."""
 
 import contextlib
 
@@ -94,7 +94,7 @@ def test_a_stream_cut_anywhere_is_an_error_or_its_first_layers(stream, data):
 @QUICK
 @given(st.binary(max_size=200))
 def test_any_bytes_behind_the_magic_are_an_error_or_a_stream(data):
-    for version in (b"\1", b"\2", b""):
+    for version in (b"\3", b""):
         with contextlib.suppress(StreamError):
             unpack(MAGIC + version + data)
 

@@ -1,4 +1,4 @@
-"""Targets are met within what is promised, or the message tells what can be."""
+"""Targets of size and distortion: tolerances, search effort, and targets that cannot be met."""
 
 import re
 
@@ -7,11 +7,12 @@ import pytest
 
 import smapcomp
 from smapcomp import metrics
-from smapcomp.codec import api as codec
-from smapcomp.codec.layer_settings import Settings
-from smapcomp.codec.rate_control import Target, reach
+from smapcomp.codec.layer_settings import LayerSettings
+from smapcomp.codec.options import Target
+from smapcomp.codec.rate_control import search_settings
 from smapcomp.errors import SmapcompError
 from smapcomp.pictures.image_files import read_picture
+from smapcomp.predictors.engines import load_predictor
 from tests.helpers.paths import ROOT
 
 IMAGE = read_picture(ROOT / "docs" / "demo" / "photo.png").samples[:192, :256].copy()
@@ -56,7 +57,7 @@ def test_what_is_out_of_reach_is_said_with_what_is_not(target, unit):
     with pytest.raises(SmapcompError, match=f"target_{unit} .* out of reach") as caught:
         smapcomp.compress(IMAGE[:64, :64], **target, **PAPERS)
     low, high = map(float, re.search(r"can have ([\d.]+) to ([\d.]+)$", str(caught.value)).groups())
-    middle = (low * high) ** 0.5 if unit == "bytes" else (low + high) / 2
+    middle = round((low * high) ** 0.5) if unit == "bytes" else (low + high) / 2
     data = smapcomp.compress(IMAGE[:64, :64], **{f"target_{unit}": middle}, **PAPERS)
     if unit == "bytes":
         assert len(data) <= middle
@@ -68,35 +69,35 @@ def test_ms_ssim_of_a_picture_too_small_for_it_is_refused():
 
 
 def test_networks_run_once_where_only_the_residual_changes(monkeypatch):
-    predictor = codec.predictor_of("lite", None)
+    predictor = load_predictor("lite", None)
     calls = []
-    view = predictor.view
-    monkeypatch.setattr(predictor, "view", lambda *a, **k: calls.append(1) or view(*a, **k))
+    predict = predictor.predict
+    monkeypatch.setattr(predictor, "predict", lambda *a, **k: calls.append(1) or predict(*a, **k))
     smapcomp.compress(IMAGE, target_psnr=35.0, **PAPERS)
     assert len(calls) == 1
 
 
 def test_bytes_of_a_picture_without_residual_take_the_networks_once(monkeypatch):
-    predictor = codec.predictor_of("lite", None)
+    predictor = load_predictor("lite", None)
     calls = []
-    view = predictor.view
-    monkeypatch.setattr(predictor, "view", lambda *a, **k: calls.append(1) or view(*a, **k))
+    predict = predictor.predict
+    monkeypatch.setattr(predictor, "predict", lambda *a, **k: calls.append(1) or predict(*a, **k))
     smapcomp.compress(IMAGE, target_bytes=9000, compact_scale=1, residual_coder="none", **QUICK)
     assert len(calls) == 1
 
 
 class _Curve:
-    """An encoder whose stream's length is a given function of quality and fine step."""
+    """Encoder whose stream length is a function of quality and fine step."""
 
     def __init__(self, size):
         self.pixels = np.zeros((10, 10, 3), np.uint8)
         self.size = size
         self.tried = 0
 
-    def encode(self, settings: Settings) -> bytes:
+    def encode(self, settings: LayerSettings) -> bytes:
         return bytes(self.bytes_without_networks(settings))
 
-    def bytes_without_networks(self, settings: Settings) -> int:
+    def bytes_without_networks(self, settings: LayerSettings) -> int:
         self.tried += 1
         return self.size(settings.compact_quality, settings.compact_gain)
 
@@ -114,10 +115,10 @@ class _Curve:
 def test_few_trials_find_the_target_on_any_rising_curve(size):
     for wanted in np.geomspace(1200, 3900, 9).astype(int):
         curve = _Curve(size)
-        data = reach(
+        found = search_settings(
             curve,
             Target("bytes", int(wanted)),
-            lambda quality: Settings("av1", 1, quality, "none", None),
+            lambda quality: LayerSettings("av1", 1, quality, "none", None),
         )
-        assert 0.98 * wanted <= len(data) <= wanted
+        assert 0.98 * wanted <= len(curve.encode(found)) <= wanted
         assert curve.tried < 30

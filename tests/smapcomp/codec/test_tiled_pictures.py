@@ -46,7 +46,7 @@ def test_a_tiled_picture_decodes_to_what_the_encoder_predicted(settings):
 @pytest.mark.usefixtures("small_tiles")
 @pytest.mark.parametrize("settings", [SETTINGS["default"], SETTINGS["papers"]])
 def test_networks_see_no_more_than_a_tile(settings, monkeypatch):
-    predictor = codec.predictor_of("lite")
+    predictor = codec.load_predictor("lite")
     run, sides = predictor._run, []
 
     def spy(role, *inputs):
@@ -62,7 +62,7 @@ def test_networks_see_no_more_than_a_tile(settings, monkeypatch):
 @pytest.mark.parametrize("settings", [SETTINGS["default"], SETTINGS["papers"]])
 def test_no_step_shows_where_tiles_meet(settings):
     """The tiled prediction differs from the whole one, but not in steps along the joints."""
-    predictor = codec.predictor_of("lite")
+    predictor = codec.load_predictor("lite")
     image = PHOTO[:304, :504]
     decoder = StreamDecoder(predictor, unpack(smapcomp.compress(image, **settings)))
     compact = decoder.compact()

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from smapcomp import errors
-from smapcomp.codec.coders import CODERS, bpg, find_coder, heic, jxl_lossy
+from smapcomp.codec.coders import CODERS, find_coder, heic
 from smapcomp.codec.coders.jxl import encode_jxl
 from tests.helpers.paths import DEMO_PHOTO
 
@@ -23,7 +23,7 @@ FAST = 9
 needs_heif = pytest.mark.skipif(
     importlib.util.find_spec("pillow_heif") is None, reason="pillow-heif is not installed"
 )
-LOSSY = ["av1", "jxl_lossy", pytest.param("heic", marks=needs_heif)]
+LOSSY = ["av1", pytest.param("heic", marks=needs_heif)]
 ALL = [*LOSSY, "jxl"]
 
 
@@ -138,60 +138,33 @@ def test_damaged_payloads_are_pictures_or_payload_errors(name):
             assert (decoded.shape, decoded.dtype) == (image.shape, np.uint8)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("kind", ["photo", "noise", "flat", "text"])
-def test_whatever_lossy_jpeg_xl_writes_its_own_check_accepts(kind, channels):
-    rng = np.random.default_rng(0)
-    image = {
-        "photo": crop(257, 300, channels),
-        "noise": rng.integers(0, 256, (100, 120, channels), np.uint8),
-        "flat": np.full((64, 300, channels), 200, np.uint8),
-        "text": text(120, 300, channels),
-    }[kind]
-    for quality in (0, 5, 10, 30, 60, 75, 90, 100):
-        for speed in (None, 10):
-            payload = jxl_lossy.encode(image, quality, speed)
-            assert jxl_lossy.decode(payload, image.shape).shape == image.shape
-
-
 def test_lossless_jpeg_xl_of_text_can_be_decoded_though_libjxl_would_use_patches():
     image = text(240, 500)
     for payload in (encode_jxl(image, efforts=(5, 7)), CODERS["jxl"].encode(image, 0, None)):
         np.testing.assert_array_equal(CODERS["jxl"].decode(payload, image.shape), image)
 
 
-@pytest.mark.parametrize(("quality", "distance"), [(100, 0.1), (90, 1), (30, 6.4), (0, 25)])
-def test_the_distance_is_libjxls_for_the_quality(quality, distance):
-    assert jxl_lossy.quality_to_distance(quality) == pytest.approx(distance)
-
-
-def test_lossy_jpeg_xl_keeps_the_colours():
-    colours = np.array([[200, 60, 50], [60, 180, 70], [50, 70, 190], [255, 255, 255], [90, 60, 20]])
-    image = colours.astype(np.uint8).repeat(32, 0)[None].repeat(32, 0)
-    decoded = jxl_lossy.decode(jxl_lossy.encode(image, 95), image.shape)
-    assert np.abs(decoded.astype(int) - image)[:, 8::32].max() <= 6
-
-
-def lossy_jxl(image: np.ndarray, **options) -> bytes:
-    options = {"lossless": False, "distance": 2.0, "effort": 3, "usecontainer": False, **options}
+def jxl(image: np.ndarray, **options) -> bytes:
+    """Codes losslessly unless the options say otherwise."""
+    options = {"lossless": True, "effort": 3, "usecontainer": False, **options}
     return imagecodecs.jpegxl_encode(image, **options)
 
 
 WRONG_CODESTREAMS = {
-    "larger": (lossy_jxl(crop(300, 310)), "310x300 pixels, must be 24x16"),
-    "lossless": (lossy_jxl(crop(16, 24), lossless=True, distance=0), "xyb_encoded is 0"),
-    "animation": (lossy_jxl(crop(16, 24)[None].repeat(2, 0)), "extra_fields is 1"),
-    "with alpha": (lossy_jxl(crop(16, 24)[..., [0, 1, 2, 0]].copy()), "num_extra_channels is 1"),
-    "in a container": (lossy_jxl(crop(16, 24), usecontainer=True), "starts with 0000"),
-    "grey": (lossy_jxl(crop(16, 24)[..., 0].copy()), "1 channels, must have 3"),
+    "larger": (jxl(crop(300, 310)), "310x300 pixels, must be 24x16"),
+    "lossy": (jxl(crop(16, 24), lossless=False, distance=2.0), "all_default is 1, must be 0"),
+    "animation": (jxl(crop(16, 24)[None].repeat(2, 0)), "extra_fields is 1"),
+    "with alpha": (jxl(crop(16, 24)[..., [0, 1, 2, 0]].copy()), "num_extra_channels is 1"),
+    "in a container": (jxl(crop(16, 24), usecontainer=True), "starts with 0000"),
+    "grey": (jxl(crop(16, 24)[..., 0].copy()), "1 channels, must have 3"),
 }
 
 
 @pytest.mark.parametrize("case", WRONG_CODESTREAMS)
-def test_a_lossy_codestream_of_anything_else_is_refused_by_its_header(case):
+def test_a_jpeg_xl_codestream_of_anything_else_is_refused_by_its_header(case):
     payload, message = WRONG_CODESTREAMS[case]
     with pytest.raises(errors.PayloadError, match=message):
-        jxl_lossy.decode(payload, (16, 24, 3))
+        CODERS["jxl"].decode(payload, (16, 24, 3))
 
 
 @needs_heif
@@ -240,64 +213,6 @@ def test_without_pillow_heif_a_picture_of_it_is_no_damaged_one(monkeypatch):
         CODERS["heic"].decode(payload, (16, 24, 3))
 
 
-@pytest.mark.usefixtures("bpg_programs")
-@pytest.mark.parametrize("shape", [(3, 200, 1), (130, 2, 3)])
-def test_bpg_is_used_by_its_programs_where_they_are_installed(shape):
-    image = crop(*shape)
-    (size, worse), (larger, better) = (round_trip("bpg", image, q) for q in (10, 90))
-    assert size < larger
-    assert worse < better
-    payload = CODERS["bpg"].encode(image, 50, None)
-    with pytest.raises(errors.PayloadError, match="BPG picture of"):
-        CODERS["bpg"].decode(payload, (shape[0], shape[1] + 1, shape[2]))
-    with pytest.raises(errors.PayloadError, match="pixel_format"):
-        CODERS["bpg"].decode(payload, (*shape[:2], 4 - shape[2]))
-
-
-@pytest.mark.usefixtures("bpg_programs")
-def test_a_damaged_bpg_file_is_refused():
-    shape = (16, 300, 3)
-    payload = CODERS["bpg"].encode(crop(*shape), 50, None)
-    header = b"BPG\xfb\x20\x00\x82\x2c\x10"
-    assert payload.startswith(header)
-    cases = {
-        "starts with 425047": payload[:3],
-        "pixel_format is 0": payload[:4],
-        "pixel_format is 2": payload.replace(b"\xfb\x20", b"\xfb\x40"),
-        "0, 0, 0, 10": payload.replace(b"\xfb\x20", b"\xfb\x22"),
-        "0, 1, 0, 8": payload.replace(b"\xfb\x20\x00", b"\xfb\x20\x04"),
-        "0, 0, 1, 8": payload.replace(b"\xfb\x20\x00", b"\xfb\x20\x01"),
-        "cut off": payload[:7],
-        "more than 5 bytes": header[:6] + b"\x80" * 6,
-        "does not decode": payload[:40],
-    }
-    for message, damaged in cases.items():
-        with pytest.raises(errors.PayloadError, match=message):
-            CODERS["bpg"].decode(damaged, shape)
-
-
-@pytest.mark.usefixtures("bpg_programs")
-def test_a_bpg_decoder_that_returns_another_size_is_not_believed(tmp_path):
-    shape = (16, 30, 3)
-    payload = CODERS["bpg"].encode(crop(*shape), 50, None)
-    other = CODERS["bpg"].encode(crop(16, 40), 50, None)
-    mixed = payload[: payload.index(b"\xff\xd8")] + other[other.index(b"\xff\xd8") :]
-    with pytest.raises(errors.PayloadError, match="40x16"):
-        CODERS["bpg"].decode(mixed, shape)
-
-
-def test_without_the_bpg_programs_the_message_tells_where_they_are(monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(errors.MissingCoderError, match=r"'bpgenc' is not on PATH; .*libbpg"):
-        CODERS["bpg"].encode(crop(3, 5), 50, None)
-    with pytest.raises(errors.MissingCoderError, match=r"'bpgdec' is not on PATH; .*libbpg"):
-        CODERS["bpg"].decode(b"BPG\xfb\x20\x00\x05\x03\x00", (3, 5, 3))
-
-
-def test_the_papers_quantisers_are_on_the_scale_of_quality():
-    assert [bpg.quality_to_q(quality) for quality in (0, 37, 80, 100)] == [51, 32, 10, 0]
-
-
 def test_an_unknown_coder_is_an_error_that_lists_the_others():
-    with pytest.raises(errors.SmapcompError, match="'webp'; allowed are av1, jxl_lossy"):
+    with pytest.raises(errors.SmapcompError, match="'webp'; allowed are av1, heic, jxl"):
         find_coder("webp")

@@ -101,12 +101,6 @@ def test_the_type_is_the_decoders():
     np.testing.assert_array_equal(decoded, image - np.int16(300))
 
 
-def test_streams_of_version_1_are_one_block_of_any_size():
-    image = picture(40, 50)
-    decoded = decode_blocks(image.tobytes(), image.shape, from_raw, whole=True)
-    np.testing.assert_array_equal(decoded, image)
-
-
 def malformed_payloads() -> dict[str, bytes]:
     """Of a picture of 20x30 pixels in RGB: four blocks."""
     image = picture(20, 30)

