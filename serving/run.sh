@@ -1,7 +1,7 @@
 #!/bin/sh
-# Serves models/smapcomp over gRPC on port 8500 and REST on port 8501, on this machine only.
+# Serve models/smapcomp over gRPC on port 8500 and REST on port 8501, on this machine only.
 # Usage: serving/run.sh [FOLDER_OF_MODELS]
-# TF_SERVING_IMAGE is the image; it must be no older than the TensorFlow that exported the model.
+# TF_SERVING_IMAGE names the image. It must be no older than the TensorFlow that exported the model.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 models=$(cd "${1:-$here/../models}" && pwd)

@@ -1,36 +1,36 @@
-"""Exports the networks for TensorFlow Serving.
+"""Export the networks for TensorFlow Serving.
 
     python -m smapcomp.export --variant=lite --out=models/smapcomp/1
 
-docs/serving.md tells what the model takes and gives, and how to serve it.
+docs/serving.md describes the model's inputs and outputs and how to serve it.
 """
 
 import functools
-import sys
 
 from absl import app, flags, logging
 
 from smapcomp.codec.options import CompressOptions
-from smapcomp.errors import SmapcompError
+from smapcomp.jobs.exits import errors_in_one_line, refuse_arguments
 from smapcomp.keras_startup import import_keras
 from smapcomp.serving.contract import PRECISIONS
 from smapcomp.zoo import VARIANTS
 
 FLAGS = flags.FLAGS
+NAME = "export"
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """Defines the job's flags."""
+    """Define the job's flags."""
     string = functools.partial(flags.DEFINE_string, flag_values=values)
     enum = functools.partial(flags.DEFINE_enum, flag_values=values)
     string("out", None, "Folder of the version, such as models/smapcomp/1.", required=True)
-    enum("variant", CompressOptions.variant, list(VARIANTS), "Variant of the networks.")
-    string("weights_dir", None, "Folder of weights; default: those in the box.")
+    enum("variant", CompressOptions.variant, list(VARIANTS), "Set of networks.")
+    string("weights_dir", None, "Folder of the weights; the bundled weights by default.")
     enum(
         "precision",
         "float32",
         list(PRECISIONS),
-        "That the networks compute in. Only float32 makes the streams of `smapcomp`.",
+        "Type in which the networks compute. The client accepts float32 alone.",
     )
     flags.DEFINE_boolean(
         "overwrite", False, "Replace the version if it exists.", flag_values=values
@@ -38,22 +38,20 @@ def define_flags(values: flags.FlagValues) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    if len(arguments) > 1:
-        raise app.UsageError(f"unknown arguments: {' '.join(arguments[1:])}")
+    """Run the job."""
+    refuse_arguments(arguments)
     import_keras()
-    # TensorFlow remarks on every input that it renames.
+    # TensorFlow logs every input that it renames.
     logging.set_verbosity(logging.WARNING)
-    from smapcomp.serving import saved_model
+    # Imported here since it loads TensorFlow, which --help does not need.
+    from smapcomp.serving.saved_model import export_model
 
-    try:
-        facts = saved_model.export(
+    with errors_in_one_line(NAME):
+        properties = export_model(
             FLAGS.out, FLAGS.variant, FLAGS.weights_dir, FLAGS.precision, FLAGS.overwrite
         )
-    except SmapcompError as error:
-        print(f"export: {error}", file=sys.stderr)
-        sys.exit(1)
-    print(f"{FLAGS.out}: {facts['variant']}, {facts['precision']}")
-    for role, digest in facts["digests"].items():
+    print(f"{FLAGS.out}: {properties['variant']}, {properties['precision']}")
+    for role, digest in properties["digests"].items():
         print(f"  {role:<10} {digest}")
 
 

@@ -1,4 +1,4 @@
-"""Keeps TensorFlow's start-up remarks off the standard error of the project's commands."""
+"""Import of Keras without TensorFlow's start-up messages on standard error."""
 
 import importlib
 import os
@@ -7,34 +7,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _STDERR = 2
-_importing = threading.Lock()
-"""Of two threads at once the second would keep the descriptor that leads nowhere."""
+
+# Two threads must not redirect the descriptor at once: the second would save and later restore the
+# first one's redirection.
+_import_lock = threading.Lock()
 
 
 def import_keras() -> None:
-    """Imports Keras and its backend without the backend's C++ log.
+    """Import Keras and its backend; the log of the backend's C++ code is discarded.
 
-    TF_CPP_MIN_LOG_LEVEL becomes 3 unless it is set; set to less, it shows the log. At 3 TensorFlow
-    2.21 still says what it has to say before its log is initialised, so file descriptor 2 leads
-    nowhere meanwhile.
+    `TF_CPP_MIN_LOG_LEVEL` is set to 3 unless the environment has it; a lower value shows the log.
+    TensorFlow 2.21 writes some messages before it reads that variable. Therefore file descriptor 2
+    is redirected to the null device during the import.
     """
-    with _importing:
+    with _import_lock:
         if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3":
-            with _discarded(_STDERR):
+            with _discard_output(_STDERR):
                 importlib.import_module("keras")
         else:
             importlib.import_module("keras")
 
 
 @contextmanager
-def _discarded(descriptor: int) -> Iterator[None]:
-    """Sends what native code writes to the descriptor to nowhere."""
-    kept = os.dup(descriptor)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+def _discard_output(descriptor: int) -> Iterator[None]:
+    """Redirect a file descriptor to the null device, for Python and native code."""
+    saved = os.dup(descriptor)
+    null = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, descriptor)
+        os.dup2(null, descriptor)
         yield
     finally:
-        os.dup2(kept, descriptor)
-        os.close(nowhere)
-        os.close(kept)
+        os.dup2(saved, descriptor)
+        os.close(null)
+        os.close(saved)

@@ -1,11 +1,13 @@
-r"""Sends many predictions to a server of the networks and tells how it bears it.
+"""Measure throughput, latency and memory of a server of the networks.
 
     python -m tools.load_test --server=localhost:8500 --requests=1000 --server_pid=PID
 
-Pictures of several sizes and scales in turn, from several clients at once. Prints requests and
-megapixels a second, percentiles of the latency, and with --server_pid the memory of the server when
-a tenth of the requests was answered and at the end. Every answer is held against the first for the
-same picture. Exit status 1 if a request failed or an answer differed.
+Several clients at once request predictions for pictures of several sizes and scales in turn. The
+job prints requests and megapixels per second, percentiles of the latency and, with --server_pid,
+the memory of the server after a tenth of the requests and at the end. It compares every answer with
+the first one for the same picture.
+
+Exit status: 0, success; 1, a request failed, an answer differed, or the test could not start.
 """
 
 import functools
@@ -25,29 +27,38 @@ from absl import app, flags
 
 from smapcomp.design import SCALES
 from smapcomp.errors import ServerError, SmapcompError
+from smapcomp.jobs.exits import EXIT_FAILED, errors_in_one_line, refuse_arguments
 from smapcomp.predictors.base import Compact
 from smapcomp.serving.client.remote_predictor import connect
 from smapcomp.serving.client.server_options import ServerOptions
 
 FLAGS = flags.FLAGS
+NAME = "load_test"
 
-WARM_SHARE = 0.1
-"""Of the requests, after which memory is looked at first: by then all is loaded."""
+WARM_FRACTION = 0.1
+"""Fraction of the requests after which memory is measured first: by then the server has loaded all
+that it needs."""
 
 
 @dataclass(frozen=True)
-class Report:
-    """What was measured.
+class LoadReport:
+    """Result of a load test.
 
     Attributes:
-        requests, clients: How many there were.
-        failed: Requests that ended with an error.
-        differing: Answers that were not the first for the same picture.
-        seconds: In all.
-        requests_per_second, megapixels_per_second: Of those that were answered.
-        p50, p95, p99: Of the latency, milliseconds.
-        memory_warm, memory_end: Of the server, MiB; None if its process is not known.
-        first_error: Of those that failed.
+        requests: Number of requests.
+        clients: Number of clients.
+        failed: Number of requests that ended with an error.
+        differing: Number of answers that differed from the first one for the same picture.
+        seconds: Duration of the test.
+        requests_per_second: Answered requests per second.
+        megapixels_per_second: Predicted megapixels per second.
+        p50: Median latency in milliseconds.
+        p95: 95th percentile of the latency in milliseconds.
+        p99: 99th percentile of the latency in milliseconds.
+        memory_warm: Memory of the server in MiB after `WARM_FRACTION` of the requests; `None` if
+            its process is not known.
+        memory_end: Memory of the server in MiB at the end; `None` if its process is not known.
+        first_error: Message of the first failed request; `None` if none failed.
     """
 
     requests: int
@@ -65,41 +76,41 @@ class Report:
     first_error: str | None
 
 
-def pictures(sizes: list[tuple[int, int]]) -> list[Compact]:
-    """A smooth compact image of every size at every scale.
+def make_compact_images(sizes: list[tuple[int, int]]) -> list[Compact]:
+    """Return a smooth compact image of every size at every scale.
 
     Args:
-        sizes: Width and height of padded pictures, multiples of 8, at least 16.
+        sizes: Widths and heights of padded pictures, multiples of 8, at least 16.
     """
     rng = np.random.default_rng(0)
-    found = []
+    images = []
     for (width, height), scale in itertools.product(sizes, SCALES):
         corners = rng.uniform(0, 255, (2, 2, 3))
         y = np.linspace(0, 1, height // scale)[:, None, None]
         x = np.linspace(0, 1, width // scale)[None, :, None]
         top, bottom = (row[0] * (1 - x) + row[1] * x for row in corners)
-        found.append(Compact((top * (1 - y) + bottom * y).astype(np.uint8), scale, 50))
-    return found
+        images.append(Compact((top * (1 - y) + bottom * y).astype(np.uint8), scale, 50))
+    return images
 
 
-def run(
+def measure(
     options: ServerOptions,
     compacts: list[Compact],
     requests: int,
     clients: int,
     server_pid: int | None = None,
-) -> Report:
-    """Sends the pictures in turn.
+) -> LoadReport:
+    """Send requests to a server and measure it.
 
     Args:
-        options: Of the server.
-        compacts: What is sent.
-        requests: How many.
-        clients: Connections, each of which waits for its answer before it asks again.
-        server_pid: Process of the server.
+        options: Address of the server, and options of the calls.
+        compacts: Compact images, which are sent in turn.
+        requests: Number of requests.
+        clients: Number of connections; each sends a request when the last one was answered.
+        server_pid: Process of the server, if its memory is to be measured.
     """
     lock = threading.Lock()
-    seen: dict[int, bytes] = {}
+    first_digests: dict[int, bytes] = {}
     latencies: list[float] = []
     errors: list[str] = []
     differing = pixels = 0
@@ -107,10 +118,10 @@ def run(
     local = threading.local()
     predictors = []
 
-    def one(index: int) -> None:
+    def request_one(index: int) -> None:
         nonlocal differing, pixels, memory_warm
-        which = index % len(compacts)
-        compact = compacts[which]
+        image_index = index % len(compacts)
+        compact = compacts[image_index]
         began = time.perf_counter()
         try:
             if not hasattr(local, "predictor"):
@@ -122,24 +133,24 @@ def run(
             with lock:
                 errors.append(str(error))
             return
-        passed = time.perf_counter() - began
+        latency = time.perf_counter() - began
         digest = hashlib.sha256(labels.tobytes() + values.tobytes()).digest()
         with lock:
-            latencies.append(passed)
+            latencies.append(latency)
             pixels += values.shape[0] * values.shape[1]
-            differing += seen.setdefault(which, digest) != digest
-            if len(latencies) == max(1, int(requests * WARM_SHARE)):
-                memory_warm = _memory(server_pid)
+            differing += first_digests.setdefault(image_index, digest) != digest
+            if len(latencies) == max(1, int(requests * WARM_FRACTION)):
+                memory_warm = _resident_memory(server_pid)
 
     began = time.perf_counter()
     with ThreadPoolExecutor(clients) as pool:
-        list(pool.map(one, range(requests)))
+        list(pool.map(request_one, range(requests)))
     seconds = time.perf_counter() - began
-    memory_end = _memory(server_pid)
+    memory_end = _resident_memory(server_pid)
     for predictor in predictors:
         predictor.close()
     p50, p95, p99 = np.percentile(latencies, (50, 95, 99)) * 1000 if latencies else 3 * (np.nan,)
-    return Report(
+    return LoadReport(
         requests,
         clients,
         len(errors),
@@ -156,8 +167,8 @@ def run(
     )
 
 
-def _memory(pid: int | None) -> float | None:
-    """Resident memory of a process in MiB, where the system tells it."""
+def _resident_memory(pid: int | None) -> float | None:
+    """Return the resident memory of a process in MiB, from Linux's /proc."""
     if pid is None:
         return None
     with open(f"/proc/{pid}/status", encoding="ascii") as file:
@@ -165,10 +176,10 @@ def _memory(pid: int | None) -> float | None:
     return int(line.split()[1]) / 1024
 
 
-def sentences(report: Report) -> str:
-    """The report for reading."""
+def format_report(report: LoadReport) -> str:
+    """Format a report as text."""
     lines = [
-        f"{report.requests} requests of {report.clients} clients in {report.seconds:.1f} s: "
+        f"{report.requests} requests from {report.clients} clients in {report.seconds:.1f} s: "
         f"{report.failed} failed, {report.differing} differed",
         f"{report.requests_per_second:.2f} requests/s, "
         f"{report.megapixels_per_second:.3f} megapixels/s",
@@ -185,69 +196,73 @@ def sentences(report: Report) -> str:
 
 
 def check_loopback(options: ServerOptions) -> None:
-    """Refuses servers on other machines.
+    """Check that a server is on this machine.
 
     Raises:
-        SmapcompError: The server's address is none of this machine's own.
+        SmapcompError: The address is not a loopback address.
     """
     host = options.target.split("/")[0].rsplit(":", 1)[0].strip("[]")
     try:
-        found = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
+        resolved = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
     except OSError as error:
         raise SmapcompError(f"--server={options.address}: {error}") from error
-    if not all(ipaddress.ip_address(address.split("%")[0]).is_loopback for address in found):
+    if not all(ipaddress.ip_address(address.split("%")[0]).is_loopback for address in resolved):
         raise SmapcompError(
-            f"--server={options.address} is not on this machine; --allow_remote permits the load"
+            f"--server={options.address} is not on this machine; --allow_remote permits that"
         )
 
 
 def parse_sizes(words: list[str]) -> list[tuple[int, int]]:
-    """WIDTHxHEIGHT, each a multiple of 8 from 16 up.
+    """Parse sizes of the form WIDTHxHEIGHT, with sides that are multiples of 8 from 16 up.
 
     Raises:
-        SmapcompError: It is something else.
+        SmapcompError: A word has another form.
     """
-    found = []
+    sizes = []
     for word in words:
         parts = word.split("x")
         sides = [int(part) if part.isascii() and part.isdigit() else 0 for part in parts]
         if len(sides) != 2 or any(side % 8 or side < 16 for side in sides):
             raise SmapcompError(f"--sizes: {word!r}; allowed: WIDTHxHEIGHT, multiples of 8 from 16")
-        found.append((sides[0], sides[1]))
-    return found
+        sizes.append((sides[0], sides[1]))
+    return sizes
 
 
 def main(arguments: list[str]) -> None:
-    if len(arguments) > 1:
-        raise app.UsageError(f"unknown arguments: {' '.join(arguments[1:])}")
-    try:
+    """Run the job."""
+    refuse_arguments(arguments)
+    with errors_in_one_line(NAME):
         options = ServerOptions(FLAGS.server)
         if not FLAGS.allow_remote:
             check_loopback(options)
-        compacts = pictures(parse_sizes(FLAGS.sizes))
-        report = run(options, compacts, FLAGS.requests, FLAGS.clients, FLAGS.server_pid)
-    except (SmapcompError, OSError) as error:
-        print(f"load_test: {error}", file=sys.stderr)
-        sys.exit(1)
-    print(json.dumps(asdict(report), indent=2) if FLAGS.json else sentences(report))
+        compacts = make_compact_images(parse_sizes(FLAGS.sizes))
+        report = measure(options, compacts, FLAGS.requests, FLAGS.clients, FLAGS.server_pid)
+    print(json.dumps(asdict(report), indent=2) if FLAGS.json else format_report(report))
     if report.failed or report.differing:
-        sys.exit(1)
+        sys.exit(EXIT_FAILED)
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """Defines the job's flags."""
+    """Define the job's flags."""
     integer = functools.partial(flags.DEFINE_integer, flag_values=values)
     boolean = functools.partial(flags.DEFINE_boolean, flag_values=values)
     flags.DEFINE_string(
-        "server", None, "As of `smapcomp compress`.", required=True, flag_values=values
+        "server",
+        None,
+        "Address of the server, as for `smapcomp compress`.",
+        required=True,
+        flag_values=values,
     )
     flags.DEFINE_list(
-        "sizes", ["64x48", "128x96", "96x192"], "Of the pictures.", flag_values=values
+        "sizes",
+        ["64x48", "128x96", "96x192"],
+        "Widths and heights of the pictures.",
+        flag_values=values,
     )
-    integer("requests", 1000, "How many.", 1, 1_000_000)
-    integer("clients", 4, "At once.", 1, 256)
-    integer("server_pid", None, "Process of the server, to tell its memory.", 1)
-    boolean("allow_remote", False, "Take a server on another machine.")
+    integer("requests", 1000, "Number of requests.", 1, 1_000_000)
+    integer("clients", 4, "Number of clients at once.", 1, 256)
+    integer("server_pid", None, "Process of the server, whose memory is then measured.", 1)
+    boolean("allow_remote", False, "Accept a server on another machine.")
     boolean("json", False, "Print JSON.")
 
 

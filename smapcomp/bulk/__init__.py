@@ -1,1 +1,1 @@
-"""Compression of many pictures, as an Apache Beam pipeline (`python -m smapcomp.bulk`)."""
+"""Compression and decompression of many pictures as a Beam pipeline: `python -m smapcomp.bulk`."""

@@ -1,6 +1,7 @@
-"""Files on any file system that Beam knows: a folder, gs://, s3://, hdfs:// and so on.
+"""Files on any file system that Beam supports: a local folder, gs://, s3://, hdfs:// and others.
 
-What is written appears under its name whole or not at all.
+A file that is written appears whole or not at all: it is written under a temporary name in the same
+folder and then renamed.
 """
 
 import contextlib
@@ -9,76 +10,83 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator
+from typing import BinaryIO
 
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from smapcomp.errors import SmapcompError
 
-_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp")
-_WHOLE = 200
-"""Characters of a name that its temporary name repeats: names have up to 255."""
+_TEMPORARY_NAME = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp")
+
+# Characters of a name that its temporary name repeats. File systems allow names of up to 255.
+_KEPT_CHARACTERS = 200
 
 
 def join(folder: str, name: str) -> str:
-    """The path of a file in a folder."""
+    """Return the path of a file in a folder."""
     return f"{folder.rstrip('/')}/{name}"
 
 
 def identity(path: str) -> str:
-    """The same for two names of one file, but for links."""
+    """Return a text that is the same for all paths of one file, apart from links."""
     return path if "://" in path else os.path.abspath(path)
 
 
-def is_temporary_of(path: str, names: set[str]) -> bool:
-    """Whether a path is a temporary name of one of the paths `names`, each cut by `shortened`."""
+def shorten_name(path: str) -> str:
+    """Return the path with its name cut to the part that temporary names repeat."""
     folder, slash, name = path.rpartition("/")
-    found = _TEMPORARY.fullmatch(name)
-    return bool(found) and folder + slash + found[1] in names
+    return folder + slash + name[:_KEPT_CHARACTERS]
 
 
-def shortened(path: str) -> str:
-    """The path, its name cut as temporary names have it."""
+def is_temporary_of(path: str, shortened: set[str]) -> bool:
+    """Return whether a path is a temporary name of one of the paths.
+
+    Args:
+        path: The path.
+        shortened: Results of `shorten_name`.
+    """
     folder, slash, name = path.rpartition("/")
-    return folder + slash + name[:_WHOLE]
+    match = _TEMPORARY_NAME.fullmatch(name)
+    return match is not None and folder + slash + match[1] in shortened
 
 
-def files_that_match(pattern: str) -> list[FileMetadata]:
-    """Files by a pattern in Beam's syntax.
+def list_files(pattern: str) -> list[FileMetadata]:
+    """Return the files that match a pattern in Beam's syntax.
 
     Raises:
-        SmapcompError: No file system of that scheme is installed, or it can't be listed.
+        SmapcompError: No file system of that scheme is installed, or it cannot be listed.
     """
     # The local file system lists nothing for a pattern without a folder.
-    here = "/" not in pattern
+    is_bare_name = "/" not in pattern
     try:
-        found = FileSystems.match([f"./{pattern}" if here else pattern])[0].metadata_list
+        result = FileSystems.match([f"./{pattern}" if is_bare_name else pattern])[0]
     except (OSError, ValueError) as error:
         raise SmapcompError(f"{pattern}: {error}") from error
-    for file in found:
-        file.path = file.path.removeprefix("./") if here else file.path
-    return found
+    for file in result.metadata_list:
+        file.path = file.path.removeprefix("./") if is_bare_name else file.path
+    return result.metadata_list
 
 
 def fetch(path: str, local: str) -> int:
-    """Copies a file to a local one; returns its bytes."""
-    with _opened(path) as source, open(local, "wb") as target:
+    """Copy a file to a local path and return its size in bytes."""
+    with _open(path) as source, open(local, "wb") as target:
         shutil.copyfileobj(source, target, 1 << 20)
     return os.path.getsize(local)
 
 
 def publish(local: str, path: str) -> None:
-    """Copies a local file to its place, whose folder is made, under a temporary name first."""
-    with open(local, "rb") as source, written(path) as target:
+    """Copy a local file to a path; its folder is made if there is none."""
+    with open(local, "rb") as source, open_for_writing(path) as target:
         shutil.copyfileobj(source, target, 1 << 20)
 
 
 @contextlib.contextmanager
-def written(path: str) -> Iterator:
-    """A binary file to write to that takes its name when the block ends."""
+def open_for_writing(path: str) -> Iterator[BinaryIO]:
+    """Open a binary file that gets its name when the `with` block ends without an error."""
     folder, _, name = path.rpartition("/")
     _make_folder(folder)
-    temporary = join(folder or ".", f".{name[:_WHOLE]}.{secrets.token_hex(4)}.tmp")
+    temporary = join(folder or ".", f".{name[:_KEPT_CHARACTERS]}.{secrets.token_hex(4)}.tmp")
     try:
         with FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED) as file:
             yield file
@@ -89,25 +97,25 @@ def written(path: str) -> Iterator:
 
 
 def write_text(path: str, text: str) -> None:
-    """Writes a whole file."""
-    with written(path) as file:
+    """Write a whole file in UTF-8."""
+    with open_for_writing(path) as file:
         file.write(text.encode())
 
 
 def read_text(path: str) -> str:
-    """A whole file."""
-    with _opened(path) as file:
+    """Read a whole file in UTF-8."""
+    with _open(path) as file:
         return file.read().decode()
 
 
 def remove(path: str) -> None:
-    """Removes a file if it is there."""
+    """Remove a file if it exists."""
     with contextlib.suppress(OSError):
         FileSystems.delete([path])
 
 
-def _opened(path: str):
-    # Told by its name, Beam would unpack a file.gz.
+def _open(path: str) -> BinaryIO:
+    # By default Beam decompresses files whose name ends in .gz and the like.
     return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
 
 
@@ -115,7 +123,7 @@ def _make_folder(folder: str) -> None:
     if folder and not FileSystems.exists(folder):
         try:
             FileSystems.mkdirs(folder)
-        except OSError:  # another worker was quicker
+        except OSError:  # Another worker may have made it at the same time.
             if not FileSystems.exists(folder):
                 raise
 
@@ -124,7 +132,7 @@ def _rename(source: str, target: str) -> None:
     try:
         FileSystems.rename([source], [target])
     except BeamIOError:
-        # HDFS doesn't replace files.
+        # HDFS does not replace a file by renaming another.
         if not FileSystems.exists(target):
             raise
         FileSystems.delete([target])

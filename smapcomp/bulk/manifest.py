@@ -1,30 +1,35 @@
-"""What became of every input: JSON lines, in the order of the inputs."""
+"""The manifest: what became of each input, in JSON lines in the order of the inputs."""
 
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from smapcomp.bulk import files
 from smapcomp.bulk.plan import Task
 from smapcomp.errors import SmapcompError
 
 WRITTEN, SKIPPED, FAILED = STATUSES = ("written", "skipped", "failed")
+"""Results of a task; a task is skipped if its output exists already."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
-    """One input.
+class ManifestEntry:
+    """What became of one input.
 
     Attributes:
-        input, output: Paths.
-        status: "written"; "skipped", it was there already; "failed".
-        width, height: Of the picture; None if it failed.
-        bytes_in, bytes_out: Of the two files; `bytes_out` is None if it failed.
-        bpp: Bits per pixel of the stream, be it input or output; None if it failed.
-        seconds: From reading to writing; None if it was skipped.
-        notices: What was changed on the way, such as 16 bits that became 8.
-        error: Why it failed, else None.
+        input: Path of the input.
+        output: Path of the output.
+        status: One of `STATUSES`.
+        width: Width of the picture in pixels; `None` if the task failed.
+        height: Height of the picture in pixels; `None` if the task failed.
+        bytes_in: Size of the input in bytes.
+        bytes_out: Size of the output in bytes; `None` if the task failed.
+        bpp: Bits per pixel of the stream, which is the output, or the input in decompression;
+            `None` if the task failed.
+        seconds: Duration from reading to writing; `None` if the task was skipped.
+        notices: Changes that were made to the picture, such as 16 bits that became 8.
+        error: Reason of the failure; `None` if the task did not fail.
     """
 
     input: str
@@ -40,45 +45,50 @@ class Row:
     error: str | None = None
 
 
-def write(path: str, rows: Iterable[Row]) -> None:
-    """Writes the manifest, whole or not at all."""
-    with files.written(path) as file:
-        for row in sorted(rows, key=lambda row: row.input):
-            file.write(f"{json.dumps(dataclasses.asdict(row))}\n".encode())
+def write_manifest(path: str, entries: Iterable[ManifestEntry]) -> None:
+    """Write the manifest, whole or not at all."""
+    with files.open_for_writing(path) as file:
+        for entry in sorted(entries, key=lambda entry: entry.input):
+            file.write(f"{json.dumps(dataclasses.asdict(entry))}\n".encode())
 
 
-def read(path: str) -> list[Row]:
-    """Reads a manifest.
+def read_manifest(path: str) -> list[ManifestEntry]:
+    """Read a manifest.
 
     Raises:
-        SmapcompError: There is none, or it is something else.
+        SmapcompError: There is no such file, or it is not a manifest.
     """
     try:
-        rows = [json.loads(line) for line in files.read_text(path).splitlines()]
-        return [Row(**{**row, "notices": tuple(row["notices"])}) for row in rows]
+        entries = [json.loads(line) for line in files.read_text(path).splitlines()]
+        return [ManifestEntry(**{**entry, "notices": tuple(entry["notices"])}) for entry in entries]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SmapcompError(f"{path}: not a manifest of smapcomp.bulk: {error}") from None
 
 
-def checked_counts(
-    rows: Sequence[Row], tasks: Sequence[Task], counters: dict[str, int]
+def count_statuses(
+    entries: Sequence[ManifestEntry], tasks: Sequence[Task], counters: Mapping[str, int]
 ) -> dict[str, int]:
-    """How many inputs have each status, once all that counted them agree.
+    """Count the entries of each status and check that no picture was lost or worked on twice.
 
     Args:
-        rows: Of the manifest.
-        tasks: What was to be done.
-        counters: The pipeline's own, "read" and each of `STATUSES`; empty from a runner that has
+        entries: Entries of the manifest.
+        tasks: Tasks of the plan.
+        counters: Counters of the pipeline, "read" and each of `STATUSES`; empty if the runner has
             none.
 
+    Returns:
+        Number of entries by status.
+
     Raises:
-        SmapcompError: They don't: a picture was lost or came twice.
+        SmapcompError: Plan, manifest and counters disagree.
     """
-    found = Counter(row.status for row in rows)
+    found = Counter(entry.status for entry in entries)
     counts = {status: found[status] for status in STATUSES}
-    if [row.input for row in rows] != [task.source for task in tasks]:
-        raise SmapcompError(f"{len(tasks)} inputs, but {len(rows)} lines in the manifest: {counts}")
-    wanted = {"read": len(tasks), **counts}
-    if counters and {name: counters.get(name, 0) for name in wanted} != wanted:
-        raise SmapcompError(f"the manifest has {wanted}, but the runner counted {counters}")
+    if [entry.input for entry in entries] != [task.source for task in tasks]:
+        raise SmapcompError(
+            f"the plan has {len(tasks)} inputs, but the manifest {len(entries)} lines: {counts}"
+        )
+    expected = {"read": len(tasks), **counts}
+    if counters and {name: counters.get(name, 0) for name in expected} != expected:
+        raise SmapcompError(f"the manifest has {expected}, but the runner counted {dict(counters)}")
     return counts

@@ -1,26 +1,26 @@
-"""The Apache Beam pipeline: the plan, the work, the manifest."""
+"""The Apache Beam pipeline: it reads the plan, converts the files and writes the manifest."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics, MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from smapcomp.bulk import files, manifest, plan
-from smapcomp.bulk.manifest import Row
-from smapcomp.bulk.plan import Task
-from smapcomp.bulk.work import Work
+from smapcomp.bulk import files
+from smapcomp.bulk.converter import FileConverter
+from smapcomp.bulk.manifest import ManifestEntry, write_manifest
+from smapcomp.bulk.plan import Task, tasks_from_json
 from smapcomp.errors import SmapcompError
 
-NAMESPACE = "bulk_compress"
-"""Of the counters `read`, `written`, `skipped` and `failed`."""
+NAMESPACE = "smapcomp.bulk"
+"""Namespace of the counters `read`, `written`, `skipped` and `failed`."""
 
 
-def build(options: PipelineOptions) -> beam.Pipeline:
-    """An empty pipeline.
+def make_pipeline(options: PipelineOptions) -> beam.Pipeline:
+    """Return an empty pipeline.
 
     Raises:
-        ValueError: The runner is unknown or not installed, or misses options.
+        ValueError: The runner is unknown or not installed, or options that it needs are missing.
     """
     try:
         return beam.Pipeline(options=options)
@@ -28,14 +28,16 @@ def build(options: PipelineOptions) -> beam.Pipeline:
         raise ValueError(str(error)) from error
 
 
-def run(pipeline: beam.Pipeline, plan_path: str, work: Work, manifest_path: str) -> dict[str, int]:
-    """Does the work, writes the manifest and waits for the end.
+def run_pipeline(
+    pipeline: beam.Pipeline, plan_path: str, converter: FileConverter, manifest_path: str
+) -> dict[str, int]:
+    """Convert the files of a plan, write the manifest and wait for the end.
 
     Args:
-        pipeline: An empty one.
-        plan_path: Of `plan.dumps`' text. Runners limit what a pipeline itself can hold.
-        work: What is done.
-        manifest_path: Where to write the manifest.
+        pipeline: An empty pipeline.
+        plan_path: File of `tasks_to_json`. Runners limit how much a pipeline itself can contain.
+        converter: Converts one file.
+        manifest_path: Path of the manifest.
 
     Returns:
         The counters; empty if the runner has none.
@@ -43,49 +45,51 @@ def run(pipeline: beam.Pipeline, plan_path: str, work: Work, manifest_path: str)
     Raises:
         SmapcompError: The pipeline failed as a whole.
     """
-    rows = (
+    entries = (
         pipeline
-        | "Plan" >> beam.Create([plan_path])
-        | "Tasks" >> beam.FlatMap(_tasks)
-        # A fusion break: what follows would all go to the worker that read the plan.
-        | "Spread" >> beam.Reshuffle()
-        | "Work" >> beam.ParDo(_Do(work))
+        | "Plan path" >> beam.Create([plan_path])
+        | "Read plan" >> beam.FlatMap(_read_tasks)
+        # Without a break here, the worker that read the plan would do all that follows.
+        | "Distribute" >> beam.Reshuffle()
+        | "Convert" >> beam.ParDo(_Convert(converter))
     )
     _ = (
-        rows
-        | "One" >> beam.Map(lambda row: (None, row))
+        entries
+        | "Give one key" >> beam.Map(lambda entry: (None, entry))
         | "Collect" >> beam.GroupByKey()
-        | "Manifest" >> beam.MapTuple(lambda _, found: manifest.write(manifest_path, found))
+        | "Write manifest" >> beam.MapTuple(lambda _, found: write_manifest(manifest_path, found))
     )
     try:
         result = pipeline.run()
         result.wait_until_finish()
-    except Exception as error:  # runners wrap what a worker raises, each in its own way
+    except Exception as error:  # Each runner wraps the exception of a worker in its own way.
         lines = [line for line in str(error).splitlines() if line.strip()]
         reason = lines[-1] if lines else type(error).__name__
-        raise SmapcompError(f"the pipeline failed: {reason}; the same command goes on") from error
-    found = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))
+        raise SmapcompError(f"the pipeline failed: {reason}; the same command continues") from error
+    metrics = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))
     totals: dict[str, int] = {}
-    for counter in found["counters"]:
+    for counter in metrics["counters"]:
         name = counter.key.metric.name
         totals[name] = totals.get(name, 0) + counter.result
     return totals
 
 
-def _tasks(plan_path: str) -> Iterator[Task]:
-    tasks: Sequence[Task] = plan.loads(files.read_text(plan_path))
+def _read_tasks(plan_path: str) -> Iterator[Task]:
+    tasks = tasks_from_json(files.read_text(plan_path))
     _count("read", len(tasks))
     yield from tasks
 
 
-class _Do(beam.DoFn):
-    def __init__(self, work: Work):
-        self._work = work
+class _Convert(beam.DoFn):
+    """Step of the pipeline that converts one file."""
 
-    def process(self, task: Task) -> Iterator[Row]:
-        row = self._work.do(task)
-        _count(row.status)
-        yield row
+    def __init__(self, converter: FileConverter):
+        self._converter = converter
+
+    def process(self, task: Task) -> Iterator[ManifestEntry]:
+        entry = self._converter.convert(task)
+        _count(entry.status)
+        yield entry
 
 
 def _count(name: str, number: int = 1) -> None:

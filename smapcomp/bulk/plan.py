@@ -1,4 +1,4 @@
-"""What there is to do: which file becomes which, and which are there already."""
+"""The plan of a run: which file becomes which, and which outputs exist already."""
 
 import dataclasses
 import itertools
@@ -10,37 +10,38 @@ from collections.abc import Iterable, Sequence
 from apache_beam.io.filesystem import FileMetadata
 
 from smapcomp.bulk import files
-from smapcomp.bulk.settings import FILE as SETTINGS_FILE
-from smapcomp.bulk.settings import OutputSettings
+from smapcomp.bulk.settings import SETTINGS_FILE, OutputSettings
 from smapcomp.errors import SmapcompError
 
 MANIFEST_FILE = "manifest.jsonl"
+"""Name of the manifest in the folder of the outputs."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """One file to make of another.
+    """One file to make from another.
 
     Attributes:
-        source, target: Their paths.
-        bytes_in: Of the source.
-        there: Whether the target is there and up to date, as far as names and times tell.
+        source: Path of the input.
+        target: Path of the output.
+        bytes_in: Size of the input in bytes.
+        up_to_date: Whether the output exists and is up to date, judged by names and times.
     """
 
     source: str
     target: str
     bytes_in: int
-    there: bool
+    up_to_date: bool
 
 
 @dataclasses.dataclass(frozen=True)
-class WorkList:
-    """What one run does.
+class BulkPlan:
+    """The work of one run.
 
     Attributes:
-        tasks: In the order of their sources.
-        new_settings: Whether the folder's settings are to be written before any work.
-        leftovers: What killed runs were writing.
+        tasks: Tasks in the order of their sources.
+        new_settings: Whether the folder's settings must be written before any output.
+        leftovers: Temporary files of runs that were killed.
     """
 
     tasks: tuple[Task, ...]
@@ -55,103 +56,111 @@ def make_plan(
     settings: OutputSettings,
     manifest: str,
     overwrite: bool = False,
-) -> WorkList:
-    """Finds out what there is to do, and changes nothing.
+) -> BulkPlan:
+    """Find out what is to be done; nothing is changed.
 
-    A target is up to date if it is no older than its source and no older than the folder's
-    settings, so that what was made with other settings is not taken for done.
+    An output is up to date if it is no older than its input and no older than the folder's
+    settings. So an output that was made with other settings does not count as done.
 
     Args:
-        patterns: Of the inputs, in Beam's syntax; `**/` stands for no folder too.
-        folder: Of the outputs, which lie in it as the inputs do below the part of their pattern
-            that is before the first wildcard.
-        suffix: Of the outputs.
-        settings: How outputs are made.
-        manifest: Path of the manifest, which is no input.
-        overwrite: Make all outputs anew, also of other settings or of another program.
+        patterns: Patterns of the inputs in Beam's syntax, in which `**/` also stands for no folder.
+        folder: Folder of the outputs. They lie in it as the inputs do below the part of their
+            pattern before the first wildcard.
+        suffix: Extension of the outputs.
+        settings: Settings of the outputs.
+        manifest: Path of the manifest, which is never an input.
+        overwrite: Whether to make all outputs again, whatever the folder's settings are and
+            whoever wrote the files that are there.
 
     Raises:
-        SmapcompError: Nothing matches, two inputs would become one file, an output is its input,
-            or the folder holds outputs of other settings or of an unknown origin.
+        SmapcompError: No file matches, two inputs have the same output, an output is its own input,
+            or the folder has outputs of other settings or of unknown origin.
     """
     settings_path = files.join(folder, SETTINGS_FILE)
-    outputs = {file.path: file for file in files.files_that_match(files.join(folder, "**"))}
-    pairs = _pairs(patterns, folder, suffix)
-    made_of = {}
+    outputs = {file.path: file for file in files.list_files(files.join(folder, "**"))}
+    pairs = _match_inputs(patterns, folder, suffix)
+    sources_of: dict[str, set[str]] = {}
     for source, (_, target) in pairs.items():
-        made_of.setdefault(files.identity(target), set()).add(files.identity(source))
+        sources_of.setdefault(files.identity(target), set()).add(files.identity(source))
     reserved = (settings_path, manifest, plan_path(folder))
-    own = {*made_of, *map(files.identity, reserved)}
-    temporary_of = set(map(files.shortened, own))
+    own_files = {*sources_of, *map(files.identity, reserved)}
+    shortened = set(map(files.shorten_name, own_files))
 
     def is_leftover(path: str) -> bool:
-        return files.is_temporary_of(files.identity(path), temporary_of)
+        return files.is_temporary_of(files.identity(path), shortened)
 
     for source in list(pairs):
         name = files.identity(source)
-        if made_of.get(name) == {name}:
+        if sources_of.get(name) == {name}:
             raise SmapcompError(f"{source}: would be its own output; give another --output")
-        if name in own or is_leftover(name):
+        if name in own_files or is_leftover(name):
             del pairs[source]
     _check_pairs(pairs, patterns)
-    before = outputs.get(settings_path)
-    known = OutputSettings.loads(files.read_text(settings_path), settings_path) if before else None
-    kept = known is not None and not overwrite
+    settings_file = outputs.get(settings_path)
+    existing = None
+    if settings_file is not None:
+        existing = OutputSettings.from_json(files.read_text(settings_path), settings_path)
     if not overwrite:
         present = sorted(target for _, target in pairs.values() if target in outputs)
-        _check_settings(settings_path, known, settings, present)
+        _check_settings(settings_path, existing, settings, present)
+    keeps_settings = settings_file is not None and not overwrite
     tasks = [
-        Task(source, target, file.size_in_bytes, kept and _fresh(outputs.get(target), file, before))
+        Task(
+            source,
+            target,
+            file.size_in_bytes,
+            not overwrite and _is_up_to_date(outputs.get(target), file, settings_file),
+        )
         for source, (file, target) in sorted(pairs.items())
     ]
-    return WorkList(tuple(tasks), not kept, tuple(filter(is_leftover, outputs)))
+    return BulkPlan(tuple(tasks), not keeps_settings, tuple(filter(is_leftover, outputs)))
 
 
 def plan_path(folder: str) -> str:
-    """Where the list of tasks lies while a run goes on."""
+    """Return the path of the file that has the tasks while a run lasts."""
     return files.join(folder, ".bulk_plan.jsonl")
 
 
-def dumps(tasks: Iterable[Task]) -> str:
-    """JSON, a line for each task."""
+def tasks_to_json(tasks: Iterable[Task]) -> str:
+    """Return the tasks as JSON lines."""
     return "".join(f"{json.dumps(dataclasses.asdict(task))}\n" for task in tasks)
 
 
-def loads(text: str) -> list[Task]:
-    """What `dumps` wrote."""
+def tasks_from_json(text: str) -> list[Task]:
+    """Return the tasks that `tasks_to_json` wrote."""
     return [Task(**json.loads(line)) for line in text.splitlines()]
 
 
-def fixed_part(pattern: str) -> str:
-    """The folder of a pattern before its first wildcard, with the slash; "" of none."""
-    before = re.match(r"[^*?[]*", pattern)[0]
-    return before[: before.rfind("/") + 1]
+def _folder_before_wildcard(pattern: str) -> str:
+    """Return the folder of a pattern before its first wildcard, with its slash, or ""."""
+    fixed = re.split(r"[*?[]", pattern, maxsplit=1)[0]
+    return fixed[: fixed.rfind("/") + 1]
 
 
-def with_and_without_folders(pattern: str) -> list[str]:
-    """The pattern, and with each `**/` left out: to Beam, that needs at least one folder."""
+def _with_and_without_folders(pattern: str) -> list[str]:
+    """Return the pattern with any choice of its `**/` left out; Beam's needs at least a folder."""
     parts = pattern.split("**/")
     gaps = itertools.product(("**/", ""), repeat=len(parts) - 1)
     return ["".join(itertools.chain(*zip(parts, (*gap, ""), strict=True))) for gap in gaps]
 
 
-def _pairs(
+def _match_inputs(
     patterns: Sequence[str], folder: str, suffix: str
 ) -> dict[str, tuple[FileMetadata, str]]:
-    """Source to its metadata and its target; of two patterns that match it the first counts."""
+    """Return metadata and output of each input; the first pattern that matches it counts."""
     pairs: dict[str, tuple[FileMetadata, str]] = {}
     for pattern in patterns:
         if os.path.isdir(pattern):
             raise SmapcompError(
-                f"--input={pattern}: is a folder; for what is in it: '{files.join(pattern, '**')}'"
+                f"--input={pattern}: is a folder; all files in it are '{files.join(pattern, '**')}'"
             )
-        beginning = fixed_part(pattern)
-        matches = map(files.files_that_match, with_and_without_folders(pattern))
+        root = _folder_before_wildcard(pattern)
+        matches = map(files.list_files, _with_and_without_folders(pattern))
         found = list(itertools.chain(*matches))
         if not found:
             raise SmapcompError(f"--input={pattern}: matches no file")
         for file in found:
-            stem = os.path.splitext(file.path.removeprefix(beginning))[0]
+            stem = os.path.splitext(file.path.removeprefix(root))[0]
             pairs.setdefault(file.path, (file, files.join(folder, stem + suffix)))
     return pairs
 
@@ -159,9 +168,9 @@ def _pairs(
 def _check_pairs(pairs: dict[str, tuple[FileMetadata, str]], patterns: Sequence[str]) -> None:
     if not pairs:
         raise SmapcompError(f"--input={', '.join(patterns)}: matches nothing but outputs")
-    taken: dict[str, str] = {}
+    source_of: dict[str, str] = {}
     for source, (_, target) in sorted(pairs.items()):
-        other = taken.setdefault(target, source)
+        other = source_of.setdefault(target, source)
         if other != source:
             raise SmapcompError(
                 f"{other} and {source} would both become {target}; give them an --output each"
@@ -169,23 +178,38 @@ def _check_pairs(pairs: dict[str, tuple[FileMetadata, str]], patterns: Sequence[
 
 
 def _check_settings(
-    path: str, known: OutputSettings | None, settings: OutputSettings, present: Sequence[str]
+    path: str,
+    existing: OutputSettings | None,
+    requested: OutputSettings,
+    present: Sequence[str],
 ) -> None:
-    """Raises a `SmapcompError` if the outputs that are there are not of these settings."""
-    if known and known != settings:
+    """Check that the outputs in the folder may be kept or added to.
+
+    Args:
+        path: Path of the settings.
+        existing: Settings of the folder, if it has any.
+        requested: Settings of this run.
+        present: Outputs of this run that exist.
+
+    Raises:
+        SmapcompError: The settings differ, or outputs exist and the folder has no settings.
+    """
+    if existing and existing != requested:
         raise SmapcompError(
-            f"{path}: {known.difference(settings)}; --overwrite makes all outputs anew, another "
-            "--output keeps these"
+            f"{path}: {existing.describe_difference(requested)}; --overwrite makes all outputs "
+            "again, another --output keeps these"
         )
-    if not known and present:
+    if not existing and present:
         raise SmapcompError(
             f"{present[0]}: exists, and no {SETTINGS_FILE} says how it was made; --overwrite "
             "replaces it"
         )
 
 
-def _fresh(target: FileMetadata | None, source: FileMetadata, settings: FileMetadata) -> bool:
-    if target is None or not target.size_in_bytes:
+def _is_up_to_date(
+    target: FileMetadata | None, source: FileMetadata, settings: FileMetadata | None
+) -> bool:
+    if target is None or settings is None or not target.size_in_bytes:
         return False
-    needed = max(source.last_updated_in_seconds, settings.last_updated_in_seconds)
-    return target.last_updated_in_seconds >= needed
+    newest = max(source.last_updated_in_seconds, settings.last_updated_in_seconds)
+    return target.last_updated_in_seconds >= newest

@@ -1,4 +1,4 @@
-"""Work on one file or on many, as the sub-commands `compress` and `decompress` do it."""
+"""Conversion of one file or of many, for the sub-commands `compress` and `decompress`."""
 
 import json
 import os
@@ -11,67 +11,71 @@ from typing import Any
 from absl import flags
 from tqdm import tqdm
 
-from smapcomp.cli.command import Flags, UsageError
+from smapcomp.cli.command import OUTPUT, Flags, UsageError
 from smapcomp.errors import SmapcompError
 from smapcomp.jobs.exits import EXIT_FAILED, EXIT_INTERRUPTED, one_line
 
-Work = Callable[[str, str], dict[str, Any]]
-"""Makes the second file from the first and returns JSON-ready facts about it."""
+Converter = Callable[[str, str], dict[str, Any]]
+"""Function that writes the second file from the first and returns JSON-ready facts about it."""
 
 
 def define_output(define: Flags) -> None:
-    """Define the flags of where to write."""
-    group = "Output"
+    """Define the flags that say where outputs are written."""
     define.string(
-        group, "out_dir", "folder for the outputs of any number of inputs; made if absent."
+        OUTPUT,
+        "out_dir",
+        "folder for the outputs of any number of inputs; it is made if there is none.",
+        placeholder="DIR",
     )
-    define.boolean(group, "overwrite", "replace outputs that exist.")
+    define.boolean(OUTPUT, "overwrite", "replace outputs that exist.")
 
 
 def run_files(
     values: flags.FlagValues,
     arguments: Sequence[str],
     suffix: str,
-    work: Work,
-    sentence: Callable[[dict[str, Any]], str],
+    convert: Converter,
+    describe: Callable[[dict[str, Any]], str],
 ) -> int:
-    """Work on one file (IN OUT) or on many (into `--out_dir`).
+    """Convert one file (IN OUT) or many (into `--out_dir`).
 
     Args:
         values: Values of the flags of `define_output`.
         arguments: Positional arguments.
         suffix: Extension of the outputs in `--out_dir`.
-        work: The work; it raises `SmapcompError` and `OSError`.
-        sentence: Returns the line to print about one file's facts.
+        convert: Converts one file; it raises `SmapcompError` or `OSError` if it cannot.
+        describe: Returns the line that is printed about the facts of a single file.
 
     Returns:
         The exit status.
 
     Raises:
-        UsageError: The arguments do not fit.
-        SmapcompError: The work on a single file failed.
+        UsageError: The number of arguments is wrong, or two inputs have the same output.
+        SmapcompError: A single file could not be converted.
     """
     if values.out_dir is None:
         if len(arguments) != 2:
             got = " ".join(arguments) or "nothing"
-            raise UsageError(f"wants IN OUT, or IN... with --out_dir=DIR, got {got}")
+            raise UsageError(f"expected IN OUT, or IN... with --out_dir=DIR, got {got}")
         source, target = arguments
         _refuse_same_file(source, target)
-        print(sentence(work(source, target)))
+        print(describe(convert(source, target)))
         return 0
-    return _run_batch(values, arguments, suffix, work)
+    return _run_batch(values, arguments, suffix, convert)
 
 
 def _refuse_same_file(source: str, target: str) -> None:
     if os.path.exists(target) and os.path.exists(source) and os.path.samefile(source, target):
-        raise SmapcompError(f"{target}: is the input")
+        raise SmapcompError(f"{target}: the output is the input")
 
 
-def _run_batch(values: flags.FlagValues, arguments: Sequence[str], suffix: str, work: Work) -> int:
-    """Work on any number of files and print a summary in JSON; a failure does not stop the rest."""
+def _run_batch(
+    values: flags.FlagValues, arguments: Sequence[str], suffix: str, convert: Converter
+) -> int:
+    """Convert any number of files and print a summary in JSON; a failure does not stop the rest."""
     if not arguments:
-        raise UsageError("wants at least one IN, got nothing")
-    targets = _targets(arguments, values.out_dir, suffix)
+        raise UsageError("expected at least one IN, got nothing")
+    targets = _output_paths(arguments, values.out_dir, suffix)
     try:
         os.makedirs(values.out_dir, exist_ok=True)
     except OSError as error:
@@ -82,7 +86,7 @@ def _run_batch(values: flags.FlagValues, arguments: Sequence[str], suffix: str, 
         for source, target in targets.items():
             bar.set_postfix_str(Path(source).name, refresh=False)
             try:
-                files.append(_work_on_one(source, target, values.overwrite, work))
+                files.append(_convert_one(source, target, values.overwrite, convert))
             except KeyboardInterrupt:
                 interrupted = True
                 break
@@ -98,22 +102,23 @@ def _run_batch(values: flags.FlagValues, arguments: Sequence[str], suffix: str, 
     return EXIT_FAILED if counts["failed"] else 0
 
 
-def _work_on_one(source: str, target: str, overwrite: bool, work: Work) -> dict[str, Any]:
+def _convert_one(source: str, target: str, overwrite: bool, convert: Converter) -> dict[str, Any]:
+    """Convert one file unless its output exists; return the facts or the error."""
     facts: dict[str, Any] = {"input": source, "output": target}
     if os.path.exists(target) and not overwrite:
         return {**facts, "status": "kept"}
     began = time.perf_counter()
     try:
         _refuse_same_file(source, target)
-        found = work(source, target)
+        found = convert(source, target)
     except (SmapcompError, OSError, MemoryError) as error:
         return {**facts, "status": "failed", "error": one_line(error)}
     seconds = round(time.perf_counter() - began, 3)
     return {**facts, "status": "done", **found, "seconds": seconds}
 
 
-def _targets(sources: Sequence[str], folder: str, suffix: str) -> dict[str, str]:
-    """Map each input to its output.
+def _output_paths(sources: Sequence[str], folder: str, suffix: str) -> dict[str, str]:
+    """Return the output of each input.
 
     Raises:
         UsageError: Two inputs have the same output.

@@ -1,4 +1,4 @@
-"""Description of a sub-command, and its flags."""
+"""Sub-commands and their flags."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,20 @@ from typing import Any
 
 from absl import flags
 
-from smapcomp.codec.options import Option, option_table
+from smapcomp.codec.options import (
+    CODEC,
+    CONTENT,
+    DAMAGED,
+    GOAL,
+    NETWORKS,
+    Option,
+    option_table,
+)
+
+OUTPUT, SERVER = "Output", "Networks on a server"
+"""Groups of the flags that only the command line has."""
+
+_GROUP_ORDER = (GOAL, OUTPUT, CONTENT, DAMAGED, CODEC, NETWORKS, SERVER)
 
 
 @dataclass(frozen=True)
@@ -14,11 +27,11 @@ class Command:
     """A sub-command.
 
     Attributes:
-        usages: Arguments behind its name, one line for each way to call it.
-        summary: What it does, in a sentence.
+        usages: Positional arguments, one line for each way to call the sub-command.
+        summary: Description of the sub-command, one sentence.
         examples: Whole command lines.
-        define_flags: Defines its flags, by `Flags`.
-        run: Does its work, given the values of the flags and the positional arguments; returns the
+        define_flags: Defines the flags through a `Flags`.
+        run: Does the work, given the values of the flags and the positional arguments; returns the
             exit status.
         arguments: Lowest and highest number of positional arguments.
     """
@@ -32,23 +45,29 @@ class Command:
 
 
 class UsageError(Exception):
-    """The command line itself is wrong; the message is one line."""
+    """Error in the command line itself; the message is one line."""
 
 
 class Flags:
-    """Defines flags in groups, under whose titles the help shows them.
+    """Definer of flags in groups; the help shows each group under its title.
 
     Args:
-        values: Where the flags are defined.
+        values: Object in which the flags are defined.
 
     Attributes:
-        values: Where the flags are defined.
-        groups: Title of each group to the names of its flags.
+        values: Object in which the flags are defined.
+        placeholders: Word that stands for the value of each text flag in the help.
     """
 
     def __init__(self, values: flags.FlagValues):
         self.values = values
-        self.groups: dict[str, list[str]] = {}
+        self.placeholders: dict[str, str] = {}
+        self._groups: dict[str, list[str]] = {}
+
+    @property
+    def groups(self) -> dict[str, list[str]]:
+        """Names of the flags by the title of their group, in the order of the help."""
+        return {title: self._groups[title] for title in _GROUP_ORDER if title in self._groups}
 
     def boolean(self, group: str, name: str, text: str) -> None:
         """Define a switch that is off by default."""
@@ -63,21 +82,22 @@ class Flags:
         low: int | None = None,
         high: int | None = None,
     ) -> None:
-        """Define a whole number from `low` to `high`."""
+        """Define a whole number in `low`..`high`; a limit of `None` does not apply."""
         self.define(group, name, default, Option(int, text, group, low=low, high=high))
 
     def number(self, group: str, name: str, text: str, low: float = 0) -> None:
-        """Define a number of at least `low` that is not given by default."""
+        """Define a number of at least `low` whose default is `None`."""
         self.define(group, name, None, Option(float, text, group, low=low))
 
-    def string(self, group: str, name: str, text: str) -> None:
-        """Define a text that is not given by default."""
+    def string(self, group: str, name: str, text: str, placeholder: str) -> None:
+        """Define a text whose default is `None`; the help shows the placeholder as its value."""
+        self.placeholders[name] = placeholder
         self.define(group, name, None, Option(str, text, group))
 
     def choice(
         self, group: str, name: str, default: str | None, allowed: Sequence[str], text: str
     ) -> None:
-        """Define a choice among several words."""
+        """Define a choice among words."""
         self.define(group, name, default, Option(str, text, group, choices=tuple(allowed)))
 
     def options(self, options: type, leave_out: Collection[str] = ()) -> None:
@@ -95,13 +115,18 @@ class Flags:
         """Define one flag.
 
         Args:
-            group: Title of the group that it belongs to.
+            group: Title of the flag's group.
             name: Name of the flag.
-            default: Its value if it is not given.
-            option: Its type, limits and description.
+            default: Value of the flag if the command line does not have it.
+            option: Type, limits and description.
+
+        Raises:
+            ValueError: The group is unknown.
         """
-        self.groups.setdefault(group, []).append(name)
-        where = {"flag_values": self.values}
+        if group not in _GROUP_ORDER:
+            raise ValueError(f"group {group!r} is unknown; allowed: {', '.join(_GROUP_ORDER)}")
+        self._groups.setdefault(group, []).append(name)
+        where: dict[str, Any] = {"flag_values": self.values}
         if option.choices:
             words = [str(choice) for choice in option.choices]
             word = None if default is None else str(default)
@@ -111,7 +136,7 @@ class Flags:
         elif option.kind is str:
             flags.DEFINE_string(name, default, option.help, **where)
         else:
-            define = flags.DEFINE_integer if option.kind is int else flags.DEFINE_float
+            define: Any = flags.DEFINE_integer if option.kind is int else flags.DEFINE_float
             low = option.low if option.low is not None else option.above
             define(name, default, option.help, low, option.high, **where)
 
@@ -131,5 +156,5 @@ def option_values(values: flags.FlagValues, options: type) -> dict[str, Any]:
 
 
 def define_json(define: Flags) -> None:
-    """Define the flag of commands that print facts."""
-    define.boolean("Output", "json", "print JSON.")
+    """Define the flag `--json`."""
+    define.boolean(OUTPUT, "json", "print JSON.")

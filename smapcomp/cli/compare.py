@@ -38,13 +38,13 @@ def run(values: flags.FlagValues, arguments: Sequence[str]) -> int:
 
 
 def _as_rgb(image: np.ndarray) -> np.ndarray:
-    """Repeat a grey channel three times, so that grey and RGB pictures can be compared."""
+    """Repeat a grey channel three times, so that a grey picture can be compared with RGB."""
     return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
 
 
 COMMAND = Command(
     ("A B",),
-    "Measures the difference of the pictures A and B: PSNR and MS-SSIM over RGB.",
+    "Compares the pictures A and B: PSNR and MS-SSIM over RGB.",
     ("smapcomp compare photo.png back.png",),
     define_json,
     run,

@@ -21,20 +21,20 @@ def run(values: flags.FlagValues, arguments: Sequence[str]) -> int:
     if remote is not None:
         remote.check_model(values.variant, values.weights_dir)
 
-    def work(source: str, target: str) -> dict[str, Any]:
+    def convert(source: str, target: str) -> dict[str, Any]:
         facts = compress_file(
             source, target, overwrite=values.overwrite, predictor=remote, **options
         )
         return {"output": target, **facts}
 
-    def sentence(facts: dict[str, Any]) -> str:
+    def describe(facts: dict[str, Any]) -> str:
         return "{output}: {width}x{height}, {bytes} bytes, {bpp:.3f} bpp".format(**facts)
 
-    return run_files(values, arguments, SUFFIX, work, sentence)
+    return run_files(values, arguments, SUFFIX, convert, describe)
 
 
 def file_options(values: flags.FlagValues) -> dict[str, Any]:
-    """Return the options of `compress_file` that the flags ask for.
+    """Return the flags of `define_options` as keyword arguments of `compress_file`.
 
     Raises:
         UsageError: Two flags contradict each other.
@@ -45,16 +45,16 @@ def file_options(values: flags.FlagValues) -> dict[str, Any]:
         for name in option_table(CompressOptions)
         if name == "quality" or name.startswith("target_")
     ]
-    given = [name for name in goals if values[name].present]
-    if len(given) > 1:
-        raise UsageError(f"--{' and --'.join(given)} together; one of them is allowed")
+    present = [name for name in goals if values[name].present]
+    if len(present) > 1:
+        raise UsageError(f"--{' and --'.join(present)} together; one of them is allowed")
     options = option_values(values, CompressOptions)
-    CompressOptions(**options)  # before any file is read
+    CompressOptions(**options)  # checks the options before any file is read
     return {**options, "keep_metadata": values.keep_metadata}
 
 
 def define_options(define: Flags) -> None:
-    """Define the flags of `file_options`."""
+    """Define a flag for each option of `compress_file`."""
     define.options(CompressOptions)
     define.boolean(CONTENT, "keep_metadata", "keep colour profile, EXIF and XMP.")
 

@@ -6,9 +6,9 @@ from typing import Any
 from absl import flags
 
 from smapcomp.cli.batch import define_output, run_files
-from smapcomp.cli.command import Command, Flags, UsageError, option_values
+from smapcomp.cli.command import OUTPUT, Command, Flags, UsageError, option_values
 from smapcomp.cli.server import connect_server, define_server
-from smapcomp.codec.options import CONTENT, DecodeOptions
+from smapcomp.codec.options import DecodeOptions
 from smapcomp.files import decompress_file
 from smapcomp.pictures.image_files import OUTPUT_EXTENSIONS
 
@@ -16,43 +16,43 @@ from smapcomp.pictures.image_files import OUTPUT_EXTENSIONS
 def run(values: flags.FlagValues, arguments: Sequence[str]) -> int:
     """Decompress one stream or many."""
     if values.server and values.weights_dir:
-        raise UsageError("--server and --weights_dir together; the server has its own")
+        raise UsageError("--server and --weights_dir together; the server has its own weights")
     options = option_values(values, DecodeOptions)
     remote = connect_server(values)
 
-    def work(source: str, target: str) -> dict[str, Any]:
+    def convert(source: str, target: str) -> dict[str, Any]:
         facts = decompress_file(
             source, target, overwrite=values.overwrite, predictor=remote, **options
         )
         return {"output": target, **facts}
 
-    def sentence(facts: dict[str, Any]) -> str:
+    def describe(facts: dict[str, Any]) -> str:
         return "{output}: {width}x{height}".format(**facts)
 
-    return run_files(values, arguments, f".{values.format}", work, sentence)
+    return run_files(values, arguments, f".{values.format}", convert, describe)
 
 
 def define_options(define: Flags, leave_out: Sequence[str] = ()) -> None:
-    """Define the flags of decoding and of the pictures' format.
+    """Define a flag for each option of `decompress_file`, and one for the pictures' format.
 
     Args:
-        define: Defines flags.
-        leave_out: Options that get no flag.
+        define: Definer of the flags.
+        leave_out: Names of options that get no flag.
     """
     define.choice(
-        CONTENT,
+        OUTPUT,
         "format",
         "png",
         [extension[1:] for extension in OUTPUT_EXTENSIONS],
-        "format of the pictures in --out_dir; without it OUT's extension decides.",
+        "format of the pictures; the extension of OUT takes precedence.",
     )
     define.options(DecodeOptions, leave_out)
 
 
 def define_flags(define: Flags) -> None:
     """Define the flags of the sub-command."""
-    define_options(define)
     define_output(define)
+    define_options(define)
     define_server(define)
 
 

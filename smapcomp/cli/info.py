@@ -27,9 +27,9 @@ def format_facts(facts: dict[str, Any]) -> str:
         for name, value in facts.items()
         if name != "layers"
     ]
-    rows = [("layer", "coder", "bytes", "bpp")]
-    for layer in facts["layers"]:
-        rows.append(tuple(_format_value(layer[key]) for key in ("kind", "coder", "bytes", "bpp")))
+    keys = ("kind", "coder", "bytes", "bpp")
+    rows = [["layer", *keys[1:]]]
+    rows += [[_format_value(layer[key]) for key in keys] for layer in facts["layers"]]
     lines += ["", *(f"{a:<9} {b:<9} {c:>9} {d:>8}" for a, b, c, d in rows)]
     return "\n".join(lines)
 

@@ -1,7 +1,8 @@
-"""Main function of the command `smapcomp`: reads the command line and runs a sub-command.
+"""Main function of the command `smapcomp`, which runs a sub-command.
 
-Exit status: 0 done; 1 the input, the stream or the output is at fault; 2 the command line is wrong;
-130 interrupted. An error is one line on standard error. Output files appear whole or not at all.
+Exit status: 0, success; 1, an input, a stream or an output is at fault; 2, the command line is
+wrong; 130, interrupted. An error is one line on standard error. Output files appear whole or not at
+all.
 """
 
 import logging
@@ -61,13 +62,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     low, high = command.arguments
     if not low <= len(arguments) <= high:
         got = " ".join(arguments) or "nothing"
-        return _usage_error(f"smapcomp {name}", f"wants {command.usages[0]}, got {got}")
+        return _usage_error(f"smapcomp {name}", f"expected {command.usages[0]}, got {got}")
     with _notices_on_stderr():
         return _run(name, command, values, arguments)
 
 
 def _run(name: str, command: Command, values: flags.FlagValues, arguments: Sequence[str]) -> int:
-    """Run a sub-command and turn expected errors into one line."""
+    """Run a sub-command and report an expected error in one line."""
     try:
         return command.run(values, arguments)
     except UsageError as error:
@@ -77,7 +78,7 @@ def _run(name: str, command: Command, values: flags.FlagValues, arguments: Seque
     except (SmapcompError, OSError) as error:
         return _failure(one_line(error))
     except MemoryError:
-        return _failure("not enough memory; --max_pixels sets a limit beforehand")
+        return _failure("not enough memory; --max_pixels limits the size of a picture")
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
 
@@ -91,7 +92,7 @@ def _usage() -> str:
     ]
     for name, command in COMMANDS.items():
         lines += [f"  {name} {command.usages[0]}", _wrap(command.summary, "      ")]
-    lines += ["", "for example:", *(f"  {c.examples[0]}" for c in COMMANDS.values())]
+    lines += ["", "Examples:", *(f"  {c.examples[0]}" for c in COMMANDS.values())]
     lines += [
         "",
         "smapcomp COMMAND --help lists the flags, smapcomp --version prints the version.",
@@ -102,20 +103,33 @@ def _usage() -> str:
 def _command_help(name: str, command: Command, define: Flags) -> str:
     calls = [f"smapcomp {name} {usage} [FLAGS]" for usage in command.usages]
     lines = ["usage: " + "\n       ".join(calls), "", _wrap(command.summary, "")]
-    lines += ["", "for example:", *(f"  {example}" for example in command.examples)]
+    lines += ["", "Examples:", *(f"  {example}" for example in command.examples)]
     for title, names in define.groups.items():
         lines += ["", f"{title}:"]
         for flag_name in names:
             flag = define.values[flag_name]
-            default = "" if flag.default is None else str(flag.default)
-            words = getattr(flag.parser, "enum_values", None)
-            value = "|".join(words) if words else default or flag_name.split("_")[-1].upper()
-            lines.append(f"  --{flag_name}" + ("" if flag.boolean else f"={value}"))
-            # absl puts the words in front, which stand behind the name already.
+            value = _placeholder(flag, define)
+            lines.append(f"  --{flag_name}" + (f"={value}" if value else ""))
+            # absl repeats the allowed words in front of the description.
             text = flag.help.removeprefix(f"<{value}>: ")
-            shown = f"{text} Default: {default}." if words and default else text
-            lines.append(_wrap(shown, "      "))
+            if flag.default is not None and not flag.boolean:
+                text += f" Default: {flag.default}."
+            lines.append(_wrap(text, "      "))
     return "\n".join(lines)
+
+
+def _placeholder(flag: flags.Flag, define: Flags) -> str:
+    """Return what stands for a flag's value in the help; the empty string for a switch."""
+    if flag.boolean:
+        return ""
+    words = getattr(flag.parser, "enum_values", None)
+    if words:
+        return "|".join(words)
+    if isinstance(flag.parser, flags.IntegerParser):
+        return "N"
+    if isinstance(flag.parser, flags.FloatParser):
+        return "X"
+    return define.placeholders.get(flag.name) or flag.name.split("_")[-1].upper()
 
 
 def _wrap(text: str, indent: str) -> str:

@@ -1,8 +1,12 @@
-"""Flags of a server that runs the networks."""
+"""Flags that select a server to run the networks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from absl import flags
 
-from smapcomp.cli.command import Flags
+from smapcomp.cli.command import SERVER, Flags
 from smapcomp.serving.client.server_options import (
     DEFAULT_MESSAGE_BYTES,
     DEFAULT_RETRIES,
@@ -11,43 +15,61 @@ from smapcomp.serving.client.server_options import (
 )
 from smapcomp.serving.contract import MODEL_NAME
 
-_GROUP = "Networks on a server"
+if TYPE_CHECKING:
+    from smapcomp.serving.client.remote_predictor import RemotePredictor
 
 
 def define_server(define: Flags) -> None:
-    """Define the flags of where the networks run."""
+    """Define the flags of the server."""
     define.string(
-        _GROUP,
+        SERVER,
         "server",
-        "TensorFlow Serving that runs the networks: HOST:PORT or grpcs://HOST:PORT for gRPC, an "
-        "http:// or https:// URL for REST. No networks are loaded by this process then.",
+        "TensorFlow Serving server that runs the networks: HOST:PORT or grpcs://HOST:PORT for "
+        "gRPC, an http:// or https:// URL for REST. This process then loads no networks.",
+        placeholder="ADDRESS",
     )
-    define.string(_GROUP, "server_model", f"name of the model there; {MODEL_NAME} by default.")
-    define.integer(
-        _GROUP, "server_version", None, "version of the model; by default the latest.", 1
-    )
-    seconds = f"seconds that a call may take; {DEFAULT_TIMEOUT:g} by default."
-    define.number(_GROUP, "server_timeout", seconds, 0.001)
-    define.integer(
-        _GROUP, "server_retries", DEFAULT_RETRIES, "repetitions while it is unavailable.", 0
+    define.string(
+        SERVER,
+        "server_model",
+        f"name of the model on the server; {MODEL_NAME} by default.",
+        placeholder="NAME",
     )
     define.integer(
-        _GROUP, "server_max_bytes", DEFAULT_MESSAGE_BYTES, "largest message in bytes.", 1
+        SERVER, "server_version", None, "version of the model; the latest by default.", low=1
     )
-    define.string(_GROUP, "server_ca", "certificate authority of the server, in PEM; implies TLS.")
-    define.string(_GROUP, "server_cert", "certificate of this client, in PEM.")
-    define.string(_GROUP, "server_key", "key of that certificate, in PEM.")
+    define.number(
+        SERVER,
+        "server_timeout",
+        f"seconds that a call may take; {DEFAULT_TIMEOUT:g} by default.",
+        low=0.001,
+    )
+    define.integer(
+        SERVER,
+        "server_retries",
+        DEFAULT_RETRIES,
+        "how often a call is repeated while the server is unavailable.",
+        low=0,
+    )
+    define.integer(
+        SERVER, "server_max_bytes", DEFAULT_MESSAGE_BYTES, "largest message in bytes.", low=1
+    )
+    for name, text in (
+        ("server_ca", "certificate authority of the server's certificate, in PEM; implies TLS."),
+        ("server_cert", "certificate of this client, in PEM."),
+        ("server_key", "key of this client's certificate, in PEM."),
+    ):
+        define.string(SERVER, name, text, placeholder="FILE")
 
 
-def connect_server(values: flags.FlagValues):
-    """Return a `RemotePredictor` of the server that the flags name; `None` without one.
+def connect_server(values: flags.FlagValues) -> RemotePredictor | None:
+    """Return the predictor of the server that the flags name; `None` if they name none.
 
     Raises:
         SmapcompError: The flags contradict each other, or the server or its model is at fault.
     """
     if values.server is None:
         return None
-    # gRPC is not loaded without a server.
+    # gRPC and protobuf take time to load; only a server needs them.
     from smapcomp.serving.client.remote_predictor import connect
 
     return connect(

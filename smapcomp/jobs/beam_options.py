@@ -1,4 +1,4 @@
-"""Which runner an Apache Beam pipeline gets, and with which options; loads no TensorFlow."""
+"""Options of an Apache Beam pipeline from a job's command line; loads no TensorFlow."""
 
 from __future__ import annotations
 
@@ -13,55 +13,58 @@ from apache_beam.options.pipeline_options import (
 )
 
 LOCAL_RUNNER = "DirectRunner"
+"""Runner that is used if the command line names none."""
 
 
 def pipeline_options(
     arguments: Sequence[str], workers: int, mode: str = "multi_threading"
 ) -> PipelineOptions:
-    """Options from a command line.
+    """Return the options of a pipeline.
 
     Args:
-      arguments: Beam's own, such as `--runner=FlinkRunner`. Without a runner: the local one.
-      workers: of the local runner, unless the arguments have `--direct_num_workers`.
-      mode: of the local runner, unless the arguments have `--direct_running_mode`:
-        "multi_threading" or "multi_processing".
+        arguments: Flags of Beam, such as `--runner=FlinkRunner`. Without a runner among them,
+            `LOCAL_RUNNER` is used.
+        workers: Number of workers of the local runner; `--direct_num_workers` in the arguments
+            takes precedence.
+        mode: Kind of these workers, "multi_threading" or "multi_processing";
+            `--direct_running_mode` in the arguments takes precedence.
     """
     runner = PipelineOptions(list(arguments)).view_as(StandardOptions).runner or LOCAL_RUNNER
     local = [
         f"--direct_running_mode={mode}",
         f"--direct_num_workers={workers}",
-        # Worker processes tell of every channel that they open.
+        # At a lower level, worker processes log every channel that they open.
         "--default_sdk_harness_log_level=ERROR",
-        # Without triggers this only keeps the runner from passing the pipeline to the program Prism
-        # where it can download that, which knows nothing of the workers.
+        # The pipelines have no triggers. The flag keeps the local runner from handing the pipeline
+        # to the program Prism, which it downloads if it can and which ignores the workers.
         "--allow_unsafe_triggers",
     ]
     is_local = runner.lower() in ("direct", "directrunner")
     options = PipelineOptions([*local, *arguments] if is_local else list(arguments))
     options.view_as(StandardOptions).runner = runner
-    # The jobs' modules are importable on every worker; what is in __main__ isn't needed.
+    # Workers import the modules of a job and need nothing of its `__main__`.
     options.view_as(SetupOptions).save_main_session = False
     return options
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
-    """Refuses what no runner knows, which Beam itself only warns of.
+    """Refuse arguments that no runner knows, for which Beam itself only logs a warning.
 
     Raises:
-      ValueError: an option is unknown or has a wrong value.
+        ValueError: An option is unknown or has a wrong value.
     """
-    said = io.StringIO()
+    output = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):  # a page of usage, and then the reason
+        with contextlib.redirect_stderr(output):  # argparse prints a page of usage and the reason
             options = PipelineOptions(list(arguments))
             known = options.get_all_options()
             every = options.get_all_options(retain_unknown_options=True)
     except SystemExit:
-        raise ValueError(said.getvalue().strip().rpartition("error: ")[2]) from None
+        raise ValueError(output.getvalue().strip().rpartition("error: ")[2]) from None
     unknown = [f"--{name}" for name in every if name not in known]
-    for before, word in zip(["", *arguments], arguments, strict=False):
-        value = before.startswith("--") and "=" not in before
-        if not word.startswith("--") and not value:
+    for previous, word in zip(["", *arguments], arguments, strict=False):
+        is_value = previous.startswith("--") and "=" not in previous
+        if not word.startswith("--") and not is_value:
             unknown.append(word)
     if unknown:
         raise ValueError(f"unknown: {' '.join(unknown)}")

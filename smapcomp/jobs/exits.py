@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from absl import app
 
-from smapcomp.errors import SmapcompError
+from smapcomp.errors import SmapcompError, one_line
 
 EXIT_FAILED = 1
 """The input, the output or the work is at fault."""
@@ -20,11 +20,6 @@ EXIT_RESUMABLE = 75
 
 EXIT_INTERRUPTED = 130
 """Stopped by SIGINT, the status that shells report for it."""
-
-
-def one_line(error: BaseException | str) -> str:
-    """Return a message in one line; the name of the exception's class if it has no message."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def fail(name: str, message: BaseException | str, status: int = EXIT_FAILED) -> NoReturn:

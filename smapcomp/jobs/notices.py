@@ -1,4 +1,4 @@
-"""The notices of one picture, out of a process in which threads work on several."""
+"""Notices of one picture from a process in which several threads work on pictures."""
 
 import logging
 import threading
@@ -7,39 +7,39 @@ from contextlib import contextmanager
 
 
 class _Collector(logging.Handler):
-    """Keeps what each thread says that listens.
+    """Handler that keeps the warnings of each thread that asked for them.
 
-    The logger belongs to the process: it is as before when the last listener has left.
+    It is installed on the logger "smapcomp" while at least one thread collects. When the last one
+    ends, level and propagation of the logger are restored.
     """
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self._logger = logging.getLogger("smapcomp")
         self._lists: dict[int, list[str]] = {}
-        self._changing = threading.Lock()
+        self._lists_lock = threading.Lock()
         self._before = (logging.NOTSET, True)
 
     def emit(self, record: logging.LogRecord) -> None:
-        heard = self._lists.get(record.thread)
-        if heard is not None:
-            heard.append(record.getMessage())
+        notices = self._lists.get(record.thread or 0)
+        if notices is not None:
+            notices.append(record.getMessage())
 
     @contextmanager
-    def listening(self) -> Iterator[list[str]]:
-        """The list that this thread's notices go to."""
-        heard: list[str] = []
+    def collect(self) -> Iterator[list[str]]:
+        notices: list[str] = []
         thread = threading.get_ident()
-        with self._changing:
+        with self._lists_lock:
             if not self._lists:
                 self._before = (self._logger.level, self._logger.propagate)
                 self._logger.setLevel(logging.WARNING)
                 self._logger.propagate = False
                 self._logger.addHandler(self)
-            self._lists[thread] = heard
+            self._lists[thread] = notices
         try:
-            yield heard
+            yield notices
         finally:
-            with self._changing:
+            with self._lists_lock:
                 del self._lists[thread]
                 if not self._lists:
                     self._logger.removeHandler(self)
@@ -47,6 +47,24 @@ class _Collector(logging.Handler):
                     self._logger.setLevel(level)
 
 
-listening = _Collector().listening
-"""`with listening() as notices`: the notices on the logger "smapcomp" of this thread go there, and
-nobody's to the console, not even those of threads that it started."""
+_collector = _Collector()
+
+
+@contextmanager
+def collect_notices() -> Iterator[list[str]]:
+    """Collect the warnings that this thread logs on the logger "smapcomp" inside the block.
+
+    Meanwhile no thread's warnings of that logger reach the console, not even those of threads that
+    this one started.
+
+    Yields:
+        The list to which the messages are appended.
+
+    Example:
+        >>> with collect_notices() as notices:
+        ...     logging.getLogger("smapcomp").warning("a notice")
+        >>> notices
+        ['a notice']
+    """
+    with _collector.collect() as notices:
+        yield notices

@@ -1,1 +1,1 @@
-"""Export of the networks for TensorFlow Serving, and the client (docs/serving.md)."""
+"""Export of the networks for TensorFlow Serving, and its client (docs/serving.md)."""

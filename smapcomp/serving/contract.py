@@ -1,20 +1,20 @@
-"""What an exported model and its client have agreed on; known without TensorFlow."""
+"""Interface between an exported model and its client. Reading it does not need TensorFlow."""
 
 VERSION = 1
-"""Of the signatures. A client refuses a model of another."""
+"""Version of the signatures. A client refuses a model of another version."""
 
 MODEL_NAME = "smapcomp"
-"""Under which servers offer the model."""
+"""Name under which servers offer the model."""
 
-LOSSLESS = -1
-"""Quality of a compact image that was coded without loss."""
+LOSSLESS_QUALITY = -1
+"""Value of the input `quality` for a compact image that was coded without loss."""
 
 PRECISIONS = ("float32", "bfloat16")
-"""That an export may compute in."""
+"""Types in which the networks of an export can compute."""
 
 MAX_PIXELS = 1 << 21
-"""Of a picture, or of a window's prediction, that the networks see in one piece: more than the
-codec ever asks for (`tiles.MAX_WHOLE_PIXELS`), and a bound on the server's memory."""
+"""Largest picture or window, in pixels, that a model accepts. It is more than the codec asks for
+(`predictors.tiles.MAX_WHOLE_PIXELS`) and bounds the server's memory."""
 
 SIGNATURES = (
     "analyze",
@@ -26,8 +26,9 @@ SIGNATURES = (
     "upsample",
     "describe",
 )
+"""Names of the model's signatures; `serving_default` is `analyze`."""
 
-OUTPUTS = {
+SIGNATURE_OUTPUTS = {
     "predict": ("label_grid_bytes", "prediction_bytes"),
     "predict_values": ("label_grid_bytes", "values_bytes"),
     "segment": ("label_grid_bytes", "label_map_bytes"),
@@ -35,4 +36,4 @@ OUTPUTS = {
     "upsample": ("values_bytes",),
     "describe": ("contract_version", "digest", "precision", "variant"),
 }
-"""What the client reads of the signatures that it calls. A single output is the only one."""
+"""Outputs that the client reads, by signature. Where there is one, the signature has no other."""

@@ -1,11 +1,12 @@
-"""The messages of TensorFlow Serving's Predict call, without TensorFlow.
+"""Messages of TensorFlow Serving's Predict call, without TensorFlow.
 
-The generated classes of `tensorflow-serving-api` import TensorFlow, which takes seconds. These have
-the same fields by number and type, so they are the same on the wire; fields that neither the client
-nor the warm-up records use are left out.
+The generated classes of `tensorflow-serving-api` import TensorFlow, which takes seconds. The
+classes of this module have fields of the same numbers and types, so their encoding is the same.
+Fields that neither the client nor the warm-up records use are left out.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -14,8 +15,8 @@ from smapcomp.errors import ServerReplyError
 
 _PACKAGE = "smapcomp.serving"
 
-# Of tensorflow/core/framework/types.proto.
-_DTYPES = {
+# Numbers of the dtypes in tensorflow/core/framework/types.proto.
+_DTYPES: dict[int, np.dtype[Any]] = {
     1: np.dtype("<f4"),
     2: np.dtype("<f8"),
     3: np.dtype("<i4"),
@@ -27,11 +28,11 @@ _DTYPES = {
 _NUMBERS = {dtype: number for number, dtype in _DTYPES.items()}
 _STRING = 7
 
-# Values of small tensors stand in lists of their own, one for each group of dtypes.
+# Fields that hold the values of small tensors, by the number of the dtype.
 _LISTS = {1: "float_val", 2: "double_val", 3: "int_val", 4: "int_val", 9: "int64_val"}
 _LISTS |= {7: "string_val", 10: "bool_val"}
 
-# Message to its fields: name, number, type (a message's in quotes), and whether it is repeated.
+# Fields of each message: name, number, type or message, and whether the field is repeated.
 _FIELDS = {
     "Dim": [("size", 1, "int64", False)],
     "TensorShape": [("dim", 2, "Dim", True), ("unknown_rank", 3, "bool", False)],
@@ -52,7 +53,7 @@ _FIELDS = {
         ("version", 2, "Version", False),
         ("signature_name", 3, "string", False),
     ],
-    # A map on the wire is a repeated message of key and value.
+    # A map is encoded as a repeated message of key and value.
     "NamedTensor": [("key", 1, "string", False), ("value", 2, "Tensor", False)],
     "PredictRequest": [
         ("model_spec", 1, "ModelSpec", False),
@@ -67,7 +68,8 @@ _FIELDS = {
 }
 
 
-def _message_classes() -> dict[str, type]:
+def _message_classes() -> dict[str, Any]:
+    """Return the class of each message in `_FIELDS`."""
     file = descriptor_pb2.FileDescriptorProto(
         name="smapcomp/serving.proto", package=_PACKAGE, syntax="proto3"
     )
@@ -82,7 +84,7 @@ def _message_classes() -> dict[str, type]:
                 entry.type_name = f".{_PACKAGE}.{kind}"
             else:
                 entry.type = getattr(kinds, f"TYPE_{kind.upper()}")
-    # A pool of its own, since TensorFlow's messages may be there too.
+    # The default pool may have TensorFlow's messages.
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     found = message_factory.GetMessageClassesForFiles([file.name], pool)
@@ -96,21 +98,21 @@ PredictResponse = _CLASSES["PredictResponse"]
 PredictionLog = _CLASSES["PredictionLog"]
 
 
-def strings(*values: bytes) -> np.ndarray:
-    """An array of bytes objects."""
+def bytes_array(*values: bytes) -> np.ndarray:
+    """Return an array of bytes objects, of dtype object."""
     array = np.empty(len(values), object)
     array[:] = values
     return array
 
 
-def predict_request(
+def make_predict_request(
     model: str, version: int | None, signature: str, inputs: Mapping[str, np.ndarray]
 ):
-    """A `PredictRequest`.
+    """Return a `PredictRequest`.
 
     Args:
         model: Name of the model.
-        version: Of the model; None for the latest.
+        version: Version of the model; `None` for the latest.
         signature: Name of the signature.
         inputs: Arrays of uint8, int32, int64, float32, float64, bool, or of bytes (dtype object).
     """
@@ -120,23 +122,27 @@ def predict_request(
     if version is not None:
         request.model_spec.version.value = version
     for name, array in inputs.items():
-        request.inputs.add(key=name, value=_tensor_of(array))
+        request.inputs.add(key=name, value=_to_tensor(array))
     return request
 
 
-def prediction_log(request):
-    """A `PredictionLog` of a request, as warm-up files have them."""
+def make_prediction_log(request):
+    """Return a `PredictionLog` of a request, the record of a warm-up file."""
     log = PredictionLog()
     log.predict_log.request.CopyFrom(request)
     return log
 
 
-def arrays_of(entries) -> dict[str, np.ndarray]:
-    """The arrays of a request's inputs or a response's outputs; strings are bytes objects."""
-    return {entry.key: array_of(entry.value) for entry in entries}
+def to_arrays(entries) -> dict[str, np.ndarray]:
+    """Convert a request's inputs or a response's outputs to arrays; strings become bytes objects.
+
+    Raises:
+        ServerReplyError: As in `to_array`.
+    """
+    return {entry.key: to_array(entry.value) for entry in entries}
 
 
-def _tensor_of(array: np.ndarray):
+def _to_tensor(array: np.ndarray):
     tensor = Tensor(dtype=_NUMBERS[array.dtype.newbyteorder("<")])
     for side in array.shape:
         tensor.tensor_shape.dim.add(size=side)
@@ -147,12 +153,11 @@ def _tensor_of(array: np.ndarray):
     return tensor
 
 
-def array_of(tensor) -> np.ndarray:
-    """The array of a `Tensor` message.
+def to_array(tensor) -> np.ndarray:
+    """Convert a `Tensor` message to an array.
 
     Raises:
-        ServerReplyError: It has another number of values than its shape says, or a dtype that no
-            model of this project has.
+        ServerReplyError: The number of values does not fit the shape, or the dtype is unknown.
     """
     shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
     dtype = _DTYPES.get(tensor.dtype)
@@ -165,7 +170,7 @@ def array_of(tensor) -> np.ndarray:
         values[:] = list(getattr(tensor, _LISTS[tensor.dtype]))
     size = int(np.prod(shape, dtype=np.int64))
     if values.size == 1 and size > 1:
-        # TensorFlow writes a tensor of equal values once.
+        # TensorFlow may write the value of a constant tensor once.
         values = np.repeat(values, size)
     if values.size != size:
         raise ServerReplyError(f"tensor of {values.size} values; its shape is {shape}")

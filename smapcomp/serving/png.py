@@ -1,4 +1,4 @@
-"""Samples as the bytes of a PNG file, as requests carry them."""
+"""PNG files in memory, in which requests carry pictures."""
 
 import io
 
@@ -6,12 +6,12 @@ import numpy as np
 from PIL import Image
 
 PNG_COMPRESSION = 1
-"""Of 0..9, decided here, for requests and replies: on a photograph a tenth larger than 6, and four
-times as quick; connections are quicker than the finer ones."""
+"""Compression level of requests and replies, of 0..9. A photograph takes a tenth more bytes than at
+level 6 and is written four times as fast; higher levels are slower than a network connection."""
 
 
-def to_png(samples: np.ndarray) -> bytes:
-    """uint8 `[h, w]` or `[h, w, 3]`."""
+def encode_png(samples: np.ndarray) -> bytes:
+    """Encode samples, uint8 `[h, w]` or `[h, w, 3]`, as a PNG file."""
     buffer = io.BytesIO()
     Image.fromarray(samples).save(buffer, "PNG", compress_level=PNG_COMPRESSION)
     return buffer.getvalue()

@@ -1,6 +1,6 @@
-"""Requests that a server sends to itself when it has loaded the model, for every signature.
+"""Warm-up requests, which a server sends to itself after it has loaded the model.
 
-The first call of a signature is slow, since TensorFlow then optimises its graph.
+The first call of a signature is slow, since TensorFlow optimises the graph then.
 """
 
 from collections.abc import Iterator
@@ -9,59 +9,61 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from smapcomp.serving import contract
-from smapcomp.serving.contract import LOSSLESS
-from smapcomp.serving.messages import predict_request, prediction_log, strings
-from smapcomp.serving.png import to_png
+from smapcomp.serving.contract import LOSSLESS_QUALITY, MODEL_NAME
+from smapcomp.serving.messages import bytes_array, make_predict_request, make_prediction_log
+from smapcomp.serving.png import encode_png
 from smapcomp.zoo import FINENETS
 
-SIDE = 64
-"""Of the picture in pixels."""
+_SIDE = 64
+"""Side of the warm-up picture in pixels."""
 
 
 def warmup_inputs(label_stride: int) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """Each signature, `serving_default` included, with inputs of one picture.
+    """Yield requests for every signature and for `serving_default`.
 
-    More than one would be refused by a server whose batches are smaller. Several requests for one
-    signature take different ways through the networks.
+    Each has one picture, which fits the smallest batch of a server. The requests for one signature
+    use different networks.
 
     Args:
-        label_stride: Of the variant.
+        label_stride: Label stride of the variant.
+
+    Yields:
+        `(signature, inputs)`.
     """
-    ramp = np.linspace(0, 255, SIDE).astype(np.uint8)
+    ramp = np.linspace(0, 255, _SIDE).astype(np.uint8)
     picture = np.stack(np.broadcast_arrays(ramp[:, None], ramp, 128), axis=-1).astype(np.uint8)
     small = picture[::8, ::8]
-    cells = SIDE // label_stride
+    cells = _SIDE // label_stride
     labels = np.ones((cells, cells), np.uint8)
-    source = {"picture_bytes": strings(to_png(picture))}
+    picture_input = {"picture_bytes": bytes_array(encode_png(picture))}
     for signature in ("analyze", "serving_default", "segment", "compact"):
-        yield signature, source
+        yield signature, picture_input
     for compact, grid, scale, quality, mode in (
-        (small, b"", 8, LOSSLESS, b"mapped"),
+        (small, b"", 8, LOSSLESS_QUALITY, b"mapped"),
         (picture, b"", 1, 50, b"mapped"),
-        (picture, to_png(labels), 1, 50, b"sent"),
+        (picture, encode_png(labels), 1, 50, b"sent"),
     ):
         inputs = {
-            "compact_bytes": strings(to_png(compact)),
-            "label_grid_bytes": strings(grid),
+            "compact_bytes": bytes_array(encode_png(compact)),
+            "label_grid_bytes": bytes_array(grid),
             "scale": np.array([scale], np.int32),
             "quality": np.array([quality], np.int32),
-            "mode": strings(mode),
+            "mode": bytes_array(mode),
         }
         yield "predict", inputs
         yield "predict_values", inputs
-    scale = {"scale": np.array([8], np.int32)}
-    rest = {"quality": np.array([50], np.int32), "mode": strings(b"mapped")}
-    yield "predict_tensors", {"compact": small[None], **scale, **rest}
-    yield "upsample", {"compact_bytes": strings(to_png(small)), **scale}
-    yield "describe", {"role": strings(FINENETS[0].encode())}
+    eighth = {"scale": np.array([8], np.int32)}
+    rest = {"quality": np.array([50], np.int32), "mode": bytes_array(b"mapped")}
+    yield "predict_tensors", {"compact": small[None], **eighth, **rest}
+    yield "upsample", {"compact_bytes": bytes_array(encode_png(small)), **eighth}
+    yield "describe", {"role": bytes_array(FINENETS[0].encode())}
 
 
-def write_warmup(folder: Path, label_stride: int, model: str = contract.MODEL_NAME) -> None:
-    """Writes `assets.extra/tf_serving_warmup_requests` into the folder of a SavedModel."""
+def write_warmup(folder: Path, label_stride: int) -> None:
+    """Write `assets.extra/tf_serving_warmup_requests` into the folder of a SavedModel."""
     path = folder / "assets.extra" / "tf_serving_warmup_requests"
     path.parent.mkdir()
     with tf.io.TFRecordWriter(str(path)) as writer:
         for signature, inputs in warmup_inputs(label_stride):
-            request = predict_request(model, None, signature, inputs)
-            writer.write(prediction_log(request).SerializeToString())
+            request = make_predict_request(MODEL_NAME, None, signature, inputs)
+            writer.write(make_prediction_log(request).SerializeToString())

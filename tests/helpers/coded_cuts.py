@@ -27,7 +27,7 @@ def _grid(image: np.ndarray) -> np.ndarray:
 
 def main(exact: str, coded: str) -> None:
     pictures = places(jax_batches.load_coded_training(exact, coded, 16, 2))
-    batch = jax_batches.cut_coded(pictures, jax.random.key(3), 64, 16)
+    batch = jax_batches.random_coded_crops(pictures, jax.random.key(3), 64, 16)
     images, compacts = (
         np.rint((np.asarray(batch[key]) + 1) * 127.5).astype(int) for key in ("image", "compact")
     )

@@ -1,4 +1,4 @@
-"""Colour profiles put together by hand, as small as they may be."""
+"""Small ICC colour profiles."""
 
 import struct
 
@@ -8,30 +8,33 @@ _SIGNATURES = {"RGB": b"RGB ", "GREY": b"GRAY", "CMYK": b"CMYK"}
 
 
 def srgb() -> bytes:
-    """sRGB, always the same bytes: the time of its making, bytes 24 to 35, is left out."""
+    """Return sRGB without its time of creation, bytes 24 to 35, so that the bytes never change."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     return profile[:24] + bytes(12) + profile[36:]
 
 
 def swapped_rgb() -> bytes:
-    """sRGB with red and blue exchanged."""
+    """Return sRGB with red and blue exchanged."""
     profile = srgb()
     table = profile[:400].replace(b"rXYZ", b"????", 1).replace(b"bXYZ", b"rXYZ", 1)
     return table.replace(b"????", b"bXYZ", 1) + profile[400:]
 
 
 def grey(gamma: float = 2.2) -> bytes:
-    """Grey of one gamma."""
+    """Return a grey profile with a gamma."""
     curve = b"curv" + bytes(4) + struct.pack(">IHH", 1, round(gamma * 256), 0)
     return _profile("GREY", b"XYZ ", b"mntr", {b"kTRC": curve})
 
 
 def mid_grey_cmyk() -> bytes:
-    """A print in which magenta alone is a grey of L* = 50 and every other mixture black."""
+    """Return a CMYK profile in which magenta alone is a grey of L* = 50 and paper is white.
+
+    Every other mixture is black.
+    """
     identity = bytes(range(256))
     lut = b"mft1" + bytes(4) + bytes([4, 3, 2, 0])
     lut += struct.pack(">9i", *(65536 * (i % 4 == 0) for i in range(9)))
-    lightness = [255, 0, 0, 0, 128, *11 * [0]]  # Of paper, K, Y, YK, M, ...
+    lightness = [255, 0, 0, 0, 128, *11 * [0]]  # of paper, K, Y, YK, M, ...
     colours = b"".join(bytes([value, 128, 128]) for value in lightness)
     lut += identity * 4 + colours + identity * 3
     return _profile("CMYK", b"Lab ", b"prtr", {b"A2B0": lut})

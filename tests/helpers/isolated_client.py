@@ -1,8 +1,8 @@
-"""Calls signatures of a SavedModel in a process that cannot import smapcomp, nor Keras.
+"""Call signatures of a SavedModel in a process that can import neither smapcomp nor Keras.
 
-    python -I isolated.py MODEL REQUESTS RESULTS
+    python -I isolated_client.py MODEL REQUESTS RESULTS
 
-REQUESTS is a pickled list of signature names and inputs, RESULTS becomes that of the outputs.
+REQUESTS is a pickled list of signature names and inputs. RESULTS becomes a pickled list of outputs.
 """
 
 import os

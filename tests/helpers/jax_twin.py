@@ -21,12 +21,17 @@ from smapcomp.models.compnet import build_compnet
 from smapcomp.models.discriminator import AveragePool2D
 from smapcomp.models.label_conv import LabelConv2D, LabelPool2D
 from smapcomp.models.layers import conv, conv_transpose, norm_relu
-from smapcomp.training.layerwise import Rules, layerwise
-from smapcomp.training.rate_model import build_rate_model
-from smapcomp.training.settings import LITE_WEIGHTS, Stage1Weights
-from smapcomp.training.stages import stage as stages
+from smapcomp.training.config import LossWeights, RunConfig
+from smapcomp.training.layerwise import layerwise
+from smapcomp.training.probe import Probe
+from smapcomp.training.recipes import LITE_WEIGHTS
+from smapcomp.training.rules import Rules
+from smapcomp.training.run_plan import RunPlan
+from smapcomp.training.stages import codec_stages
+from smapcomp.training.stages.rate_model import build_rate_model
+from smapcomp.training.stages.stage import Stage
 
-WEIGHTS = Stage1Weights(log_mse=LITE_WEIGHTS.log_mse, rate=LITE_WEIGHTS.rate)
+WEIGHTS = LossWeights(log_mse=LITE_WEIGHTS.log_mse, rate=LITE_WEIGHTS.rate)
 """The papers' five losses, and lite's PSNR and rate."""
 
 RATE = 100.0
@@ -48,9 +53,9 @@ def build_models() -> dict[str, keras.Model]:
     }
 
 
-def build_stage(models, wrap=None) -> stages.Stage:
+def build_stage(models, wrap=None) -> Stage:
     """Stage 1 with such networks."""
-    return stages.stage1(models, WEIGHTS, LEVEL_STEP, void_share=0.5, wrap=wrap)
+    return codec_stages.stage1(models, WEIGHTS, LEVEL_STEP, void_share=0.5, wrap=wrap)
 
 
 def build_optimizers(stage) -> dict[str, keras.Optimizer]:
@@ -116,11 +121,11 @@ def make_batch() -> dict[str, np.ndarray]:
 
 def main(folder: Path) -> None:
     """See the module's docstring."""
-    training, batch = _one_step(folder)
-    errors = {"interrupted": _error(training, batch, folder / "run", _interrupt)}
-    errors["settings"] = _error(training, batch, folder / "run", dict, seed=2)
-    training.state["train"]["generator"][0] *= np.nan
-    errors["nan"] = _error(training, batch, folder / "diverged", dict)
+    runner, batch = _one_step(folder)
+    errors = {"interrupted": _error(runner, batch, folder / "run", _interrupt)}
+    errors["settings"] = _error(runner, batch, folder / "run", dict, seed=2)
+    runner.state["weights"]["generator"][0] *= np.nan
+    errors["nan"] = _error(runner, batch, folder / "diverged", dict)
     (folder / "errors.json").write_text(json.dumps(errors), encoding="utf-8")
 
 
@@ -130,23 +135,21 @@ def _one_step(folder: Path):
 
     from data.batches.jax_batches import as_batch
     from smapcomp.models.weights import load_weights
-    from smapcomp.training.jax_trainer.step import Training, recomputed
-    from smapcomp.training.networks import save_networks
+    from smapcomp.training.jax_trainer.step import StepRunner, recomputed
+    from smapcomp.training.stages.networks import save_networks
 
     stage = build_stage(build_models(), recomputed)
     for role, model in stage.models.items():
         load_weights(model, folder / f"{role}.npz")
-    training = Training(stage, build_optimizers(stage), lambda pictures, _: as_batch(**pictures))
+    runner = StepRunner(stage, build_optimizers(stage), lambda pictures, _: as_batch(**pictures))
     with np.load(folder / "batch.npz") as arrays:
         batch = {name: jnp.asarray(array) for name, array in arrays.items()}
-    values = training.run_step(batch, jax.random.key(0), 0)
+    values = runner.run_step(batch, jax.random.key(0), 0)
     values = {name: float(value) for name, value in values.items()}
     (folder / "values.json").write_text(json.dumps(values), encoding="utf-8")
-    # After a step the averages are mostly the new weights; here the weights themselves count.
-    training.state["ema"] = jax.tree.map(jnp.array, training.state["train"])
-    training.put_averages_into_networks()
+    runner.assign_networks()
     save_networks(stage.models, stage.trained_roles(), str(folder / "after"))
-    return training, batch
+    return runner, batch
 
 
 def _interrupt() -> dict:
@@ -154,14 +157,15 @@ def _interrupt() -> dict:
     return {}
 
 
-def _error(training, batch, workdir: Path, validate, **settings) -> str:
+def _error(runner, batch, workdir: Path, validate, **settings) -> str:
     import jax
 
-    from smapcomp.training.jax_trainer.loop import Budget, Plan, train
+    from smapcomp.training.jax_trainer.loop import train
 
-    plan = Plan(Budget(steps=3), 10, 1, 10, {"seed": 1} | settings)
+    plan = RunPlan(RunConfig(steps=3), log_every=10, fixed={"seed": 1} | settings)
+    probes = [Probe(1, lambda *_: validate())]
     try:
-        train(training, batch, jax.random.key(0), str(workdir), plan, validate)
+        train(runner, batch, jax.random.key(0), str(workdir), plan, probes)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return ""

@@ -1,31 +1,53 @@
-"""The networks of `tests.helpers.light_networks` as a model to export: it is traced in seconds."""
+"""A model of the small networks of `tests.helpers.light_networks`, which is exported in seconds."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 
 from smapcomp import zoo
 from smapcomp.models.weights import save_weights
-from tests.helpers import light_networks as light
+from smapcomp.predictors.keras_predictor import KerasPredictor
+from smapcomp.serving.saved_model import write_model
+from tests.helpers import light_networks
 
 
 class LightNetworks(zoo.Networks):
-    """Light networks, whose weights are in a folder as those of the real ones are.
+    """Small networks whose weights lie in a folder, as those of the real networks do.
 
     Args:
-        folder: Where the weights go.
-        seed: Of the weights.
+        folder: Folder that the weights are written to.
+        seed: Seed of the weights.
     """
 
     def __init__(self, folder: Path, seed: int = 0):
         super().__init__(zoo.VARIANTS["lite"], folder)
         keras.utils.set_random_seed(seed)
-        self.compnet = light.build_compnet(None)
-        self.finenet = light.build_finenet(None)
-        self.segmenter = light.build_pspnet(None)
-        self.smapnet = light.build_smapnet("classes", None)
-        for role in zoo.LOSSY_FINENETS:
-            self._lossy_finenets[role] = light.build_lossy_finenet()
-        for role in zoo.ROLES:
-            model = self._lossy_finenets.get(role) or getattr(self, role)
-            save_weights(model, str(folder / f"{role}.npz"))
+        self._light_models = {
+            "compnet": light_networks.build_compnet(None),
+            "finenet": light_networks.build_finenet(None),
+            "segmenter": light_networks.build_pspnet(None),
+            "smapnet": light_networks.build_smapnet("classes", None),
+            **{role: light_networks.build_lossy_finenet() for role in zoo.LOSSY_FINENETS},
+        }
+        for role, model in self._light_models.items():
+            save_weights(model, str(self.weights_file(role)))
+
+    def model(self, role: str) -> keras.Model:
+        return self._light_models[role]
+
+
+def export_light_model(tmp_path_factory) -> SimpleNamespace:
+    """Export small networks and return everything that a test needs of them.
+
+    Returns:
+        `networks`; `predictor`, which runs them in this process; `weights`, the folder of their
+        weights; and `folder`, the folder of the model, whose version is 1.
+    """
+    weights = tmp_path_factory.mktemp("weights")
+    networks = LightNetworks(weights)
+    folder = tmp_path_factory.mktemp("models") / "smapcomp"
+    folder.mkdir()
+    write_model(folder / "1", networks, "float32")
+    predictor = KerasPredictor(networks)
+    return SimpleNamespace(networks=networks, predictor=predictor, weights=weights, folder=folder)

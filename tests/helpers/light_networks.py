@@ -53,7 +53,7 @@ def main() -> None:
     from absl import app
 
     from experiments import train
-    from smapcomp.training import networks
+    from smapcomp.training.stages import networks
 
     for build in BUILDERS:
         setattr(networks, build.__name__, build)

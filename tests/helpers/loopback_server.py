@@ -1,10 +1,10 @@
-r"""Serves exported models on loopback as TensorFlow Serving does, over gRPC and REST.
+"""Serve exported models on this machine as TensorFlow Serving does, over gRPC and REST.
 
     python -m tests.helpers.loopback_server --models=models/smapcomp --port=8500 --rest_port=8501
 
-For tests and measurements where the binary is not to be had. It takes what the project's client and
-docs/serving.md use: Predict, REST's predict in columns and in rows, versions, warm-up records,
-batching. Files are loaded with `tf.saved_model.load`.
+This is for tests and measurements without `tensorflow_model_server`. It supports what the client
+and docs/serving.md use: Predict, REST's predict in columns and in rows, versions, warm-up records
+and batching. Models are loaded by `tf.saved_model.load`.
 """
 
 import base64
@@ -32,8 +32,8 @@ from tensorflow_serving.apis import (
 FLAGS = flags.FLAGS
 
 
-class Refused(Exception):
-    """A call that the server answers with an error: a gRPC status code and a message."""
+class CallError(Exception):
+    """Call that the server answers with an error, a gRPC status code and a message."""
 
     def __init__(self, code: grpc.StatusCode, message: str):
         super().__init__(message)
@@ -44,11 +44,11 @@ class Models:
     """All versions of one model.
 
     Args:
-        folder: Its versions are the folders in it that are named by a number.
-        batcher: Makes what runs a signature of it: `DirectRunner` or `BatchingRunner`.
+        folder: Folder of the model; each folder in it whose name is a number is a version.
+        runner: Class that runs a signature, `DirectRunner` (the default) or `BatchingRunner`.
     """
 
-    def __init__(self, folder: Path, batcher: Callable | None = None):
+    def __init__(self, folder: Path, runner: Callable | None = None):
         self.name = folder.name
         self.folder = folder
         self._versions = {}
@@ -56,34 +56,34 @@ class Models:
             if path.name.isdigit():
                 signatures = tf.saved_model.load(str(path)).signatures
                 self._versions[int(path.name)] = {
-                    name: (function, (batcher or DirectRunner)(function))
+                    name: (function, (runner or DirectRunner)(function))
                     for name, function in signatures.items()
                 }
 
     def function(self, name: str, version: int | None, signature: str):
-        """The concrete function of a signature, and what runs it on a dict of arrays."""
+        """Return the concrete function of a signature and its runner."""
         if name != self.name:
             wanted = f"Latest({name})" if version is None else f"Specific({name}, {version})"
-            raise Refused(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {wanted}")
+            raise CallError(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {wanted}")
         version = max(self._versions) if version is None else version
         if version not in self._versions:
-            raise Refused(
+            raise CallError(
                 grpc.StatusCode.NOT_FOUND,
                 f"Servable not found for request: Specific({name}, {version})",
             )
         signature = signature or "serving_default"
         if signature not in self._versions[version]:
-            raise Refused(
+            raise CallError(
                 grpc.StatusCode.INVALID_ARGUMENT, f'Serving signature key "{signature}" not found.'
             )
         return self._versions[version][signature]
 
     def run(self, name, version, signature, inputs: dict) -> dict[str, np.ndarray]:
-        """The outputs of a signature."""
+        """Run a signature and return its outputs."""
         function, run = self.function(name, version, signature)
         specs = function.structured_input_signature[1]
         if set(inputs) != set(specs):
-            raise Refused(
+            raise CallError(
                 grpc.StatusCode.INVALID_ARGUMENT,
                 f"input size does not match signature: {len(inputs)}!={len(specs)}",
             )
@@ -91,22 +91,37 @@ class Models:
             tensors = {key: tf.constant(value, specs[key].dtype) for key, value in inputs.items()}
             return run(tensors)
         except (tf.errors.InvalidArgumentError, ValueError, TypeError) as error:
-            raise Refused(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from error
+            raise CallError(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from error
+
+    def respond(self, request) -> predict_pb2.PredictResponse:
+        """Return the response to a PredictRequest.
+
+        Raises:
+            CallError: There is no such model or signature, or an input is wrong.
+        """
+        spec = request.model_spec
+        version = spec.version.value if spec.HasField("version") else None
+        inputs = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
+        outputs = self.run(spec.name, version, spec.signature_name, inputs)
+        response = predict_pb2.PredictResponse()
+        for name, value in outputs.items():
+            response.outputs[name].CopyFrom(tf.make_tensor_proto(value))
+        return response
 
     def replay_warmup(self) -> int:
-        """Sends every version its warm-up records; returns how many there were."""
+        """Send the warm-up records to every version and return their number."""
         count = 0
         for version in self._versions:
             path = self.folder / str(version) / "assets.extra" / "tf_serving_warmup_requests"
             for record in tf.data.TFRecordDataset(str(path)):
                 log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
-                answer(self, log.predict_log.request)
+                self.respond(log.predict_log.request)
                 count += 1
         return count
 
 
 class DirectRunner:
-    """Runs every request by itself."""
+    """Runner that runs each request by itself."""
 
     def __init__(self, function):
         self._function = function
@@ -116,14 +131,17 @@ class DirectRunner:
 
 
 class BatchingRunner:
-    """Joins requests that wait into one batch along the first axis, as a server's batcher does.
+    """Runner that joins waiting requests into a batch along the first axis.
+
+    The defaults are those of `serving/batching.config`.
 
     Args:
         function: Concrete function of the signature.
-        max_batch_size: Pictures of a batch; a larger request is refused.
-        timeout: Seconds that the first of a batch waits for others.
+        max_batch_size: Largest number of pictures in a batch; a larger request is refused.
+        timeout: Seconds that the first request of a batch waits for others.
 
-    The defaults are those of `serving/batching.config`.
+    Attributes:
+        batches: Number of pictures in each batch so far.
     """
 
     def __init__(self, function, max_batch_size: int = 4, timeout: float = 0.001):
@@ -180,20 +198,8 @@ class BatchingRunner:
         return group
 
 
-def answer(models: Models, request) -> predict_pb2.PredictResponse:
-    """The response to a PredictRequest."""
-    spec = request.model_spec
-    version = spec.version.value if spec.HasField("version") else None
-    inputs = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
-    outputs = models.run(spec.name, version, spec.signature_name, inputs)
-    response = predict_pb2.PredictResponse()
-    for name, value in outputs.items():
-        response.outputs[name].CopyFrom(tf.make_tensor_proto(value))
-    return response
-
-
 class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """PredictionService by a function of requests."""
+    """PredictionService whose Predict calls a function."""
 
     def __init__(self, predict: Callable):
         self._predict = predict
@@ -201,19 +207,22 @@ class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
     def Predict(self, request, context):
         try:
             return self._predict(request)
-        except Refused as error:
+        except CallError as error:
             context.abort(error.code, str(error))
 
 
 @contextmanager
 def grpc_server(predict: Callable, port: int, credentials=None, workers: int = 8) -> Iterator[str]:
-    """Serves on loopback until the block ends; gives HOST:PORT.
+    """Serve gRPC on this machine until the `with` block ends.
 
     Args:
-        predict: A function of PredictRequest; its `Refused` become errors.
-        port: A free one.
-        credentials: For TLS.
-        workers: Threads.
+        predict: Takes a PredictRequest and returns the response, or raises `CallError`.
+        port: A free port.
+        credentials: Credentials of gRPC for TLS.
+        workers: Number of threads.
+
+    Yields:
+        HOST:PORT.
     """
     limits = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     server = grpc.server(futures.ThreadPoolExecutor(workers), options=limits)
@@ -240,12 +249,15 @@ _PATH = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d+))?:predict")
 
 @contextmanager
 def rest_server(models: Models, port: int, context=None) -> Iterator[str]:
-    """As `grpc_server` over REST; gives the URL of the root.
+    """Serve REST on this machine until the `with` block ends.
 
     Args:
-        models: That are served.
-        port: A free one.
+        models: Models to serve.
+        port: A free port.
         context: `ssl.SSLContext` for TLS.
+
+    Yields:
+        URL of the root.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -255,7 +267,7 @@ def rest_server(models: Models, port: int, context=None) -> Iterator[str]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             try:
                 status, reply = 200, _rest_answer(models, self.path, body)
-            except Refused as error:
+            except CallError as error:
                 status, reply = _STATUS[error.code], {"error": str(error)}
             data = json.dumps(reply).encode()
             self.send_response(status)
@@ -283,7 +295,7 @@ def rest_server(models: Models, port: int, context=None) -> Iterator[str]:
 def _rest_answer(models: Models, path: str, body: bytes) -> dict:
     match = _PATH.fullmatch(path)
     if not match:
-        raise Refused(grpc.StatusCode.NOT_FOUND, "Malformed request: POST " + path)
+        raise CallError(grpc.StatusCode.NOT_FOUND, "Malformed request: POST " + path)
     request = json.loads(body)
     name, version = match[1], int(match[2]) if match[2] else None
     signature = request.get("signature_name", "serving_default")
@@ -292,7 +304,7 @@ def _rest_answer(models: Models, path: str, body: bytes) -> dict:
     rows = request.get("instances")
     columns = request.get("inputs")
     if rows is not None:
-        # The name of an only input may be left out.
+        # A single input may come without its name.
         rows = [row if isinstance(row, dict) and "b64" not in row else {None: row} for row in rows]
         columns = {key: [row[key] for row in rows] for key in rows[0]}
     if not isinstance(columns, dict):
@@ -335,7 +347,7 @@ def main(_) -> None:
     models = Models(Path(FLAGS.models), BatchingRunner if FLAGS.batching else None)
     print(f"{models.replay_warmup()} warm-up records")
     with (
-        grpc_server(lambda request: answer(models, request), FLAGS.port) as address,
+        grpc_server(models.respond, FLAGS.port) as address,
         rest_server(models, FLAGS.rest_port) as url,
     ):
         print(f"serving {models.name} on {address} and {url}", flush=True)
@@ -344,7 +356,7 @@ def main(_) -> None:
 
 if __name__ == "__main__":
     flags.DEFINE_string("models", None, "Folder of the model's versions.", required=True)
-    flags.DEFINE_integer("port", 8500, "Of gRPC.")
-    flags.DEFINE_integer("rest_port", 8501, "Of REST.")
+    flags.DEFINE_integer("port", 8500, "Port of gRPC.")
+    flags.DEFINE_integer("rest_port", 8501, "Port of REST.")
     flags.DEFINE_boolean("batching", False, "Join waiting requests into batches.")
     app.run(main)

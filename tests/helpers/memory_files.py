@@ -1,4 +1,4 @@
-"""A file system `memory://` in this process, for what must work on any that Beam knows."""
+"""A Beam file system `memory://` in this process, to test code that must work on any of them."""
 
 import io
 import time
@@ -7,7 +7,7 @@ from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadat
 
 
 class MemoryFiles(FileSystem):
-    """Without folders, as object stores are; a file is not replaced by renaming, as on HDFS."""
+    """File system without folders, as object stores; renaming replaces no file, as on HDFS."""
 
     files: dict[str, tuple[bytes, float]] = {}  # noqa: RUF012
 

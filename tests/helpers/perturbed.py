@@ -1,15 +1,15 @@
-"""Predictors whose arithmetic is not quite that of others, as on another machine."""
+"""Predictors whose arithmetic differs a little, as on another machine."""
 
 from collections.abc import Callable
 
 import keras
 from keras import ops
 
-from smapcomp.predictors.keras_predictor import KerasPredictor, model_of
+from smapcomp.predictors.keras_predictor import KerasPredictor
 
 
 def noisy(amount: float, seed: int = 0) -> Callable:
-    """Multiplies every activation by 1 + amount * N(0, 1)."""
+    """Return a function that multiplies every activation by 1 + amount * N(0, 1)."""
 
     def change(x):
         noise = keras.random.normal(ops.shape(x), seed=seed)
@@ -19,16 +19,16 @@ def noisy(amount: float, seed: int = 0) -> Callable:
 
 
 def bfloat16(x):
-    """Rounds every activation to bfloat16."""
+    """Round every activation to bfloat16."""
     return ops.cast(ops.cast(x, "bfloat16"), "float32")
 
 
 class PerturbedPredictor(KerasPredictor):
-    """Changes what every layer of every network puts out.
+    """Predictor that changes the output of every layer of every network.
 
     Args:
         networks: As `KerasPredictor` takes them.
-        change: Of a float tensor to another.
+        change: Function of a float tensor that returns another.
     """
 
     def __init__(self, networks, change: Callable):
@@ -36,7 +36,7 @@ class PerturbedPredictor(KerasPredictor):
         self._change = change
 
     def _load_network(self, role: str):
-        changed = _with_change(model_of(self.networks, role), self._change)
+        changed = _with_change(self.networks.model(role), self._change)
         return lambda *inputs: changed(list(inputs) if len(inputs) > 1 else inputs[0])
 
 
@@ -46,11 +46,11 @@ class _Changed(keras.layers.Layer):
         self.change = change
 
     def call(self, x):
-        # What a label layer puts out is of integers, whatever its symbolic type.
+        # A layer of labels returns integers, whatever its symbolic dtype is.
         return self.change(x) if keras.backend.is_float_dtype(x.dtype) else x
 
     def compute_output_spec(self, x):
-        # Said here, Keras need not trace each change to find it out.
+        # Without it Keras would trace each change to find the shape.
         return keras.KerasTensor(x.shape, x.dtype)
 
 

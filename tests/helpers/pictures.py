@@ -1,4 +1,4 @@
-"""Small pictures and annotations on disk, for the tests of the data package."""
+"""Small pictures and label maps, in memory and as files."""
 
 import io
 from pathlib import Path
@@ -6,32 +6,48 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from smapcomp.pictures.image_files import read_picture
 
-def smooth(seed, height, width, top=256):
-    """uint8 [height, width, 3] below `top`, of a few colours: what JPEG is made for."""
+
+def read_samples(path, **options):
+    """Return the samples of a picture file; options are those of `read_picture`."""
+    return read_picture(path, **options).samples
+
+
+def smooth_picture(seed, height, width, top=256):
+    """Return a smooth picture, uint8 [height, width, 3] below `top`, which suits JPEG."""
     coarse = np.random.default_rng(seed).integers(0, top, (3, 4, 3), dtype=np.uint8)
     image = Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(image)
 
 
-def blocks(seed, height, width, top=151):
-    """Label map uint8 [height, width] of blocks."""
+def block_labels(seed, height, width, top=151):
+    """Return a label map, uint8 [height, width] below `top`, of nine blocks."""
     coarse = np.random.default_rng(seed).integers(0, top, (3, 3), dtype=np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.NEAREST))
 
 
-def encoded(array, file_format="PNG", **options):
-    """The bytes of a picture file."""
+def encode_image(array, file_format="PNG", **options):
+    """Return the bytes of a picture file; options are those of Pillow's format."""
     buffer = io.BytesIO()
     Image.fromarray(array).save(buffer, file_format, **options)
     return buffer.getvalue()
 
 
-def write_pairs(root, split="training", count=12, suffix=".jpg", label_top=151):
-    """Writes pairs in ADEChallengeData2016's layout; every fourth picture is grey.
+def write_labelled_pictures(root, split="training", count=12, suffix=".jpg", label_top=151):
+    """Write pictures and annotations in the layout of ADEChallengeData2016.
+
+    Sizes differ from picture to picture, and every fourth picture is grey.
+
+    Args:
+        root: Folder of the data set.
+        split: Split to write.
+        count: Number of pictures.
+        suffix: Extension of the pictures, ".jpg" or ".png".
+        label_top: Number above all labels.
 
     Returns:
-      The names, in order.
+        The sorted names without extension.
     """
     root = Path(root)
     for kind in ("images", "annotations"):
@@ -39,15 +55,15 @@ def write_pairs(root, split="training", count=12, suffix=".jpg", label_top=151):
     names = []
     for number in range(count):
         height, width = 24 + number % 12, 40 - number % 12
-        image = smooth(number, height, width)
+        image = smooth_picture(number, height, width)
         if number % 4 == 3:
             image = image[..., 0]
         options = {"quality": 90, "subsampling": number % 3} if suffix == ".jpg" else {}
         name = f"p{number:02}"
         file_format = "JPEG" if suffix == ".jpg" else "PNG"
-        data = encoded(image, file_format, **options)
+        data = encode_image(image, file_format, **options)
         (root / "images" / split / (name + suffix)).write_bytes(data)
-        labels = blocks(number, height, width, label_top)
-        (root / "annotations" / split / f"{name}.png").write_bytes(encoded(labels))
+        labels = block_labels(number, height, width, label_top)
+        (root / "annotations" / split / f"{name}.png").write_bytes(encode_image(labels))
         names.append(name)
     return names

@@ -1,4 +1,4 @@
-"""Samples to the bytes of a PNG file and back, by Pillow."""
+"""PNG files in memory, by Pillow."""
 
 import io
 
@@ -6,14 +6,14 @@ import numpy as np
 from PIL import Image
 
 
-def to_png(samples: np.ndarray, **options) -> bytes:
-    """uint8 `[h, w]` or `[h, w, 1 to 4]`."""
+def encode_png(samples: np.ndarray, **options) -> bytes:
+    """Encode uint8 `[h, w]` or `[h, w, 1 to 4]` as a PNG file."""
     squeezed = samples[..., 0] if samples.shape[-1] == 1 else samples
     buffer = io.BytesIO()
     Image.fromarray(squeezed).save(buffer, "PNG", **options)
     return buffer.getvalue()
 
 
-def from_png(data: bytes) -> np.ndarray:
-    """uint8 `[h, w]` or `[h, w, 3]`."""
+def decode_png(data: bytes) -> np.ndarray:
+    """Decode a PNG file to uint8 `[h, w]` or `[h, w, 3]`."""
     return np.asarray(Image.open(io.BytesIO(data)))

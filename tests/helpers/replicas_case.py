@@ -15,15 +15,21 @@ import tensorflow as tf
 
 from smapcomp.design import max_level
 from smapcomp.models.smapnet import build_smapnet
-from smapcomp.training.layerwise import Rules, layerwise
-from smapcomp.training.probes.validation import validation
-from smapcomp.training.rate_model import build_rate_model
-from smapcomp.training.settings import Stage1Weights
-from smapcomp.training.stages import label_stages
-from smapcomp.training.stages import stage as stages
-from smapcomp.training.state import build_optimizers, run_variables
-from smapcomp.training.tf_trainer.distribution import build_strategy, distribute, synchronise
+from smapcomp.training.config import LossWeights
+from smapcomp.training.layerwise import layerwise
+from smapcomp.training.probes.validation import validation_probe
+from smapcomp.training.rules import Rules
+from smapcomp.training.stages import codec_stages, label_stages
+from smapcomp.training.stages.rate_model import build_rate_model
+from smapcomp.training.stages.stage import Stage
+from smapcomp.training.stages.stage_optimizers import build_slots
+from smapcomp.training.tf_trainer.distribution import (
+    build_strategy,
+    distribute,
+    synchronise_batch_norm,
+)
 from smapcomp.training.tf_trainer.step import train_step
+from smapcomp.training.tf_trainer.variables import run_variables
 
 STEPS = 2
 BATCH = 4
@@ -71,7 +77,7 @@ def networks(name: str) -> dict:
     return models
 
 
-def build_stage(name: str) -> stages.Stage:
+def build_stage(name: str) -> Stage:
     """A stage on small networks; "adversarial" is stage 1 with a discriminator."""
     models = networks(name)
     if name == "segmentation":
@@ -80,10 +86,10 @@ def build_stage(name: str) -> stages.Stage:
         return label_stages.stage2(models, 8)
     terms = {"gan": 1, "feature_matching": 10, "rate": 0} if name == "adversarial" else {}
     options = {"gan": 0, "feature_matching": 0, "perceptual": 0, "log_mse": 1, "rate": 2} | terms
-    weights = Stage1Weights(**options)
+    weights = LossWeights(**options)
     if name == "stage3":
-        return stages.stage3(models, weights, 8)
-    return stages.stage1(models, weights, 8, void_share=0.5)
+        return codec_stages.stage3(models, weights, 8)
+    return codec_stages.stage1(models, weights, 8, void_share=0.5)
 
 
 def build_optimizer() -> keras.Optimizer:
@@ -118,8 +124,8 @@ def run(name: str, strategy: tf.distribute.Strategy) -> dict:
     with strategy.scope():
         stage = build_stage(name)
         optimizers = {group: build_optimizer() for group in stage.groups}
-        build_optimizers(stage, optimizers)
-    synchronise(stage.models, strategy)
+        build_slots(stage, optimizers)
+    synchronise_batch_norm(stage.models, strategy)
     examples = pictures(STEPS * BATCH)
     step = train_step(stage, optimizers, strategy)
     stream = distribute(strategy, lambda context: batches(examples, context))
@@ -129,7 +135,7 @@ def run(name: str, strategy: tf.distribute.Strategy) -> dict:
     variables = [v.numpy().tolist() for v in run_variables(stage, optimizers).values()]
     # Two batches, of 4 and 1: one of two replicas gets nothing of the second.
     few = {key: value[:5] for key, value in examples.items()}
-    probe = validation(stage, lambda context: batches(few, context), 1, strategy)
+    probe = validation_probe(stage, lambda context: batches(few, context), 1, strategy)
     return {"values": values, "variables": variables, "validation": probe.run(1, None)}
 
 

@@ -1,4 +1,4 @@
-"""A small report, for its tests: flat pictures, whose colours tell what is shown."""
+"""A small report for tests: flat pictures whose colours identify picture, codec and rate."""
 
 import datetime
 import itertools
@@ -7,36 +7,36 @@ import numpy as np
 from PIL import Image
 
 from evaluation.measurement.points import Point
-from evaluation.report import Section, Shown, ShownPicture, write_report
+from evaluation.report import ComparedPicture, Reconstruction, Section, write_report
 from tests.helpers.paths import DEMO_PHOTO
 
 HEIGHT, WIDTH = 200, 320
 CODECS = ("smapcomp", "bpg-444", "jpeg-420")
-LABELS = {"smapcomp": "smapcomp", "bpg-444": "BPG 4:4:4", "jpeg-420": "JPEG 4:2:0"}
+DISPLAY_NAMES = {"smapcomp": "smapcomp", "bpg-444": "BPG 4:4:4", "jpeg-420": "JPEG 4:2:0"}
 RATES = (0.25, 0.5)
 PICTURES = ("kodim02", "kodim10")
-# Only measured, not shown.
+# Pictures with points; the last one is not among the compared pictures.
 MEASURED = (*PICTURES, "kodim01")
 QUALITIES = (20.0, 40.0, 60.0)
-# Of the originals; those of reconstructions differ from them and from one another.
+# Colours of the originals; those of the reconstructions differ from them and from each other.
 ORIGINAL_COLOURS = {"kodim02": (240, 240, 0), "kodim10": (0, 240, 240)}
 MISSING = ("kodim10", "jpeg-420", 0.5)
 
 
 def colour(picture, codec, rate):
-    """RGB of a flat picture."""
+    """Return the RGB colour of a flat picture."""
     if codec == "original":
         return ORIGINAL_COLOURS[picture]
     return (40 + 100 * PICTURES.index(picture), 60 * CODECS.index(codec), int(400 * rate))
 
 
 def flat(rgb):
-    """uint8 [HEIGHT, WIDTH, 3] of one colour."""
+    """Return a picture of one colour, uint8 [HEIGHT, WIDTH, 3]."""
     return np.full((HEIGHT, WIDTH, 3), rgb, np.uint8)
 
 
 def points(pictures=MEASURED, codecs=CODECS):
-    """One a codec, picture and quality; the reference codec has no SSIMULACRA2."""
+    """Return a point for each codec, picture and quality; BPG has no SSIMULACRA2."""
     made = []
     for picture, codec, quality in itertools.product(pictures, codecs, QUALITIES):
         rate = 0.01 * quality * (1 + 0.2 * codecs.index(codec))
@@ -62,12 +62,12 @@ def points(pictures=MEASURED, codecs=CODECS):
     return made
 
 
-def shown(picture, codec, rate, image=None, label=None):
-    """A reconstruction whose figures tell which it is."""
+def reconstruction(picture, codec, rate, image=None, display_name=None):
+    """Return a reconstruction whose numbers identify it."""
     number = 1 + CODECS.index(codec) if codec in CODECS else 9
-    return Shown(
+    return Reconstruction(
         codec=codec,
-        label=label or LABELS.get(codec, codec),
+        display_name=display_name or DISPLAY_NAMES.get(codec, codec),
         target_bpp=rate,
         quality=10 * number,
         bytes=1000 * number + int(1000 * rate),
@@ -80,13 +80,13 @@ def shown(picture, codec, rate, image=None, label=None):
 
 
 def pictures():
-    """Two flat pictures; one codec is missing at one rate of the second."""
+    """Return two flat pictures; one codec lacks one rate of the second."""
     return [
-        ShownPicture(
+        ComparedPicture(
             name,
             flat(ORIGINAL_COLOURS[name]),
             [
-                shown(name, codec, rate)
+                reconstruction(name, codec, rate)
                 for codec, rate in itertools.product(CODECS, RATES)
                 if (name, codec, rate) != MISSING
             ],
@@ -96,12 +96,12 @@ def pictures():
 
 
 def photo():
-    """uint8 [96, 128, 3] of a photograph."""
+    """Return a part of a photograph, uint8 [96, 128, 3]."""
     return np.asarray(Image.open(DEMO_PHOTO).convert("RGB"))[:96, :128]
 
 
 def write(path, **changes):
-    """Writes a report of all of this, but for what is changed."""
+    """Write a report of all of the above, except for the arguments in `changes`."""
     content = {
         "title": "A small report",
         "summary": "One thing.\n\nAnother thing.",
@@ -110,7 +110,7 @@ def write(path, **changes):
         "pictures": pictures(),
         "environments": {"0123abcd": {"processor": "A processor", "packages": {"numpy": "2.0"}}},
         "protocols": {"fair": CODECS, "paper": ("smapcomp", "bpg-444")},
-        "labels": LABELS,
+        "display_names": DISPLAY_NAMES,
         "commands": ["python -m evaluation.evaluate --pictures=kodak"],
         "made": datetime.date(2026, 11, 5),
     }

@@ -12,14 +12,18 @@ import numpy as np
 import tensorflow as tf
 
 from smapcomp.errors import SmapcompError
-from smapcomp.training import losses
+from smapcomp.training.config import CheckpointConfig, RunConfig
 from smapcomp.training.errors import Interrupted
-from smapcomp.training.layerwise import Rules, layerwise
-from smapcomp.training.probes.validation import validation
-from smapcomp.training.stages.replicas import ONE, contribution
+from smapcomp.training.layerwise import layerwise
+from smapcomp.training.probe import Probe
+from smapcomp.training.probes.validation import validation_probe
+from smapcomp.training.rules import Rules
+from smapcomp.training.run_plan import RunPlan
+from smapcomp.training.stages import losses
+from smapcomp.training.stages.replicas import SINGLE_REPLICA, contribution
 from smapcomp.training.stages.stage import Outcome, Stage
 from smapcomp.training.tf_trainer.distribution import build_strategy, is_chief
-from smapcomp.training.tf_trainer.loop import Plan, Probe, Setup, train
+from smapcomp.training.tf_trainer.loop import StepComponents, train
 
 BATCH = 4
 
@@ -30,7 +34,7 @@ def build_stage() -> Stage:
     image = keras.Input((8, 8, 3))
     network = keras.Model(image, keras.layers.Conv2D(3, 3, padding="same", name="conv")(image))
 
-    def stage_losses(batch, training=True, replicas=ONE):
+    def stage_losses(batch, training=True, replicas=SINGLE_REPLICA):
         restored = network(0.5 * batch["image"], training=training)
         loss = losses.mse(restored, batch["image"])
         loss = contribution(loss, replicas.share(tf.shape(batch["image"])[0]))
@@ -64,12 +68,14 @@ def main(workdir: str, steps: str) -> int:
         stage = build_stage()
         optimizer = layerwise(keras.optimizers.SGD(0.05, momentum=0.5), Rules())
     probes = [
-        validation(stage, lambda context: batches(10**6, context).take(2), 10, strategy),
+        validation_probe(stage, lambda context: batches(10**6, context).take(2), 10, strategy),
         Probe(10, lambda step, _: {"validation/chief": float(step)}, chief_only=True),
     ]
     try:
-        plan = Plan(int(steps), checkpoint_every=5, log_every=5)
-        train(stage, Setup({"network": optimizer}, strategy), batches, workdir, plan, probes)
+        plan = RunPlan(RunConfig(steps=int(steps)), CheckpointConfig(every=5), log_every=5)
+        train(
+            stage, StepComponents({"network": optimizer}, strategy), batches, workdir, plan, probes
+        )
     except Interrupted as interrupted:
         print(f"stopped after {interrupted.step}")
         return 75

@@ -1,4 +1,4 @@
-"""The load test, against a server that answers, and one that does not always."""
+"""The load test, against a server that answers always, and against one that does not."""
 
 import json
 import os
@@ -9,15 +9,20 @@ import pytest
 from smapcomp.errors import SmapcompError
 from smapcomp.serving.client.server_options import ServerOptions
 from tests.helpers.jobs import run_job
-from tests.helpers.loopback_server import BatchingRunner, Models, Refused, answer, grpc_server
+from tests.helpers.loopback_server import (
+    BatchingRunner,
+    CallError,
+    Models,
+    grpc_server,
+)
 from tests.helpers.ports import free_ports
 from tools import load_test
 
 
 @pytest.mark.parametrize("batcher", [None, BatchingRunner], ids=["direct", "batching"])
-def test_every_request_is_answered_and_counted(light, batcher, capsys):
-    models = Models(light.folder, batcher)
-    with grpc_server(lambda request: answer(models, request), *free_ports(1)) as address:
+def test_every_request_is_answered_and_counted(light_model, batcher, capsys):
+    models = Models(light_model.folder, batcher)
+    with grpc_server(models.respond, *free_ports(1)) as address:
         words = [f"--server={address}", "--requests=24", "--clients=3", "--sizes=16x24,32x16"]
         run_job(load_test, *words, f"--server_pid={os.getpid()}", "--json")
     report = json.loads(capsys.readouterr().out)
@@ -29,8 +34,8 @@ def test_every_request_is_answered_and_counted(light, batcher, capsys):
     assert report["memory_end"] > 50
 
 
-def test_failures_and_other_answers_are_told(light):
-    models = Models(light.folder)
+def test_failures_and_differing_answers_are_counted(light_model):
+    models = Models(light_model.folder)
     count = 0
 
     def predict(request):
@@ -38,20 +43,20 @@ def test_failures_and_other_answers_are_told(light):
         if request.model_spec.signature_name == "predict":
             count += 1
             if count == 3:
-                raise Refused(grpc.StatusCode.INTERNAL, "broken")
+                raise CallError(grpc.StatusCode.INTERNAL, "broken")
             if count == 4:
                 request.inputs["quality"].CopyFrom(request.inputs["scale"])
-        return answer(models, request)
+        return models.respond(request)
 
     with grpc_server(predict, *free_ports(1)) as address:
-        compacts = load_test.pictures([(16, 16)])[:1]
-        report = load_test.run(ServerOptions(address), compacts, 5, clients=1)
+        compacts = load_test.make_compact_images([(16, 16)])[:1]
+        report = load_test.measure(ServerOptions(address), compacts, 5, clients=1)
     assert (report.failed, report.requests) == (1, 5)
     assert "broken" in report.first_error
-    assert "1 failed" in load_test.sentences(report)
+    assert "1 failed" in load_test.format_report(report)
 
 
-def test_only_this_machine_is_loaded_unless_told_otherwise(capsys):
+def test_a_server_on_another_machine_needs_allow_remote(capsys):
     with pytest.raises(SmapcompError, match="is not on this machine; --allow_remote"):
         load_test.check_loopback(ServerOptions("192.0.2.1:8500"))
     for server in ("127.0.0.1:1", "[::1]:1", "http://localhost:1"):

@@ -1,1 +1,1 @@
-"""Client of a server that runs the networks; it does not load TensorFlow."""
+"""Client of a server that runs the networks; it needs no TensorFlow."""

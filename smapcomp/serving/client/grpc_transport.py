@@ -1,4 +1,4 @@
-"""Calls of a model over gRPC."""
+"""Calls to a server over gRPC."""
 
 from collections.abc import Mapping
 
@@ -11,23 +11,26 @@ from smapcomp.errors import (
     ServerReplyError,
     ServerUnavailableError,
 )
-from smapcomp.serving.client.retries import too_late, with_retries
+from smapcomp.serving.client.retries import call_with_retries, timeout_error
 from smapcomp.serving.client.server_options import ServerOptions
 from smapcomp.serving.messages import (
     PredictRequest,
     PredictResponse,
-    arrays_of,
-    predict_request,
+    make_predict_request,
+    to_arrays,
 )
 
 _METHOD = "/tensorflow.serving.PredictionService/Predict"
 
 
 class GrpcTransport:
-    """A channel to a server.
+    """Transport of calls over gRPC.
 
     Args:
-        options: Of a server that is called over gRPC.
+        options: Address of the server, and options of the calls.
+
+    Attributes:
+        options: The argument.
     """
 
     def __init__(self, options: ServerOptions):
@@ -35,10 +38,10 @@ class GrpcTransport:
         limits = [
             ("grpc.max_send_message_length", options.max_message_bytes),
             ("grpc.max_receive_message_length", options.max_message_bytes),
-            # Calls are repeated by `with_retries`.
+            # `call_with_retries` repeats calls.
             ("grpc.enable_retries", 0),
         ]
-        if options.tls:
+        if options.uses_tls:
             self._channel = grpc.secure_channel(options.target, _credentials(options), limits)
         else:
             self._channel = grpc.insecure_channel(options.target, limits)
@@ -49,33 +52,33 @@ class GrpcTransport:
         )
 
     def call(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The outputs of a signature.
+        """Call a signature and return its outputs.
 
         Args:
-            signature: Its name.
-            inputs: As `messages.predict_request` takes them.
+            signature: Name of the signature.
+            inputs: Arrays as `messages.make_predict_request` takes them.
 
         Raises:
-            ServerError: One subclass for each cause.
+            ServerError: The call failed; each cause has a subclass.
         """
         options = self.options
-        request = predict_request(options.model, options.version, signature, inputs)
+        request = make_predict_request(options.model, options.version, signature, inputs)
 
         def once(seconds: float):
             try:
                 return self._predict(request, timeout=seconds)
             except grpc.RpcError as error:
-                raise _understood(error, options) from error
+                raise _to_server_error(error, options) from error
 
-        return arrays_of(with_retries(once, options).outputs)
+        return to_arrays(call_with_retries(once, options).outputs)
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Close the connection."""
         self._channel.close()
 
 
 def _credentials(options: ServerOptions) -> grpc.ChannelCredentials:
-    parts = []
+    parts: list[bytes | None] = []
     for path in (options.ca, options.key, options.cert):
         if path is None:
             parts.append(None)
@@ -85,21 +88,20 @@ def _credentials(options: ServerOptions) -> grpc.ChannelCredentials:
     return grpc.ssl_channel_credentials(*parts)
 
 
-def _understood(error: grpc.RpcError, options: ServerOptions) -> ServerError:
-    """The error as one of ours."""
+def _to_server_error(error: grpc.RpcError, options: ServerOptions) -> ServerError:
     code, details = error.code(), " ".join((error.details() or "").split())
     address, codes = options.address, grpc.StatusCode
     if code == codes.UNAVAILABLE:
-        return ServerUnavailableError(f"{address}: no server takes the call: {details}")
+        return ServerUnavailableError(f"{address}: the server is unavailable: {details}")
     if code == codes.DEADLINE_EXCEEDED:
-        return too_late(options)
+        return timeout_error(options)
     if code == codes.NOT_FOUND:
-        return ServerModelError(f"{address}: has no {options.model_in_words}: {details}")
+        return ServerModelError(f"{address}: has no {options.model_label}: {details}")
     if code == codes.RESOURCE_EXHAUSTED and "larger than max" in details:
         return ServerReplyError(
             f"{address}: a message is longer than {options.max_message_bytes} bytes, "
             f"the limit: {details}"
         )
     if code == codes.UNIMPLEMENTED:
-        return ServerModelError(f"{address}: is no TensorFlow Serving server: {details}")
+        return ServerModelError(f"{address}: is not a TensorFlow Serving server: {details}")
     return ServerReplyError(f"{address}: refused the call ({code.name}): {details}")

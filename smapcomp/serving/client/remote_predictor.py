@@ -1,4 +1,4 @@
-"""The networks of a server; nothing here loads TensorFlow or Keras."""
+"""Predictor whose networks run on a server; it loads neither TensorFlow nor Keras."""
 
 import io
 
@@ -12,19 +12,20 @@ from smapcomp.errors import ServerModelError, ServerReplyError, SmapcompError
 from smapcomp.predictors.base import Compact, TiledPredictor
 from smapcomp.serving import contract
 from smapcomp.serving.client.server_options import ServerOptions
-from smapcomp.serving.contract import LOSSLESS
-from smapcomp.serving.messages import Tensor, array_of, strings
-from smapcomp.serving.png import to_png
+from smapcomp.serving.contract import LOSSLESS_QUALITY
+from smapcomp.serving.messages import Tensor, bytes_array, to_array
+from smapcomp.serving.png import encode_png
 from smapcomp.zoo import FINENETS, VARIANTS
 
 
 def connect(options: ServerOptions) -> "RemotePredictor":
-    """The networks of a server.
+    """Connect to a server.
 
     Raises:
-        ServerError: There is no server, or it has another model.
+        ServerError: There is no server at the address, or its model cannot be used.
     """
-    if options.rest:
+    if options.uses_rest:
+        # gRPC takes time to load; REST does not need it.
         from smapcomp.serving.client.rest_transport import RestTransport
 
         return RemotePredictor(RestTransport(options))
@@ -34,153 +35,160 @@ def connect(options: ServerOptions) -> "RemotePredictor":
 
 
 class RemotePredictor(TiledPredictor):
-    """As `TiledPredictor`, by a server: pictures go and come as PNG.
+    """Predictor that calls a server for each window; pictures are sent and received as PNG.
 
     Args:
-        transport: With `options`, and `call(signature, inputs)` that gives outputs.
+        transport: A `GrpcTransport` or `RestTransport`.
 
     Raises:
-        ServerModelError: The model's signatures are others than this client knows, or it computes
-            in bfloat16.
+        ServerModelError: The model has signatures of another version, computes in bfloat16, or is
+            of an unknown variant.
+        ServerError: A call failed.
     """
 
     def __init__(self, transport):
         self._transport = transport
         self._address = transport.options.address
         self._digests: dict[str, bytes] = {}
-        facts = self._described(FINENETS[0])
+        facts = self._describe(FINENETS[0])
         version, precision = (facts[name][0] for name in ("contract_version", "precision"))
         if version != contract.VERSION:
-            raise self._wrong_model(
+            raise self._model_error(
                 f"has signatures of version {version}; this client knows {contract.VERSION}"
             )
         if precision != b"float32":
-            raise self._wrong_model(
-                f"computes in {precision.decode()}, and only itself could decode its streams; "
+            raise self._model_error(
+                f"computes in {precision.decode()}, so only this model could decode its streams; "
                 "export it in float32"
             )
         name = facts["variant"][0].decode()
         if name not in VARIANTS:
-            raise self._wrong_model(f"is of variant {name!r}; allowed: {', '.join(VARIANTS)}")
+            raise self._model_error(f"is of variant {name!r}; allowed: {', '.join(VARIANTS)}")
         self.variant = VARIANTS[name]
 
     def check_model(self, variant: str, weights_dir: str | None = None) -> None:
-        """Holds the server's model to the weights that are wanted, where those are here.
+        """Check that the server has the variant and weights that are wanted.
+
+        Bundled weights are compared only if they are installed, since a client needs none.
 
         Args:
-            variant, weights_dir: As `zoo.load` takes them.
+            variant: Key of `zoo.VARIANTS`.
+            weights_dir: Folder of the weights; `None` for the bundled weights.
 
         Raises:
-            ServerModelError: The server has others.
+            ServerModelError: The server has another variant or other weights.
+            SmapcompError: The folder has no weights.
         """
         if self.variant.name != variant:
-            raise self._wrong_model(f"is of variant {self.variant.name!r}, not {variant!r}")
+            raise self._model_error(f"is of variant {self.variant.name!r}, not {variant!r}")
         try:
-            networks = zoo.load(variant, weights_dir)
+            networks = zoo.cached_networks(variant, weights_dir)
         except SmapcompError:
             if weights_dir is None:
-                return  # Clients need no weights.
+                return
             raise
         for role in FINENETS:
             found = self.model_digest(role)
             if networks.digest(role) != found:
-                raise self._wrong_model(
+                raise self._model_error(
                     f"has other weights of {role} ({found.hex()}) than {networks.folder} "
-                    f"({networks.digest(role).hex()}); --weights_dir names those that are wanted"
+                    f"({networks.digest(role).hex()}); --weights_dir selects the weights to "
+                    "compare with"
                 )
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Close the connection."""
         self._transport.close()
 
     def model_digest(self, finenet: str) -> bytes:
         if finenet not in self._digests:
-            self._described(finenet)
+            self._describe(finenet)
         return self._digests[finenet]
 
     def run_compnet(self, image: np.ndarray) -> np.ndarray:
-        outputs = self._call("compact", picture_bytes=strings(to_png(image)))
+        outputs = self._call("compact", picture_bytes=bytes_array(encode_png(image)))
         height, width, _ = image.shape
-        return self._values(outputs, height // COMPNET_SCALE, width // COMPNET_SCALE)
+        return self._float_values(outputs, height // COMPNET_SCALE, width // COMPNET_SCALE)
 
     def segment(self, image: np.ndarray) -> np.ndarray:
-        outputs = self._call("segment", picture_bytes=strings(to_png(image)))
-        return self._grid(outputs, *image.shape[:2])
+        outputs = self._call("segment", picture_bytes=bytes_array(encode_png(image)))
+        return self._label_grid(outputs, *image.shape[:2])
 
     def predict_window(
         self, compact: Compact, mode: str, labels: np.ndarray | None, exact: bool
     ) -> tuple[np.ndarray | None, np.ndarray]:
         height, width = compact.shape
+        quality = LOSSLESS_QUALITY if compact.quality is None else compact.quality
         outputs = self._call(
             "predict_values" if exact else "predict",
-            compact_bytes=strings(to_png(compact.image)),
-            label_grid_bytes=strings(b"" if labels is None else to_png(labels)),
+            compact_bytes=bytes_array(encode_png(compact.image)),
+            label_grid_bytes=bytes_array(b"" if labels is None else encode_png(labels)),
             scale=np.array([compact.scale], np.int32),
-            quality=np.array([LOSSLESS if compact.quality is None else compact.quality], np.int32),
-            mode=strings(mode.encode()),
+            quality=np.array([quality], np.int32),
+            mode=bytes_array(mode.encode()),
         )
-        grid = None if mode == "none" else self._grid(outputs, height, width)
+        grid = None if mode == "none" else self._label_grid(outputs, height, width)
         if exact:
-            return grid, self._values(outputs, height, width)
-        prediction = self._picture(outputs, "prediction_bytes", (height, width, 3))
+            return grid, self._float_values(outputs, height, width)
+        prediction = self._png_samples(outputs, "prediction_bytes", (height, width, 3))
         return grid, prediction.astype(np.float32)
 
     def upsample(self, image: np.ndarray, scale: int) -> np.ndarray:
         outputs = self._call(
             "upsample",
-            compact_bytes=strings(to_png(image)),
+            compact_bytes=bytes_array(encode_png(image)),
             scale=np.array([scale], np.int32),
         )
         height, width, _ = image.shape
-        return self._values(outputs, height * scale, width * scale)
+        return self._float_values(outputs, height * scale, width * scale)
 
-    def _described(self, finenet: str) -> dict[str, np.ndarray]:
-        """What the model says of itself and of a FineNet, whose digest is kept.
+    def _describe(self, finenet: str) -> dict[str, np.ndarray]:
+        """Return the model's properties, and store the digest of a FineNet.
 
-        One FineNet a call, since a server that batches refuses what is more than a batch of its.
+        A call asks for one FineNet, since a batching server refuses more entries than a batch has.
         """
-        facts = self._call("describe", role=strings(finenet.encode()))
+        facts = self._call("describe", role=bytes_array(finenet.encode()))
         try:
             self._digests[finenet] = bytes.fromhex(facts["digest"][0].decode())
         except ValueError as error:
-            raise self._wrong_reply(f"digest {error}") from error
+            raise self._reply_error(f"digest {error}") from error
         return facts
 
     def _call(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
-        """The outputs of a signature, each with as many entries as the inputs have."""
+        """Call a signature and return its outputs, each with as many entries as the inputs."""
         outputs = self._transport.call(signature, inputs)
         count = len(next(iter(inputs.values())))
-        for name in contract.OUTPUTS[signature]:
+        for name in contract.SIGNATURE_OUTPUTS[signature]:
             if name not in outputs or outputs[name].shape != (count,):
                 shape = outputs[name].shape if name in outputs else None
-                raise self._wrong_reply(f"output {name} of shape {shape}, not ({count},)")
+                raise self._reply_error(f"output {name} of shape {shape}, not ({count},)")
         return outputs
 
-    def _grid(self, outputs, height: int, width: int) -> np.ndarray:
+    def _label_grid(self, outputs, height: int, width: int) -> np.ndarray:
         stride = self.variant.label_stride
-        return self._picture(outputs, "label_grid_bytes", (height // stride, width // stride))
+        return self._png_samples(outputs, "label_grid_bytes", (height // stride, width // stride))
 
-    def _picture(self, outputs, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    def _png_samples(self, outputs, name: str, shape: tuple[int, ...]) -> np.ndarray:
         try:
             samples = np.asarray(Image.open(io.BytesIO(outputs[name][0]), formats=["PNG"]))
         except (OSError, SyntaxError, ValueError, TypeError) as error:
-            raise self._wrong_reply(f"output {name} is no PNG: {error}") from error
+            raise self._reply_error(f"output {name} is not a PNG file: {error}") from error
         if samples.shape != shape or samples.dtype != np.uint8:
-            raise self._wrong_reply(f"output {name} of shape {samples.shape}, not {shape}")
+            raise self._reply_error(f"output {name} of shape {samples.shape}, not {shape}")
         return samples
 
-    def _values(self, outputs, height: int, width: int) -> np.ndarray:
+    def _float_values(self, outputs, height: int, width: int) -> np.ndarray:
         try:
-            values = array_of(Tensor.FromString(outputs["values_bytes"][0]))
+            values = to_array(Tensor.FromString(outputs["values_bytes"][0]))
         except (DecodeError, TypeError) as error:
-            raise self._wrong_reply(f"output values_bytes is no tensor: {error}") from error
+            raise self._reply_error(f"output values_bytes is not a tensor: {error}") from error
         shape = (height, width, 3)
         if values.shape != shape or values.dtype != np.float32:
-            raise self._wrong_reply(f"values {values.dtype} {values.shape}, not float32 {shape}")
+            raise self._reply_error(f"values {values.dtype} {values.shape}, not float32 {shape}")
         return values
 
-    def _wrong_model(self, what: str) -> ServerModelError:
-        return ServerModelError(f"{self._address}: {self._transport.options.model_in_words} {what}")
+    def _model_error(self, reason: str) -> ServerModelError:
+        return ServerModelError(f"{self._address}: {self._transport.options.model_label} {reason}")
 
-    def _wrong_reply(self, what: str) -> ServerReplyError:
-        return ServerReplyError(f"{self._address}: the reply is not what the model gives: {what}")
+    def _reply_error(self, reason: str) -> ServerReplyError:
+        return ServerReplyError(f"{self._address}: unexpected reply: {reason}")

@@ -1,4 +1,4 @@
-"""Calls of a model over REST, by nothing but the standard library."""
+"""Calls to a server over REST, with the standard library alone."""
 
 import base64
 import binascii
@@ -18,19 +18,22 @@ from smapcomp.errors import (
     ServerReplyError,
     ServerUnavailableError,
 )
-from smapcomp.serving.client.retries import too_late, with_retries
+from smapcomp.serving.client.retries import call_with_retries, timeout_error
 from smapcomp.serving.client.server_options import ServerOptions
-from smapcomp.serving.contract import OUTPUTS
+from smapcomp.serving.contract import SIGNATURE_OUTPUTS
 
-_UNAVAILABLE = (502, 503)
-_MAX_DETAILS = 300
+_UNAVAILABLE = (502, 503)  # HTTP status codes
+_MAX_DETAILS = 300  # characters of a server's message that an error repeats
 
 
 class RestTransport:
-    """A server that is called over REST.
+    """Transport of calls over REST.
 
     Args:
-        options: Of the server.
+        options: Address of the server, and options of the calls.
+
+    Attributes:
+        options: The argument.
     """
 
     def __init__(self, options: ServerOptions):
@@ -39,7 +42,7 @@ class RestTransport:
         root = f"{options.scheme}://{options.target}"
         self._url = f"{root}/v1/models/{options.model}{version}:predict"
         handlers = []
-        if options.tls:
+        if options.uses_tls:
             context = ssl.create_default_context(cafile=options.ca)
             if options.cert:
                 context.load_cert_chain(options.cert, options.key)
@@ -47,17 +50,17 @@ class RestTransport:
         self._opener = urllib.request.build_opener(*handlers)
 
     def call(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """As `GrpcTransport.call`, of a signature in `contract.OUTPUTS`."""
+        """Call a signature in `contract.SIGNATURE_OUTPUTS`, as `GrpcTransport.call` does."""
         columns = {name: _to_json(name, array) for name, array in inputs.items()}
         body = json.dumps({"signature_name": signature, "inputs": columns}).encode()
         limit = self.options.max_message_bytes
         if len(body) > limit:
-            raise _too_long(self.options, f"the request has {len(body)}")
-        reply = with_retries(lambda seconds: self._post(body, seconds), self.options)
-        return self._arrays(reply, OUTPUTS[signature])
+            raise _size_error(self.options, f"the request has {len(body)}")
+        reply = call_with_retries(lambda seconds: self._post(body, seconds), self.options)
+        return self._to_arrays(reply, SIGNATURE_OUTPUTS[signature])
 
     def close(self) -> None:
-        """Nothing is held between calls."""
+        """Do nothing, since each call has its own connection."""
 
     def _post(self, body: bytes, seconds: float) -> bytes:
         options = self.options
@@ -68,22 +71,22 @@ class RestTransport:
             with self._opener.open(request, timeout=seconds) as response:
                 reply = response.read(options.max_message_bytes + 1)
         except urllib.error.HTTPError as error:
-            raise _understood(error, options) from error
+            raise _to_server_error(error, options) from error
         except TimeoutError as error:
-            raise too_late(options) from error
+            raise timeout_error(options) from error
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             if isinstance(reason, TimeoutError):
-                raise too_late(options) from error
-            details = _in_words(reason)
+                raise timeout_error(options) from error
+            details = _describe_reason(reason)
             raise ServerUnavailableError(
-                f"{options.address}: no server takes the call: {details}"
+                f"{options.address}: the server is unavailable: {details}"
             ) from error
         if len(reply) > options.max_message_bytes:
-            raise _too_long(options, "the reply has more")
+            raise _size_error(options, "the reply has more")
         return reply
 
-    def _arrays(self, reply: bytes, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    def _to_arrays(self, reply: bytes, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         try:
             outputs = json.loads(reply)["outputs"]
             # A single output comes without its name.
@@ -91,7 +94,7 @@ class RestTransport:
             return {name: _from_json(columns[name]) for name in names}
         except (ValueError, KeyError, TypeError, binascii.Error) as error:
             raise ServerReplyError(
-                f"{self.options.address}: the reply is not what the model gives: {error!r}"
+                f"{self.options.address}: unexpected reply: {error!r}"
             ) from error
 
 
@@ -115,22 +118,21 @@ def _from_json(values: list[Any]) -> np.ndarray:
     return array
 
 
-def _in_words(reason) -> str:
-    no_http = isinstance(reason, http.client.BadStatusLine)
-    if no_http and not isinstance(reason, http.client.RemoteDisconnected):
-        return "what answers there is no HTTP"
+def _describe_reason(reason: object) -> str:
+    is_not_http = isinstance(reason, http.client.BadStatusLine)
+    if is_not_http and not isinstance(reason, http.client.RemoteDisconnected):
+        return "the answer is not HTTP"
     return " ".join(str(reason).split())
 
 
-def _too_long(options: ServerOptions, what: str) -> ServerReplyError:
+def _size_error(options: ServerOptions, what: str) -> ServerReplyError:
     return ServerReplyError(
         f"{options.address}: a message is longer than {options.max_message_bytes} bytes, "
         f"the limit: {what}"
     )
 
 
-def _understood(error: urllib.error.HTTPError, options: ServerOptions) -> ServerError:
-    """The error as one of ours."""
+def _to_server_error(error: urllib.error.HTTPError, options: ServerOptions) -> ServerError:
     text = error.read(1 << 16).decode("utf-8", "replace")
     try:
         text = str(json.loads(text)["error"])
@@ -139,9 +141,9 @@ def _understood(error: urllib.error.HTTPError, options: ServerOptions) -> Server
     details = " ".join(text.split())[:_MAX_DETAILS]
     address = options.address
     if error.code in _UNAVAILABLE:
-        return ServerUnavailableError(f"{address}: no server takes the call: {details}")
+        return ServerUnavailableError(f"{address}: the server is unavailable: {details}")
     if error.code == 504:
-        return too_late(options)
+        return timeout_error(options)
     if error.code == 404:
-        return ServerModelError(f"{address}: has no {options.model_in_words}: {details}")
+        return ServerModelError(f"{address}: has no {options.model_label}: {details}")
     return ServerReplyError(f"{address}: refused the call ({error.code}): {details}")

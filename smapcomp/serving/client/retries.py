@@ -1,4 +1,4 @@
-"""Repeating calls while a server is unavailable."""
+"""Repetition of calls while a server is unavailable."""
 
 import random
 import time
@@ -9,28 +9,32 @@ from smapcomp.errors import ServerTimeoutError, ServerUnavailableError
 from smapcomp.serving.client.server_options import ServerOptions
 
 FIRST_WAIT = 0.1
+"""Longest wait in seconds before the first repetition; it doubles with each repetition."""
+
 LONGEST_WAIT = 5.0
-"""Seconds; each wait is twice the one before, and of each between a half and all is waited, so that
-clients whose server comes back don't all call at once."""
+"""Longest wait in seconds before any repetition."""
 
 
-def with_retries(
+def call_with_retries(
     call: Callable[[float], Any],
     options: ServerOptions,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Any:
-    """What a call gives, made again while it raises `ServerUnavailableError`.
+    """Return the result of a call, which is repeated while it raises `ServerUnavailableError`.
 
-    Nothing else is repeated: a call that took too long would take as long again.
+    No other error leads to a repetition: a call that took too long would take as long again. A wait
+    is random, between a half and all of its longest time, so that clients do not call all at once
+    when the server is available again.
 
     Args:
-        call: Takes the seconds that are left to it.
-        options: How often, and how long in all.
-        sleep, clock: As those of `time`.
+        call: Makes the call, given the seconds that are left to it.
+        options: Number of repetitions, and the time for all of them.
+        sleep: Waits for so many seconds.
+        clock: Returns a time in seconds.
 
     Raises:
-        ServerUnavailableError: It was, to the last.
+        ServerUnavailableError: The server is still unavailable at the last repetition.
         ServerTimeoutError: The call ran out of time.
     """
     end = clock() + options.timeout
@@ -45,6 +49,6 @@ def with_retries(
     raise AssertionError
 
 
-def too_late(options: ServerOptions) -> ServerTimeoutError:
-    """The error of a call without an answer in time."""
+def timeout_error(options: ServerOptions) -> ServerTimeoutError:
+    """Return the error for a call that has no answer in time."""
     return ServerTimeoutError(f"{options.address}: no answer within {options.timeout:g} seconds")

@@ -1,4 +1,4 @@
-"""Where a server is and how it is called."""
+"""Address of a server, and options of the calls."""
 
 import os
 import re
@@ -8,12 +8,13 @@ from smapcomp.errors import SmapcompError
 from smapcomp.serving import contract
 
 DEFAULT_TIMEOUT = 120.0
-"""Seconds for one call, decided here: a window of two megapixels takes some ten on two cores."""
+"""Seconds for one call. A window of two megapixels takes about ten seconds on two cores."""
 
 DEFAULT_RETRIES = 5
+"""Repetitions of a call while the server is unavailable."""
 
 DEFAULT_MESSAGE_BYTES = 64 << 20
-"""Decided here: the exact values of the largest window take 24 MiB."""
+"""Largest message. The unrounded values of the largest window take 24 MiB."""
 
 _REST = ("http", "https")
 _GRPC = ("grpc", "grpcs")
@@ -21,22 +22,24 @@ _GRPC = ("grpc", "grpcs")
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """A server and how to call it.
+    """Address of a server, and options of the calls.
 
     Attributes:
-        address: HOST:PORT or grpc://HOST:PORT for gRPC, grpcs://HOST:PORT for gRPC over TLS, an
+        address: HOST:PORT or grpc://HOST:PORT for gRPC, grpcs://HOST:PORT for gRPC over TLS, or the
             http:// or https:// URL of the server's root for REST.
         model: Name of the model on the server.
-        version: Of the model; None for the latest.
+        version: Version of the model; `None` for the latest.
         timeout: Seconds for one call, repetitions included.
         retries: How often a call is repeated while the server is unavailable.
-        max_message_bytes: Largest request or reply.
-        ca: File of the certificate authority that the server's certificate is held against, in
-            PEM; with it HOST:PORT is over TLS. None for those of the system.
-        cert, key: Files of the client's certificate and key in PEM, where the server wants one.
+        max_message_bytes: Largest request or reply in bytes.
+        ca: PEM file of the certificate authority that signed the server's certificate; HOST:PORT
+            then uses TLS. `None` for the authorities of the system.
+        cert: PEM file of the client's certificate, if the server requires one.
+        key: PEM file of the key of the client's certificate.
 
     Raises:
-        SmapcompError: The address is none of these, a number is out of range, or a file is missing.
+        SmapcompError: The address has another form, a number is out of range, a file does not
+            exist, or the options contradict each other.
     """
 
     address: str
@@ -49,9 +52,9 @@ class ServerOptions:
     cert: str | None = None
     key: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         host_and_port = r"[^/\s]+:\d{1,5}"
-        allowed = r"[^/\s]+(/\S*)?" if self.rest else host_and_port
+        allowed = r"[^/\s]+(/\S*)?" if self.uses_rest else host_and_port
         if self.scheme not in (*_REST, *_GRPC) or not re.fullmatch(allowed, self.target):
             raise SmapcompError(
                 f"server {self.address!r}; allowed: HOST:PORT or grpcs://HOST:PORT for gRPC, "
@@ -61,36 +64,43 @@ class ServerOptions:
             if getattr(self, name) <= low:
                 raise SmapcompError(f"{name} {getattr(self, name)!r}; allowed: more than {low}")
         if (self.cert is None) != (self.key is None):
-            raise SmapcompError("a client's certificate and key are given together or not at all")
+            name = "certificate" if self.key is None else "key"
+            raise SmapcompError(
+                f"a client has a certificate and a key or neither; got only the {name} "
+                f"{self.cert or self.key!r}"
+            )
         for path in (self.ca, self.cert, self.key):
             if path is not None and not os.path.isfile(path):
                 raise SmapcompError(f"{path}: no such file")
-        if not self.tls and (self.ca or self.cert):
-            raise SmapcompError(f"server {self.address!r} with certificates; https:// takes them")
+        if not self.uses_tls and (self.ca or self.cert):
+            raise SmapcompError(
+                f"server {self.address!r} with certificates; allowed with https://, grpcs:// and "
+                "HOST:PORT"
+            )
 
     @property
     def scheme(self) -> str:
-        """What stands before ://, "grpc" by default."""
+        """Scheme of the address, "grpc" by default."""
         return self.address.split("://")[0] if "://" in self.address else "grpc"
 
     @property
     def target(self) -> str:
-        """What stands behind it, without a slash at its end."""
+        """Address without the scheme and without a slash at its end."""
         return self.address.split("://")[-1].rstrip("/")
 
     @property
-    def rest(self) -> bool:
+    def uses_rest(self) -> bool:
         """Whether the server is called over REST."""
         return self.scheme in _REST
 
     @property
-    def tls(self) -> bool:
+    def uses_tls(self) -> bool:
         """Whether the connection is encrypted."""
-        plain = self.ca is None and self.cert is None
-        return self.scheme in ("https", "grpcs") or (self.scheme == "grpc" and not plain)
+        has_certificates = self.ca is not None or self.cert is not None
+        return self.scheme in ("https", "grpcs") or (self.scheme == "grpc" and has_certificates)
 
     @property
-    def model_in_words(self) -> str:
-        """The model as messages name it."""
+    def model_label(self) -> str:
+        """Name and version of the model, for messages."""
         version = "" if self.version is None else f" version {self.version}"
         return f"model {self.model!r}{version}"

@@ -1,4 +1,4 @@
-"""Many pictures at once: the bytes of one at a time, nothing lost in silence or done twice."""
+"""The bulk job: the bytes of `smapcomp compress`, no picture lost and none made twice."""
 
 import contextlib
 import io
@@ -19,33 +19,33 @@ from PIL import Image
 
 import smapcomp
 from smapcomp import zoo
-from smapcomp.bulk import __main__ as bulk_compress
-from smapcomp.bulk import manifest, plan
-from smapcomp.bulk.manifest import Row
+from smapcomp.bulk import __main__ as bulk_job
+from smapcomp.bulk import files, manifest, plan
+from smapcomp.bulk.manifest import ManifestEntry
 from smapcomp.bulk.plan import Task
 from smapcomp.errors import SmapcompError
-from smapcomp.pictures import image_files as image_io
+from smapcomp.pictures.image_files import read_picture
 from smapcomp.predictors.onnx_predictor import OnnxPredictor
 from tests.helpers.memory_files import MemoryFiles
 from tests.helpers.paths import ROOT
-from tests.helpers.pictures import encoded, smooth
+from tests.helpers.pictures import encode_image, smooth_picture
 
 QUICK = ("--quality=30", "--speed=10")
 THREADS = ("--direct_running_mode=multi_threading", "--direct_num_workers=2")
 
 
 def bulk(*arguments):
-    """Runs the command line; returns exit status, output, error output without the bar."""
+    """Run the command line; return exit status, output, and error output without the bar."""
     values = flags.FlagValues()
-    bulk_compress.define_flags(values)
+    bulk_job.define_flags(values)
     out, err, status = io.StringIO(), io.StringIO(), 0
     with (
-        mock.patch.object(bulk_compress, "FLAGS", values),
+        mock.patch.object(bulk_job, "FLAGS", values),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
         try:
-            bulk_compress.main(bulk_compress.parse(["bulk_compress", *map(str, arguments)]))
+            bulk_job.main(bulk_job.parse(["bulk", *map(str, arguments)]))
         except SystemExit as left:
             status = left.code
     bars = ("compress:  ", "compress: 100", "decompress:  ", "decompress: 100")
@@ -66,11 +66,13 @@ def files_below(folder):
 
 
 def write_pictures(root):
-    """Of several formats and depths, at several depths of folders, one of them corrupt."""
+    """Write pictures of several formats and bit depths in nested folders, one of them corrupt."""
     (root / "sub/deep").mkdir(parents=True)
-    (root / "a.jpg").write_bytes(encoded(smooth(1, 40, 56), "JPEG", quality=95))
-    (root / "b.png").write_bytes(encoded(smooth(2, 33, 47)))
-    (root / "sub/c.webp").write_bytes(encoded(smooth(3, 24, 80)[..., 0], "WEBP", lossless=True))
+    (root / "a.jpg").write_bytes(encode_image(smooth_picture(1, 40, 56), "JPEG", quality=95))
+    (root / "b.png").write_bytes(encode_image(smooth_picture(2, 33, 47)))
+    (root / "sub/c.webp").write_bytes(
+        encode_image(smooth_picture(3, 24, 80)[..., 0], "WEBP", lossless=True)
+    )
     Image.fromarray(np.full((32, 40), 40000, np.uint16)).save(root / "sub/deep/d.png")
     (root / "sub/e.jpg").write_bytes((root / "a.jpg").read_bytes()[:-300])
 
@@ -85,21 +87,21 @@ NAMES = {
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """The box under a name of its own, so that no other test has loaded it."""
+    """The bundled weights under another path, so that no other test has loaded them."""
     link = tmp_path_factory.mktemp("weights") / "lite"
-    link.symlink_to(zoo.BOX / "lite")
+    link.symlink_to(zoo.BUNDLED_WEIGHTS / "lite")
     return link
 
 
 @pytest.fixture(scope="module")
 def command(weights):
-    """Runs the job on two threads with those weights."""
+    """Function that runs the job on two threads with those weights."""
     return lambda *arguments: bulk(f"--weights_dir={weights}", *THREADS, *arguments)
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory, command):
-    """A run over everything: folder in, folder out, what was printed, and how often what loaded."""
+    """A run over all pictures: input folder, output folder, result, loads of each network."""
     root = tmp_path_factory.mktemp("bulk")
     write_pictures(root / "in")
     loads = Counter()
@@ -119,23 +121,23 @@ def done(tmp_path_factory, command):
 
 @pytest.fixture
 def copied(done, tmp_path):
-    """The folders of that run, to change."""
+    """Copies of the folders of that run, which a test may change."""
     source, out, _, _ = done
     for folder, name in ((source, "in"), (out, "out")):
         subprocess.run(["cp", "-a", folder, tmp_path / name], check=True)
     return tmp_path / "in", tmp_path / "out"
 
 
-def test_outputs_are_those_of_compress_in_the_inputs_folders(done, weights):
+def test_outputs_are_the_bytes_of_compress_in_the_folders_of_the_inputs(done, weights):
     source, out, _, _ = done
     assert set(files_below(out)) == {*NAMES, "bulk.json", "manifest.jsonl"}
     for target, name in NAMES.items():
-        picture = image_io.read_picture(source / name)
+        picture = read_picture(source / name)
         expected = smapcomp.compress(picture, quality=30, speed=10, weights_dir=str(weights))
         assert (out / target).read_bytes() == expected
 
 
-def test_the_manifest_has_every_input_and_the_sums_are_printed(done):
+def test_the_manifest_has_every_input_and_the_counts_are_printed(done):
     source, out, (status, printed, errors), _ = done
     rows = {os.path.relpath(row["input"], source): row for row in rows_of(out / "manifest.jsonl")}
     assert list(rows) == sorted([*NAMES.values(), "sub/e.jpg"])
@@ -161,7 +163,7 @@ def test_the_manifest_has_every_input_and_the_sums_are_printed(done):
     assert printed.startswith("read 5 = written 4 + skipped 0 + failed 1; ")
     assert errors.splitlines() == [
         f"failed: {source}/sub/e.jpg: {failed['error']}",
-        f"bulk_compress: 1 of 5 failed; see {out}/manifest.jsonl",
+        f"bulk: 1 of 5 failed; see {out}/manifest.jsonl",
     ]
 
 
@@ -171,7 +173,7 @@ def test_threads_of_one_process_load_each_network_once(done):
     assert set(loads.values()) == {1}
 
 
-def test_what_was_compressed_is_decompressed(done, command, tmp_path, weights):
+def test_decompression_restores_what_smapcomp_decompress_does(done, command, tmp_path, weights):
     _, out, _, _ = done
     back = tmp_path / "back"
     status, printed, errors = command(f"--input={out}/**/*.smc", f"--output={back}", "--decompress")
@@ -181,14 +183,14 @@ def test_what_was_compressed_is_decompressed(done, command, tmp_path, weights):
     for target in NAMES:
         data = (out / target).read_bytes()
         path = (back / target).with_suffix(".png")
-        samples = image_io.read_picture(path).to_array()
+        samples = read_picture(path).to_array()
         expected = smapcomp.decompress(data, weights_dir=str(weights))
         np.testing.assert_array_equal(samples, expected)
         row = rows[str(out / target)]
         height, width, _ = samples.shape
         assert row["bpp"] == pytest.approx(8 * len(data) / (width * height), abs=1e-6)
         assert row["bytes_out"] == path.stat().st_size
-    # Again with another limit, which changes no picture: all are there but a damaged one.
+    # A second run with another limit, which changes no picture, replaces only the damaged output.
     damaged = back / "sub/c.png"
     whole = damaged.read_bytes()
     damaged.write_bytes(whole[:-30])
@@ -205,9 +207,11 @@ def test_a_second_run_does_what_is_missing_damaged_or_outdated(copied, command):
     inodes = {name: (out / name).stat().st_ino for name in NAMES}
     (out / "a.smc").unlink()
     (out / "b.smc").write_bytes(before["b.smc"][:-1])
-    (source / "sub/c.webp").write_bytes(encoded(smooth(9, 24, 80)[..., 0], "WEBP", lossless=True))
+    (source / "sub/c.webp").write_bytes(
+        encode_image(smooth_picture(9, 24, 80)[..., 0], "WEBP", lossless=True)
+    )
     (source / "sub/e.jpg").unlink()
-    # What a killed run leaves behind, and a file of someone else.
+    # A temporary file of a killed run, and a file that is not the job's.
     (out / ".a.smc.0a1b2c3d.tmp").write_bytes(b"half")
     (out / ".mine.tmp").write_bytes(b"mine")
     arguments = (f"--input={source}/**/*", f"--output={out}", *QUICK)
@@ -227,7 +231,7 @@ def test_a_second_run_does_what_is_missing_damaged_or_outdated(copied, command):
     assert skipped["bpp"] == pytest.approx(8 * skipped["bytes_out"] / (40 * 32), abs=1e-6)
 
 
-def test_other_options_need_overwrite_which_an_interruption_does_not_undo(copied, command, weights):
+def test_other_options_need_overwrite_which_continues_without_the_flag(copied, command, weights):
     source, out = copied
     (source / "sub/e.jpg").unlink()
     arguments = (f"--input={source}/**/*", f"--output={out}", "--speed=10", "--quality=20")
@@ -235,27 +239,27 @@ def test_other_options_need_overwrite_which_an_interruption_does_not_undo(copied
     status, printed, errors = command(*arguments)
     assert (status, printed) == (1, "")
     assert errors == (
-        f"bulk_compress: {out}/bulk.json: the folder's outputs were made with quality=30, not "
-        "quality=20; --overwrite makes all outputs anew, another --output keeps these"
+        f"bulk: {out}/bulk.json: the folder's outputs were made with quality=30, not "
+        "quality=20; --overwrite makes all outputs again, another --output keeps these"
     )
     assert {name: path.read_bytes() for name, path in files_below(out).items()} == before
-    failing = mock.patch("smapcomp.bulk.pipeline.run", side_effect=SmapcompError("lost"))
+    failing = mock.patch("smapcomp.bulk.pipeline.run_pipeline", side_effect=SmapcompError("lost"))
     with failing:
-        assert command(*arguments, "--overwrite")[2] == "bulk_compress: lost"
+        assert command(*arguments, "--overwrite")[2] == "bulk: lost"
     assert (out / "a.smc").read_bytes() == before["a.smc"]
     status, printed, _ = command(*arguments)
     assert printed.startswith("read 4 = written 4 + skipped 0 + failed 0; ")
-    picture = image_io.read_picture(source / "a.jpg")
+    picture = read_picture(source / "a.jpg")
     expected = smapcomp.compress(picture, quality=20, speed=10, weights_dir=str(weights))
     assert (out / "a.smc").read_bytes() == expected
     assert command(*arguments)[1].startswith("read 4 = written 0 + skipped 4 + failed 0; ")
 
 
-def test_a_full_disk_fails_pictures_and_leaves_no_half_of_one(copied, command, monkeypatch):
+def test_a_full_disk_fails_pictures_and_leaves_no_partial_output(copied, command, monkeypatch):
     source, out = copied
     for name in NAMES:
         (out / name).unlink()
-    copy = bulk_files().shutil.copyfileobj
+    copy = files.shutil.copyfileobj
 
     def full(read, write, size):
         if ".smc." in getattr(write, "name", ""):
@@ -264,7 +268,7 @@ def test_a_full_disk_fails_pictures_and_leaves_no_half_of_one(copied, command, m
         copy(read, write, size)
 
     arguments = (f"--input={source}/**/*", f"--output={out}", *QUICK)
-    with mock.patch.object(bulk_files().shutil, "copyfileobj", full):
+    with mock.patch.object(files.shutil, "copyfileobj", full):
         status, printed, _ = command(*arguments)
     assert status == 1
     assert printed.startswith("read 5 = written 0 + skipped 0 + failed 5; ")
@@ -273,13 +277,7 @@ def test_a_full_disk_fails_pictures_and_leaves_no_half_of_one(copied, command, m
     assert command(*arguments)[1].startswith("read 5 = written 4 + skipped 0 + failed 1; ")
 
 
-def bulk_files():
-    from smapcomp.bulk import files
-
-    return files
-
-
-def test_any_file_system_of_beam_will_do(done, command):
+def test_files_may_lie_on_any_file_system_of_beam(done, command):
     source, out, _, _ = done
     MemoryFiles.files.clear()
     for name in (*NAMES.values(), "sub/e.jpg"):
@@ -294,14 +292,14 @@ def test_any_file_system_of_beam_will_do(done, command):
     assert made == {f"memory://out/here/{name}" for name in places}
     for name in NAMES:
         assert MemoryFiles.files[f"memory://out/here/{name}"][0] == (out / name).read_bytes()
-    # A new picture replaces its output, which this file system doesn't by renaming.
+    # A new picture replaces its output, although this file system does not rename over files.
     MemoryFiles.files["memory://in/a.jpg"] = ((source / "b.png").read_bytes(), time.time())
     assert "= written 1 + skipped 3 + failed 1; " in command(*arguments)[1]
     replaced = MemoryFiles.files["memory://out/here/a.smc"][0]
     assert replaced == (out / "b.smc").read_bytes()
 
 
-def test_a_job_service_runs_it_as_flink_and_spark_do(done, tmp_path, weights):
+def test_a_job_service_runs_the_pipeline_as_flink_and_spark_do(done, tmp_path, weights):
     from apache_beam.runners.portability.local_job_service import LocalJobServicer
 
     source, out, _, _ = done
@@ -337,13 +335,13 @@ OnnxPredictor._load_network = counted
 """
 
 
-def test_a_killed_run_of_processes_goes_on_and_each_loads_once(command, tmp_path):
+def test_a_killed_run_of_processes_continues_and_each_loads_the_networks_once(command, tmp_path):
     source, out, loads = tmp_path / "in", tmp_path / "out", tmp_path / "loads"
     source.mkdir()
     for number in range(40):
-        (source / f"{number:02}.png").write_bytes(encoded(smooth(number, 24, 32)))
+        (source / f"{number:02}.png").write_bytes(encode_image(smooth_picture(number, 24, 32)))
     (tmp_path / "sitecustomize.py").write_text(COUNTING)
-    # Without labels most of the networks stay out of it.
+    # The mode "none" needs few networks, which are loaded quickly.
     arguments = [f"--input={source}/*.png", f"--output={out}", "--mode=none", *QUICK]
     process = subprocess.Popen(
         [sys.executable, "-m", "smapcomp.bulk", "--workers=2", *arguments],
@@ -372,7 +370,7 @@ def test_a_killed_run_of_processes_goes_on_and_each_loads_once(command, tmp_path
     names = {f"{number:02}.smc" for number in range(40)} | {"bulk.json", "manifest.jsonl"}
     assert set(files_below(out)) == names
     assert (out / "39.smc").read_bytes() == smapcomp.compress(
-        image_io.read_picture(source / "39.png"), quality=30, speed=10, mode="none"
+        read_picture(source / "39.png"), quality=30, speed=10, mode="none"
     )
 
 
@@ -384,8 +382,8 @@ def test_a_killed_run_of_processes_goes_on_and_each_loads_once(command, tmp_path
         (["--quality=200"], "flag --quality=200: 200 is not an integer in the range [0, 100]"),
         (["--quality=3", "--target_bpp=1"], "--quality and --target_bpp together; one of them"),
         (["--lossless", "--target_bpp=1"], "target_bpp with lossless"),
-        (["--stage=full"], "--stage makes no sense without --decompress"),
-        (["--decompress", "--quality=3"], "--quality makes no sense with --decompress"),
+        (["--stage=full"], "--stage has no meaning without --decompress"),
+        (["--decompress", "--quality=3"], "--quality has no meaning with --decompress"),
         (["--decompress", "--format=gif"], "--format=gif"),
         (["--runner=FlinkRuner"], "Unexpected pipeline runner: FlinkRuner"),
         (["--runner=DataflowRunner"], "Missing required option: project"),
@@ -397,13 +395,13 @@ def test_wrong_flags_are_one_line_and_exit_status_2(tmp_path, arguments, message
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
     status, printed, errors = bulk(f"--input={tmp_path}/*", f"--output={tmp_path}/out", *arguments)
     assert (status, printed) == (2, "")
-    assert errors.startswith("bulk_compress: ")
+    assert errors.startswith("bulk: ")
     assert message in errors
     assert errors.count("\n") == 0
     assert set(files_below(tmp_path)) == {"a.png"}
 
 
-def test_what_no_run_can_do_is_one_line_before_any_work(tmp_path):
+def test_an_impossible_run_is_one_line_before_any_work(tmp_path):
     for name in ("a.jpg", "a.png", "x/b.png", "y/b.png", "out/b.smc"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"not looked at")
@@ -411,7 +409,7 @@ def test_what_no_run_can_do_is_one_line_before_any_work(tmp_path):
     before = set(files_below(tmp_path))
     for arguments, message in [
         ([f"--input={tmp_path}/*.bmp", out], f"--input={tmp_path}/*.bmp: matches no file"),
-        ([f"--input={tmp_path}", out], f"is a folder; for what is in it: '{tmp_path}/**'"),
+        ([f"--input={tmp_path}", out], f"is a folder; all files in it are '{tmp_path}/**'"),
         (
             [f"--input={tmp_path}/a.*", out],
             f"{tmp_path}/a.jpg and {tmp_path}/a.png would both become {tmp_path}/out/a.smc",
@@ -431,7 +429,7 @@ def test_what_no_run_can_do_is_one_line_before_any_work(tmp_path):
     ]:
         status, printed, errors = bulk(*arguments)
         assert (status, printed) == (1, ""), errors
-        assert errors.startswith("bulk_compress: ")
+        assert errors.startswith("bulk: ")
         assert message in errors
         assert errors.count("\n") == 0
         assert set(files_below(tmp_path)) == before
@@ -458,7 +456,7 @@ def test_patterns_match_pictures_at_any_depth_and_never_the_outputs(tmp_path, mo
     assert planned(f"{tmp_path}/in/x/b.png", "o") == {f"{tmp_path}/in/x/b.png": "o/b.smc"}
     monkeypatch.chdir(tmp_path / "in")
     assert planned("*.png", "o") == {"a.png": "o/a.smc"}
-    # Side by side, and what a run leaves there.
+    # Inputs and outputs in one folder, with the files that a run may leave.
     for name in ("manifest.jsonl", ".bulk_plan.jsonl", ".a.smc.0a1b2c3d.tmp"):
         (tmp_path / "in" / name).write_bytes(b"1")
     assert planned("*", ".") == {"a.png": "./a.smc"}
@@ -467,16 +465,19 @@ def test_patterns_match_pictures_at_any_depth_and_never_the_outputs(tmp_path, mo
         planned("*", ".")
 
 
-def test_a_lost_or_doubled_picture_is_an_error():
+def test_a_lost_or_duplicated_picture_is_an_error():
     tasks = [Task("a", "a.smc", 1, False), Task("b", "b.smc", 1, False)]
-    rows = [Row("a", "a.smc", "written"), Row("b", "b.smc", "failed", error="bad")]
+    entries = [
+        ManifestEntry("a", "a.smc", "written"),
+        ManifestEntry("b", "b.smc", "failed", error="bad"),
+    ]
     counters = {"read": 2, "written": 1, "failed": 1}
     wanted = {"written": 1, "skipped": 0, "failed": 1}
-    assert manifest.checked_counts(rows, tasks, counters) == wanted
-    assert manifest.checked_counts(rows, tasks, {}) == wanted
-    with pytest.raises(SmapcompError, match="2 inputs, but 1 lines in the manifest"):
-        manifest.checked_counts(rows[:1], tasks, counters)
-    with pytest.raises(SmapcompError, match="2 inputs, but 3 lines in the manifest"):
-        manifest.checked_counts([*rows, rows[1]], tasks, counters)
+    assert manifest.count_statuses(entries, tasks, counters) == wanted
+    assert manifest.count_statuses(entries, tasks, {}) == wanted
+    with pytest.raises(SmapcompError, match="the plan has 2 inputs, but the manifest 1 lines"):
+        manifest.count_statuses(entries[:1], tasks, counters)
+    with pytest.raises(SmapcompError, match="the plan has 2 inputs, but the manifest 3 lines"):
+        manifest.count_statuses([*entries, entries[1]], tasks, counters)
     with pytest.raises(SmapcompError, match="the runner counted"):
-        manifest.checked_counts(rows, tasks, {**counters, "written": 2})
+        manifest.count_statuses(entries, tasks, {**counters, "written": 2})

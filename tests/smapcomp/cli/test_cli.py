@@ -1,3 +1,5 @@
+"""The command `smapcomp`: what it writes, what it prints and how it ends."""
+
 import json
 import os
 import re
@@ -12,6 +14,7 @@ from PIL import Image
 
 import smapcomp
 from smapcomp.cli import main
+from smapcomp.codec import api
 from smapcomp.codec.bitstream import container
 from smapcomp.codec.bitstream.stream import Layer, Stream
 from smapcomp.pictures.image_files import read_picture, write_picture
@@ -23,7 +26,7 @@ PHOTO = ROOT / "docs" / "demo" / "photo.png"
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Runs the command line in an empty folder; returns exit status, output, error output."""
+    """Function that runs the command line in an empty folder and returns status and outputs."""
     monkeypatch.chdir(tmp_path)
 
     def run(*words: str | Path) -> tuple[int, str, str]:
@@ -36,7 +39,7 @@ def command(capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.fixture
 def small_picture(tmp_path: Path) -> Path:
-    """A 40x24 piece of the photograph."""
+    """File of a 40x24 crop of the photograph."""
     path = tmp_path / "small.png"
     write_picture(path, Picture(read_picture(PHOTO).samples[100:124, 200:240]))
     return path
@@ -83,18 +86,19 @@ def test_help_names_every_command(command):
         (
             "compress",
             [
-                "--quality=60",
+                "--quality=N",
+                "Default: 60.",
                 "--mode=none|sent|matched|mapped",
                 "Default: mapped.",
                 "--variant=paper|lite",
                 "--overwrite",
                 "--weights_dir",
-                "How good, or how small: one of these:",
-                "--target_bytes=BYTES",
+                "Quality or size: one of these:",
+                "--target_bytes=N",
                 "smapcomp compress *.png --out_dir=small --quality=40",
             ],
         ),
-        ("decompress", ["--overwrite", "--weights_dir", f"--max_pixels={1 << 27}", ".png"]),
+        ("decompress", ["--overwrite", "--weights_dir", f"Default: {1 << 27}.", ".png"]),
         ("info", ["--json"]),
         ("compare", ["--json"]),
     ],
@@ -108,6 +112,19 @@ def test_help_of_a_command_names_its_flags_and_defaults(command, name, flags):
     assert command(name, "IN", "-h")[1] == out
 
 
+def test_help_has_the_goal_first_and_the_server_last(command):
+    out = command("compress", "--help")[1]
+    titles = [line for line in out.splitlines() if line.endswith(":") and line[0] != " "]
+    assert titles[1:] == [
+        "Quality or size: one of these:",
+        "Output:",
+        "Content:",
+        "Codec, for experts:",
+        "Networks and limits:",
+        "Networks on a server:",
+    ]
+
+
 def test_version_is_printed(command):
     assert command("--version") == (0, f"smapcomp {smapcomp.__version__}\n", "")
 
@@ -116,14 +133,14 @@ def test_version_is_printed(command):
     ("words", "message"),
     [
         (["expand", "a", "b"], "unknown command 'expand'"),
-        (["compress"], "wants IN OUT, got nothing"),
-        (["compress", "a"], "wants IN OUT, or IN... with --out_dir=DIR, got a"),
-        (["compress", "a", "b", "c"], "wants IN OUT, or IN... with --out_dir=DIR, got a b c"),
+        (["compress"], "expected IN OUT, got nothing"),
+        (["compress", "a"], "expected IN OUT, or IN... with --out_dir=DIR, got a"),
+        (["compress", "a", "b", "c"], "expected IN OUT, or IN... with --out_dir=DIR, got a b c"),
         (["compress", "x/a.png", "a.jpg", "--out_dir=o"], "would both become o/a.smc"),
         (["compress", "a", "b", "--quality=3", "--target_psnr=40"], "--quality and --target_psnr"),
         (["compress", "a", "b", "--compact_scale=3"], "--compact_scale=3"),
         (["decompress", "a", "b", "--on_mismatch=ignore"], "--on_mismatch=ignore"),
-        (["compare", "a", "b", "c"], "wants A B, got a b c"),
+        (["compare", "a", "b", "c"], "expected A B, got a b c"),
         (["compress", "a", "b", "--quality=101"], "--quality=101"),
         (["compress", "a", "b", "--quality=high"], "--quality=high"),
         (["compress", "a", "b", "--mode=magic"], "--mode=magic"),
@@ -145,7 +162,7 @@ def test_wrong_files_are_one_line_and_exit_status_1(command, tmp_path, small_pic
         (["compress", "text", "out"], "text: not a picture"),
         (["compress", small_picture, "absent/out"], "no directory"),
         (["compress", small_picture, "."], "is a directory"),
-        (["compress", small_picture, small_picture, "--overwrite"], "is the input"),
+        (["compress", small_picture, small_picture, "--overwrite"], "the output is the input"),
         (["compress", small_picture, "text"], "text: exists; --overwrite replaces it"),
         (["compress", small_picture, "out", "--max_pixels=959"], "up to 959 are allowed"),
         (["compress", small_picture, "out", "--lossless", "--target_bpp=1"], "with lossless"),
@@ -154,7 +171,7 @@ def test_wrong_files_are_one_line_and_exit_status_1(command, tmp_path, small_pic
         (["decompress", "absent", "out.png"], "absent: No such file or directory"),
         (["decompress", "cut", "out.xyz"], "unknown extension '.xyz'"),
         (["decompress", "cut", "small.png"], "small.png: exists"),
-        (["decompress", "cut", "cut"], "cut: is the input"),
+        (["decompress", "cut", "cut"], "cut: the output is the input"),
         (["compare", small_picture, PHOTO], "different sizes: 40x24 and 512x512"),
         (["compare", small_picture, "text"], "text: not a picture"),
         (["info", "absent"], "absent: No such file or directory"),
@@ -169,7 +186,7 @@ def test_wrong_files_are_one_line_and_exit_status_1(command, tmp_path, small_pic
     assert sorted(os.listdir()) == ["cut", "long", "small.png", "text"]
 
 
-def test_info_tells_sizes_model_and_digests_without_networks(command, tmp_path):
+def test_info_reports_sizes_model_and_digests_without_networks(command, tmp_path):
     data = stream_of_one_layer(b"x" * 30)
     (tmp_path / "stream").write_bytes(data)
     status, out, err = command("info", "stream", "--json")
@@ -214,7 +231,7 @@ def test_compare_of_small_and_equal_pictures_says_so(command, small_picture, tmp
     assert (scores["identical"], scores["psnr"], scores["ms_ssim"]) == (True, None, None)
 
 
-def test_compare_holds_grey_against_rgb(command, tmp_path):
+def test_compare_of_grey_and_rgb_repeats_the_grey_channel(command, tmp_path):
     grey = read_picture(PHOTO).samples[:20, :20, :1]
     write_picture(tmp_path / "grey.png", Picture(grey))
     write_picture(tmp_path / "rgb.png", Picture(np.repeat(grey, 3, axis=2)))
@@ -240,7 +257,7 @@ def run_module(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str
     )
 
 
-def test_module_passes_the_exit_status_on(tmp_path):
+def test_python_m_smapcomp_returns_the_exit_status(tmp_path):
     assert run_module("--help", cwd=tmp_path).returncode == 0
     result = run_module("info", "absent", cwd=tmp_path)
     assert (result.returncode, result.stdout) == (1, "")
@@ -319,16 +336,16 @@ def test_many_files_go_into_a_folder_and_one_bad_one_does_not_stop_the_rest(
     assert read_picture("back/other.webp").samples.shape == other.shape
 
 
-def test_an_interrupted_batch_says_what_it_did(command, small_picture, monkeypatch):
+def test_an_interrupted_batch_reports_what_it_did(command, small_picture, monkeypatch):
     shutil.copy("small.png", "second.png")
-    compress = smapcomp.compress
+    compress = api.compress
 
     def interrupted(*arguments, **options):
         if os.path.exists("out/small.smc"):
             raise KeyboardInterrupt
         return compress(*arguments, **options)
 
-    monkeypatch.setattr(smapcomp, "compress", interrupted, raising=False)
+    monkeypatch.setattr(api, "compress", interrupted)
     status, out, _ = command("compress", "small.png", "second.png", "--out_dir=out", "--speed=9")
     summary = json.loads(out)
     assert status == 130
@@ -380,10 +397,8 @@ def test_a_damaged_stream_leaves_no_picture(command, small_picture, tmp_path):
     assert sorted(os.listdir()) == ["old.png", "small.png", "stream"]
 
 
-def test_networks_load_without_a_word_on_standard_error_and_decode_what_others_coded(
-    small_picture, tmp_path
-):
-    """One process codes, one decodes, and this one has done other things before it does both."""
+def test_networks_load_silently_and_decode_streams_of_other_processes(small_picture, tmp_path):
+    """A stream decodes in another process, whatever the encoder's process did before."""
     result = run_module("compress", small_picture, "theirs.smc", cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
     photo = read_picture(PHOTO).samples

@@ -1,4 +1,4 @@
-"""The client: the same files as without a server, and one line for whatever goes wrong."""
+"""The client: the same streams as without a server, and one line for every error."""
 
 import base64
 import functools
@@ -19,8 +19,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 import smapcomp
 from smapcomp.cli import decompress, main
-from smapcomp.codec import api as codec
-from smapcomp.codec import encoder
+from smapcomp.codec import api, encoder
 from smapcomp.design import Tiling
 from smapcomp.errors import (
     DigestMismatchError,
@@ -34,21 +33,22 @@ from smapcomp.errors import (
 from smapcomp.pictures.image_files import read_picture, write_picture
 from smapcomp.pictures.picture import Picture
 from smapcomp.predictors.keras_predictor import KerasPredictor
-from smapcomp.serving import contract, messages, retries
+from smapcomp.serving import contract, messages
+from smapcomp.serving.client import retries
 from smapcomp.serving.client.remote_predictor import connect
 from smapcomp.serving.client.server_options import ServerOptions
+from smapcomp.serving.messages import bytes_array
 from tests.helpers.light_model import LightNetworks
 from tests.helpers.loopback_server import (
     BatchingRunner,
+    CallError,
     DirectRunner,
     Models,
-    Refused,
-    answer,
     grpc_server,
     rest_server,
 )
 from tests.helpers.paths import ROOT
-from tests.helpers.pngs import to_png
+from tests.helpers.pngs import encode_png
 from tests.helpers.ports import free_ports
 
 PHOTO = read_picture(ROOT / "docs" / "demo" / "photo.png").samples
@@ -64,13 +64,13 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module")
-def models(light) -> Models:
-    return Models(light.folder)
+def models(light_model) -> Models:
+    return Models(light_model.folder)
 
 
 @pytest.fixture(scope="module")
 def grpc_address(models):
-    with grpc_server(lambda request: answer(models, request), *free_ports(1)) as address:
+    with grpc_server(models.respond, *free_ports(1)) as address:
         yield address
 
 
@@ -92,54 +92,54 @@ def no_proxy(monkeypatch):
 
 @pytest.fixture
 def flaky(models):
-    """A server whose answers go through a function first, and the calls that came."""
+    """Address of a server, its calls, and a dict whose entry "change" replaces its answers."""
     calls: list = []
     hook = {}
 
     def predict(request):
         calls.append(request)
         change = hook.get("change")
-        return change(request) if change else answer(models, request)
+        return change(request) if change else models.respond(request)
 
     with grpc_server(predict, *free_ports(1)) as address:
         yield address, calls, hook
 
 
-def compressed(predictor, picture, **settings) -> bytes:
-    return codec.compress_with(predictor, picture, speed=9, **settings)
+def compress_by(predictor, picture, **settings) -> bytes:
+    return api.compress(picture, predictor=predictor, speed=9, **settings)
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "rest"])
 @pytest.mark.parametrize("name", SETTINGS)
-def test_a_server_makes_the_file_that_is_made_without_it_and_decodes_it(
-    light, addresses, protocol, name
+def test_a_server_makes_the_stream_of_the_local_networks_and_decodes_it(
+    light_model, addresses, protocol, name
 ):
     picture = PHOTO[:53, :91, :1] if name == "papers" else PHOTO[:53, :91]
-    local = light.predictor
-    expected = compressed(local, picture, **SETTINGS[name])
+    local = light_model.predictor
+    expected = compress_by(local, picture, **SETTINGS[name])
     remote = connect(ServerOptions(addresses[protocol]))
-    assert compressed(remote, picture, **SETTINGS[name]) == expected
+    assert compress_by(remote, picture, **SETTINGS[name]) == expected
     for stage in ("full", "compact"):
-        found = codec.decode(expected, stage=stage, predictor=remote).samples
-        own = codec.decode(expected, stage=stage, predictor=local).samples
+        found = api.decode(expected, stage=stage, predictor=remote).samples
+        own = api.decode(expected, stage=stage, predictor=local).samples
         np.testing.assert_array_equal(found, own)
 
 
 @pytest.mark.parametrize("name", ["default", "papers", "sent"])
-def test_a_tiled_picture_is_the_same_too(light, grpc_address, monkeypatch, name):
+def test_a_tiled_picture_makes_the_same_stream(light_model, grpc_address, monkeypatch, name):
     monkeypatch.setattr(encoder, "choose_tiling", lambda height, width: Tiling(96, 32))
     picture = PHOTO[:150, :170]
-    expected = compressed(light.predictor, picture, **SETTINGS[name])
+    expected = compress_by(light_model.predictor, picture, **SETTINGS[name])
     remote = connect(ServerOptions(grpc_address))
-    assert compressed(remote, picture, **SETTINGS[name]) == expected
-    decoded = codec.decode(expected, predictor=remote).samples
-    local = codec.decode(expected, predictor=light.predictor).samples
+    assert compress_by(remote, picture, **SETTINGS[name]) == expected
+    decoded = api.decode(expected, predictor=remote).samples
+    local = api.decode(expected, predictor=light_model.predictor).samples
     np.testing.assert_array_equal(decoded, local)
 
 
-def test_the_command_needs_no_tensorflow_and_no_weights_of_its_own(light, addresses, tmp_path):
+def test_the_command_needs_neither_tensorflow_nor_weights(light_model, addresses, tmp_path):
     picture = PHOTO[:40, :48]
-    expected = compressed(light.predictor, picture)
+    expected = compress_by(light_model.predictor, picture)
     script = """
 import sys
 sys.modules["tensorflow"] = sys.modules["keras"] = None
@@ -156,7 +156,7 @@ assert not loaded & {"tensorflow", "keras", "tensorflow_serving"}, loaded
         folder.mkdir()
         write_picture(folder / "a.png", Picture(picture))
         result = subprocess.run(
-            [sys.executable, "-c", script, address, str(light.weights)],
+            [sys.executable, "-c", script, address, str(light_model.weights)],
             cwd=folder,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             capture_output=True,
@@ -165,7 +165,7 @@ assert not loaded & {"tensorflow", "keras", "tensorflow_serving"}, loaded
         )
         assert (result.returncode, result.stderr) == (0, "")
         assert (folder / "a.smc").read_bytes() == expected
-        local = codec.decode(expected, predictor=light.predictor).samples
+        local = api.decode(expected, predictor=light_model.predictor).samples
         np.testing.assert_array_equal(read_picture(folder / "back.png").samples, local)
 
 
@@ -178,12 +178,12 @@ def command(capsys, *words) -> tuple[int, str]:
 
 
 def test_errors_of_the_command_are_one_line_and_leave_no_file(
-    light, addresses, tmp_path, monkeypatch, capsys
+    light_model, addresses, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
     write_picture("a.png", Picture(PHOTO[:24, :40]))
     port = free_ports(1)[0]
-    own = f"--weights_dir={light.weights}"
+    own = f"--weights_dir={light_model.weights}"
     for address in addresses.values():
         server = f"--server={address}"
         for words, message in [
@@ -199,16 +199,22 @@ def test_errors_of_the_command_are_one_line_and_leave_no_file(
     for address in (f"localhost:{port}", f"http://localhost:{port}"):
         words = [f"--server={address}", own, "--server_retries=1"]
         status, error = command(capsys, "compress", "a.png", "a.smc", *words)
-        assert (status, f"{address}: no server takes the call" in error) == (1, True), error
+        assert (status, f"{address}: the server is unavailable" in error) == (1, True), error
     words = [f"--server=http://{addresses['grpc']}", own, "--server_retries=0"]
     status, error = command(capsys, "compress", "a.png", "a.smc", *words)
-    assert (status, "no server takes the call: what answers there is no HTTP" in error) == (1, True)
+    assert (status, "the server is unavailable: the answer is not HTTP" in error) == (1, True)
     for words, message in [
         (["--server=localhost"], "server 'localhost'; allowed: HOST:PORT"),
         (["--server=ftp://localhost:1"], "server 'ftp://localhost:1'; allowed: HOST:PORT"),
         (["--server=localhost:1", "--server_ca=absent.pem"], "absent.pem: no such file"),
-        (["--server=localhost:1", "--server_cert=a.png"], "certificate and key are given together"),
-        (["--server=http://localhost:1", "--server_ca=a.png"], "https:// takes them"),
+        (
+            ["--server=localhost:1", "--server_cert=a.png"],
+            "a client has a certificate and a key or neither",
+        ),
+        (
+            ["--server=http://localhost:1", "--server_ca=a.png"],
+            "with certificates; allowed with https://",
+        ),
     ]:
         status, error = command(capsys, "compress", "a.png", "a.smc", *words)
         assert (status, message in error) == (1, True), error
@@ -217,38 +223,39 @@ def test_errors_of_the_command_are_one_line_and_leave_no_file(
     assert os.listdir() == ["a.png"]
 
 
-def test_a_stream_of_other_weights_is_refused(light, grpc_address, tmp_path):
+def test_a_stream_of_other_weights_is_refused(light_model, grpc_address, tmp_path):
     other = LightNetworks(tmp_path, seed=1)
-    data = compressed(KerasPredictor(other), PHOTO[:24, :40])
+    data = compress_by(KerasPredictor(other), PHOTO[:24, :40])
     with pytest.raises(ModelMismatchError, match="stream needs weights"):
-        codec.decode(data, predictor=connect(ServerOptions(grpc_address)))
+        api.decode(data, predictor=connect(ServerOptions(grpc_address)))
 
 
-def test_what_the_server_computes_otherwise_is_decoded_by_the_networks_here(
+def test_a_stream_that_the_server_does_not_reproduce_is_decoded_by_the_local_networks(
     tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
     data = smapcomp.compress(PHOTO[:40, :48], speed=9)
     Path("a.smc").write_bytes(data)
     expected = smapcomp.decompress(data)
-    asked = []
+    predictors = []
 
-    def elsewhere(data, *, predictor=None, **options):
-        asked.append(predictor)
+    def decode_elsewhere(data, *, predictor=None, **options):
+        predictors.append(predictor)
         if predictor is not None:
             raise DigestMismatchError("the prediction differs")
-        return codec.decode(data, **options)
+        return decode(data, **options)
 
-    monkeypatch.setattr(smapcomp, "decode", elsewhere, raising=False)
-    monkeypatch.setattr(decompress, "connected", lambda _: "the server's")
+    decode = api.decode
+    monkeypatch.setattr(api, "decode", decode_elsewhere)
+    monkeypatch.setattr(decompress, "connect_server", lambda _: "the server's")
     assert main(["", "decompress", "a.smc", "b.png", "--server=localhost:1"]) == 0
-    assert asked == ["the server's", None]
+    assert predictors == ["the server's", None]
     np.testing.assert_array_equal(read_picture("b.png").samples, expected)
 
-    def nowhere(*_, **__):
+    def decode_nowhere(*_, **__):
         raise DigestMismatchError("the prediction differs")
 
-    monkeypatch.setattr(smapcomp, "decode", nowhere)
+    monkeypatch.setattr(api, "decode", decode_nowhere)
     capsys.readouterr()
     status, error = command(capsys, "decompress", "a.smc", "c.png", "--server=localhost:1")
     assert (status, "the prediction differs" in error) == (1, True)
@@ -261,8 +268,8 @@ def test_a_call_is_repeated_while_the_server_is_unavailable_and_only_then(models
 
     def twice_unavailable(request):
         if len(calls) < 3:
-            raise Refused(grpc.StatusCode.UNAVAILABLE, "loading")
-        return answer(models, request)
+            raise CallError(grpc.StatusCode.UNAVAILABLE, "loading")
+        return models.respond(request)
 
     hook["change"] = twice_unavailable
     assert remote.segment(PHOTO[:16, :16]).shape == (2, 2)
@@ -271,12 +278,12 @@ def test_a_call_is_repeated_while_the_server_is_unavailable_and_only_then(models
     for code, error, message in [
         (grpc.StatusCode.INVALID_ARGUMENT, ServerReplyError, "INVALID_ARGUMENT.*no PNG"),
         (grpc.StatusCode.INTERNAL, ServerReplyError, "INTERNAL"),
-        (grpc.StatusCode.UNIMPLEMENTED, ServerModelError, "is no TensorFlow Serving server"),
+        (grpc.StatusCode.UNIMPLEMENTED, ServerModelError, "is not a TensorFlow Serving server"),
     ]:
         calls.clear()
 
         def refuse(_, code=code):
-            raise Refused(code, "no PNG")
+            raise CallError(code, "no PNG")
 
         hook["change"] = refuse
         with pytest.raises(error, match=message):
@@ -284,7 +291,7 @@ def test_a_call_is_repeated_while_the_server_is_unavailable_and_only_then(models
         assert len(calls) == 1
 
 
-def test_a_late_answer_is_an_error_and_is_not_asked_for_again(flaky):
+def test_a_late_answer_is_an_error_and_the_call_is_not_repeated(flaky):
     address, calls, hook = flaky
     released = threading.Event()
     hook["change"] = lambda _: released.wait(30) and None
@@ -309,22 +316,22 @@ def test_waits_grow_with_jitter_and_end_with_the_deadline():
 
     options = ServerOptions("localhost:1", timeout=1000, retries=8)
     with pytest.raises(ServerUnavailableError):
-        retries.with_retries(unavailable, options, sleep, lambda: now[0])
+        retries.call_with_retries(unavailable, options, sleep, lambda: now[0])
     longest = [min(0.1 * 2**n, 5.0) for n in range(8)]
     assert all(high / 2 <= wait <= high for wait, high in zip(waits, longest, strict=True))
     assert len({round(wait / high, 6) for wait, high in zip(waits, longest, strict=True)}) > 1
     waits.clear()
     options = ServerOptions("localhost:1", timeout=1, retries=100)
     with pytest.raises(ServerUnavailableError):
-        retries.with_retries(unavailable, options, sleep, lambda: now[0])
+        retries.call_with_retries(unavailable, options, sleep, lambda: now[0])
     assert sum(waits) < 1
 
 
 def changed_facts(models, **facts):
-    """Answers as the model does, but for what `describe` says."""
+    """Return a function that answers as the model, but with other outputs of `describe`."""
 
     def change(request):
-        response = answer(models, request)
+        response = models.respond(request)
         for name, value in facts.items():
             array = tf.make_ndarray(response.outputs[name])
             response.outputs[name].CopyFrom(tf.make_tensor_proto(np.full_like(array, value)))
@@ -337,24 +344,24 @@ def changed_facts(models, **facts):
     ("facts", "message"),
     [
         ({"contract_version": 2}, "has signatures of version 2; this client knows 1"),
-        ({"precision": b"bfloat16"}, "computes in bfloat16, and only itself could decode"),
+        ({"precision": b"bfloat16"}, "computes in bfloat16, so only this model could decode"),
         ({"variant": b"heavy"}, "is of variant 'heavy'; allowed: paper, lite"),
     ],
 )
-def test_a_model_that_makes_no_streams_of_ours_is_refused(models, flaky, facts, message):
+def test_a_model_of_other_signatures_precision_or_variant_is_refused(models, flaky, facts, message):
     address, _, hook = flaky
     hook["change"] = changed_facts(models, **facts)
     with pytest.raises(ServerModelError, match=message):
         connect(ServerOptions(address))
 
 
-def test_replies_that_are_not_the_models_are_refused(models, flaky):
+def test_malformed_replies_are_refused(models, flaky):
     address, _, hook = flaky
     remote = connect(ServerOptions(address))
 
-    def other(name, *values):
+    def replace(name, *values):
         def change(request):
-            response = answer(models, request)
+            response = models.respond(request)
             response.outputs[name].CopyFrom(tf.make_tensor_proto(list(values)))
             return response
 
@@ -363,39 +370,48 @@ def test_replies_that_are_not_the_models_are_refused(models, flaky):
     labels = "label_grid_bytes"
     small = np.zeros((1, 2), np.uint8)
     for change, message in [
-        (other(labels, b"text"), "output label_grid_bytes is no PNG"),
-        (other(labels, to_png(small)), r"label_grid_bytes of shape \(1, 2\), not \(2, 2\)"),
-        (other(labels, b"", b""), r"label_grid_bytes of shape \(2,\), not \(1,\)"),
+        (replace(labels, b"text"), "output label_grid_bytes is not a PNG file"),
+        (
+            replace(labels, encode_png(small)),
+            r"label_grid_bytes of shape \(1, 2\), not \(2, 2\)",
+        ),
+        (replace(labels, b"", b""), r"label_grid_bytes of shape \(2,\), not \(1,\)"),
         (lambda _: predict_pb2.PredictResponse(), "label_grid_bytes of shape None"),
     ]:
         hook["change"] = change
         with pytest.raises(ServerReplyError, match=message):
             remote.segment(PHOTO[:16, :16])
     bad = tf.io.serialize_tensor(tf.zeros((2, 2, 1))).numpy()
-    for value, message in [(b"\xff", "no tensor"), (bad, r"float32 \(2, 2, 1\), not float32")]:
-        hook["change"] = other("values_bytes", value)
+    for value, message in [(b"\xff", "not a tensor"), (bad, r"float32 \(2, 2, 1\), not float32")]:
+        hook["change"] = replace("values_bytes", value)
         with pytest.raises(ServerReplyError, match=message):
             remote.run_compnet(PHOTO[:16, :16])
 
 
-def test_what_is_wrong_with_a_request_is_said(rest_url, grpc_address):
+def test_an_error_names_the_wrong_input_of_a_request(rest_url, grpc_address):
     for address in (rest_url, grpc_address):
         remote = connect(ServerOptions(address))
         for change, message in [
             ({"scale": np.array([3], np.int32)}, "scale; allowed"),
             ({"quality": np.array([101], np.int32)}, "quality; allowed"),
-            ({"mode": messages.strings(b"magic")}, "mode; allowed"),
+            ({"mode": bytes_array(b"magic")}, "mode; allowed"),
             ({"scale": np.array([1, 1], np.int32)}, "allowed: all equal"),
-            ({"compact_bytes": messages.strings(to_png(PHOTO[:20, :16]))}, "multiples of 8"),
-            ({"compact_bytes": messages.strings(b"text")}, ""),
-            ({"label_grid_bytes": messages.strings(to_png(PHOTO[:3, :2, 0]))}, "label grid"),
+            (
+                {"compact_bytes": bytes_array(encode_png(PHOTO[:20, :16]))},
+                "multiples of 8",
+            ),
+            ({"compact_bytes": bytes_array(b"text")}, ""),
+            (
+                {"label_grid_bytes": bytes_array(encode_png(PHOTO[:3, :2, 0]))},
+                "label grid",
+            ),
         ]:
             inputs = {
-                "compact_bytes": messages.strings(to_png(PHOTO[:16, :16])),
-                "label_grid_bytes": messages.strings(b""),
+                "compact_bytes": bytes_array(encode_png(PHOTO[:16, :16])),
+                "label_grid_bytes": bytes_array(b""),
                 "scale": np.array([1], np.int32),
                 "quality": np.array([50], np.int32),
-                "mode": messages.strings(b"mapped"),
+                "mode": bytes_array(b"mapped"),
             }
             with pytest.raises(ServerReplyError, match=f"refused the call.*{message}"):
                 remote._transport.call("predict", inputs | change)
@@ -425,7 +441,7 @@ def certificate(tmp_path_factory) -> tuple[Path, Path]:
     return key, cert
 
 
-def test_tls_holds_the_server_to_the_given_authority(models, certificate):
+def test_tls_accepts_only_servers_of_the_certificate_authority(models, certificate):
     key, cert = certificate
     pair = [(key.read_bytes(), cert.read_bytes())]
     credentials = grpc.ssl_server_credentials(pair)
@@ -433,7 +449,7 @@ def test_tls_holds_the_server_to_the_given_authority(models, certificate):
     context.load_cert_chain(cert, key)
     ports = free_ports(2)
     with (
-        grpc_server(lambda request: answer(models, request), ports[0], credentials) as address,
+        grpc_server(models.respond, ports[0], credentials) as address,
         rest_server(models, ports[1], context) as url,
     ):
         for server in (address, f"grpcs://{address}", url):
@@ -444,20 +460,20 @@ def test_tls_holds_the_server_to_the_given_authority(models, certificate):
                 connect(ServerOptions(server, retries=0, timeout=20))
 
 
-def test_a_client_certificate_is_shown_where_the_server_wants_one(models, certificate):
+def test_a_client_certificate_is_sent_to_a_server_that_requires_one(models, certificate):
     key, cert = certificate
     pair = [(key.read_bytes(), cert.read_bytes())]
     credentials = grpc.ssl_server_credentials(pair, cert.read_bytes(), True)
-    with grpc_server(lambda r: answer(models, r), *free_ports(1), credentials) as address:
+    with grpc_server(models.respond, *free_ports(1), credentials) as address:
         options = {"ca": str(cert), "retries": 0, "timeout": 20}
         connect(ServerOptions(address, cert=str(cert), key=str(key), **options))
         with pytest.raises(ServerUnavailableError):
             connect(ServerOptions(address, **options))
 
 
-def test_messages_are_those_of_tensorflow_serving():
+def test_messages_are_encoded_as_those_of_tensorflow_serving():
     arrays = {
-        "bytes": messages.strings(b"\xff\x00", b""),
+        "bytes": bytes_array(b"\xff\x00", b""),
         "ints": np.array([[1, -2], [3, 4]], np.int32),
         "longs": np.array([1 << 40], np.int64),
         "floats": np.array([0.5, -1], np.float32),
@@ -465,7 +481,7 @@ def test_messages_are_those_of_tensorflow_serving():
         "none": np.zeros((0, 3), np.float64),
         "truth": np.array([True, False]),
     }
-    data = messages.predict_request("name", 3, "predict", arrays).SerializeToString()
+    data = messages.make_predict_request("name", 3, "predict", arrays).SerializeToString()
     theirs = predict_pb2.PredictRequest.FromString(data)
     spec = theirs.model_spec
     assert (spec.name, spec.version.value, spec.signature_name) == ("name", 3, "predict")
@@ -474,7 +490,7 @@ def test_messages_are_those_of_tensorflow_serving():
         found = tf.make_ndarray(theirs.inputs[name])
         np.testing.assert_array_equal(found, array)
         assert found.dtype == array.dtype
-    latest = messages.predict_request("name", None, "predict", {}).SerializeToString()
+    latest = messages.make_predict_request("name", None, "predict", {}).SerializeToString()
     assert not predict_pb2.PredictRequest.FromString(latest).model_spec.HasField("version")
 
     response = predict_pb2.PredictResponse()
@@ -483,13 +499,13 @@ def test_messages_are_those_of_tensorflow_serving():
         response.outputs[name].CopyFrom(tf.make_tensor_proto(array))
     response.outputs["once"].CopyFrom(tf.make_tensor_proto(7, shape=(2, 2)))
     ours = messages.PredictResponse.FromString(response.SerializeToString())
-    found = messages.arrays_of(ours.outputs)
+    found = messages.to_arrays(ours.outputs)
     for name, array in arrays.items():
         np.testing.assert_array_equal(found[name], array)
     np.testing.assert_array_equal(found["once"], np.full((2, 2), 7))
 
 
-def test_warmup_has_requests_for_every_signature_and_the_smallest_batches_take_them(models, light):
+def test_warmup_has_requests_for_every_signature_that_fit_the_smallest_batch(models, light_model):
     path = models.folder / "1" / "assets.extra" / "tf_serving_warmup_requests"
     logs = [
         prediction_log_pb2.PredictionLog.FromString(record.numpy())
@@ -498,18 +514,20 @@ def test_warmup_has_requests_for_every_signature_and_the_smallest_batches_take_t
     found = [log.predict_log.request.model_spec.signature_name for log in logs]
     assert set(found) == {*contract.SIGNATURES, "serving_default"}
     assert models.replay_warmup() == len(found)
-    single = Models(light.folder, functools.partial(BatchingRunner, max_batch_size=1))
+    single = Models(light_model.folder, functools.partial(BatchingRunner, max_batch_size=1))
     assert single.replay_warmup() == len(found)
 
 
-def test_batches_of_one_picture_are_enough_for_the_client(light):
-    single = Models(light.folder, functools.partial(BatchingRunner, max_batch_size=1))
+def test_batches_of_one_picture_are_enough_for_the_client(light_model):
+    single = Models(light_model.folder, functools.partial(BatchingRunner, max_batch_size=1))
     picture = PHOTO[:40, :48]
-    with grpc_server(lambda request: answer(single, request), *free_ports(1)) as address:
+    with grpc_server(single.respond, *free_ports(1)) as address:
         remote = connect(ServerOptions(address))
-        remote.check_model("lite", str(light.weights))
-        assert compressed(remote, picture) == compressed(KerasPredictor(light.networks), picture)
-        two = {"picture_bytes": messages.strings(*2 * [to_png(picture)])}
+        remote.check_model("lite", str(light_model.weights))
+        assert compress_by(remote, picture) == compress_by(
+            KerasPredictor(light_model.networks), picture
+        )
+        two = {"picture_bytes": bytes_array(*2 * [encode_png(picture)])}
         with pytest.raises(ServerReplyError, match="larger than maximum input batch size 1"):
             remote._transport.call("segment", two)
 
@@ -519,7 +537,7 @@ def test_requests_of_different_sizes_share_a_batch(models):
     assert isinstance(run, DirectRunner)
     batching = BatchingRunner(function, timeout=5.0, max_batch_size=4)
     pictures = [PHOTO[:24, : 16 + 8 * index] for index in range(4)]
-    inputs = [{"picture_bytes": tf.constant([to_png(picture)])} for picture in pictures]
+    inputs = [{"picture_bytes": tf.constant([encode_png(picture)])} for picture in pictures]
     found: dict[int, dict] = {}
     threads = [
         threading.Thread(target=lambda i=i: found.update({i: batching(inputs[i])}))
@@ -537,7 +555,7 @@ def test_requests_of_different_sizes_share_a_batch(models):
 
 
 def test_rest_takes_rows_and_columns_as_curl_would_send_them(models, rest_url):
-    data = to_png(PHOTO[:24, :40])
+    data = encode_png(PHOTO[:24, :40])
     encoded = {"b64": base64.b64encode(data).decode()}
     for body, key in [
         ({"instances": [{"picture_bytes": encoded}, encoded][:1]}, "predictions"),
@@ -550,7 +568,7 @@ def test_rest_takes_rows_and_columns_as_curl_would_send_them(models, rest_url):
         with urllib.request.urlopen(request) as reply:
             outputs = json.load(reply)[key]
         row = outputs[0] if key == "predictions" else {k: v[0] for k, v in outputs.items()}
-        expected = models.run("smapcomp", None, "", {"picture_bytes": messages.strings(data)})
+        expected = models.run("smapcomp", None, "", {"picture_bytes": bytes_array(data)})
         assert base64.b64decode(row["compact_bytes"]["b64"]) == expected["compact_bytes"][0]
         assert row["prediction_fingerprint"] == expected["prediction_fingerprint"][0].decode()
         assert (row["height"], row["width"]) == (24, 40)

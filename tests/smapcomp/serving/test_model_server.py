@@ -1,4 +1,4 @@
-"""The files of `serving/`, and TensorFlow Serving itself where it is installed."""
+"""The configurations in `serving/`, and TensorFlow Serving itself where it is installed."""
 
 import inspect
 import re
@@ -10,7 +10,7 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from smapcomp.codec import api as codec
+from smapcomp.codec import api
 from smapcomp.errors import ServerUnavailableError
 from smapcomp.pictures.image_files import read_picture
 from smapcomp.serving import contract
@@ -24,7 +24,7 @@ SERVING = ROOT / "serving"
 SERVER = shutil.which("tensorflow_model_server")
 
 
-def test_the_configuration_offers_the_model_under_the_clients_name():
+def test_the_configuration_serves_the_model_under_the_clients_name():
     text = (SERVING / "models.config").read_text()
     config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
     (model,) = config.model_config_list.config
@@ -51,10 +51,12 @@ def test_the_docker_command_uses_every_configuration_and_opens_no_port_to_others
 
 @pytest.mark.skipif(not SERVER, reason="tensorflow_model_server is not on PATH")
 @pytest.mark.parametrize("batching", [False, True])
-def test_tensorflow_serving_makes_the_file_that_is_made_without_it(light, tmp_path, batching):
+def test_tensorflow_serving_makes_the_stream_of_the_local_networks(light_model, tmp_path, batching):
     grpc_port, rest_port = free_ports(2)
     config = (SERVING / "models.config").read_text()
-    (tmp_path / "models.config").write_text(config.replace("/models/smapcomp", str(light.folder)))
+    (tmp_path / "models.config").write_text(
+        config.replace("/models/smapcomp", str(light_model.folder))
+    )
     words = [SERVER, f"--port={grpc_port}", f"--rest_api_port={rest_port}"]
     words += [f"--model_config_file={tmp_path / 'models.config'}"]
     words += [f"--monitoring_config_file={SERVING / 'monitoring.config'}"]
@@ -62,19 +64,19 @@ def test_tensorflow_serving_makes_the_file_that_is_made_without_it(light, tmp_pa
         words += ["--enable_batching"]
         words += [f"--batching_parameters_file={SERVING / 'batching.config'}"]
     picture = read_picture(ROOT / "docs" / "demo" / "photo.png").samples[:53, :91]
-    expected = codec.compress_with(light.predictor, picture, speed=9)
+    expected = api.compress(picture, predictor=light_model.predictor, speed=9)
     with open(tmp_path / "log", "wb") as log:
         server = subprocess.Popen(words, stdout=log, stderr=log)
     try:
         for address in (f"localhost:{grpc_port}", f"http://localhost:{rest_port}"):
-            remote = _connected(address, server)
-            assert codec.compress_with(remote, picture, speed=9) == expected
+            remote = _connect_when_ready(address, server)
+            assert api.compress(picture, predictor=remote, speed=9) == expected
     finally:
         server.terminate()
         server.wait(30)
 
 
-def _connected(address: str, server: subprocess.Popen):
+def _connect_when_ready(address: str, server: subprocess.Popen):
     end = time.monotonic() + 300
     while True:
         try:

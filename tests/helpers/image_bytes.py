@@ -1,4 +1,4 @@
-"""PNG and TIFF files put together by hand, of kinds that Pillow cannot write, and orientations."""
+"""PNG and TIFF files of kinds that Pillow cannot write, and the EXIF orientations."""
 
 import struct
 import zlib
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# For each EXIF orientation, the upright picture as an operation on the stored one.
 UPRIGHT = {
     1: lambda x: x,
     2: lambda x: x[:, ::-1],
@@ -17,6 +16,7 @@ UPRIGHT = {
     7: lambda x: x[::-1, ::-1].swapaxes(0, 1),
     8: lambda x: np.rot90(x),
 }
+"""For each EXIF orientation, the function that turns the stored picture upright."""
 
 _PNG_COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 _PNG_PALETTE = 3
@@ -28,9 +28,13 @@ def png(
     palette: np.ndarray | None = None,
     transparency: Sequence[int] | None = None,
 ) -> bytes:
-    """A PNG of [H, W, 1 to 4] samples of 2 (four to a row at most), 8 or 16 bits.
+    """Return a PNG file.
 
-    `transparency` is the key colour, or the alpha of the palette's entries.
+    Args:
+        samples: Samples or palette indices, [H, W, 1 to 4].
+        bits: Bits of a sample: 2 (rows of four samples only), 8 or 16.
+        palette: Colours, uint8 [n, 3], or `None`.
+        transparency: The transparent colour or, with a palette, the alpha of its entries.
     """
     height, width, channels = samples.shape
     colour_type = _PNG_COLOUR_TYPES[channels] if palette is None else _PNG_PALETTE
@@ -62,17 +66,17 @@ def tiff_16_bit(
     bits: int = 16,
     data: bytes | None = None,
 ) -> bytes:
-    """An uncompressed TIFF of uint16 [H, W, 1, 3 or 4] (grey, RGB, RGB and one more).
+    """Return an uncompressed TIFF file.
 
     Args:
-      samples: the samples.
-      order: "<" or ">", the order of bytes.
-      planes: whether each channel stands by itself.
-      extra: what the fourth channel is: 0 unspecified, 1 alpha multiplied in, 2 alpha.
-      photometric: by default 1 (black is zero) or 2 (RGB).
-      orientation: as in EXIF.
-      bits: of a sample.
-      data: the bytes of the samples, where they are not 16 bits each.
+        samples: uint16 [H, W, channels]: grey (1), RGB (3) or RGB and another channel (4).
+        order: Order of the bytes: "<" for little endian or ">" for big endian.
+        planes: Whether the channels are stored one after the other.
+        extra: Kind of the fourth channel: 0 unspecified, 1 premultiplied alpha, 2 alpha.
+        photometric: By default 1 (black is zero) for grey and 2 (RGB) for other pictures.
+        orientation: EXIF orientation, 1..8.
+        bits: Bits of a sample that the file declares.
+        data: Bytes of the samples, if a sample has other than 16 bits.
     """
     height, width, channels = samples.shape
     if data is None:
