@@ -1,10 +1,17 @@
-"""Pictures and label maps, from whichever source the user has.
+"""Data sets: pictures and label maps for training, from whichever source the user has.
 
-`load` opens a source, `PictureCache` keeps it in memory, `transforms` changes single examples,
-`pipeline` makes batches of them, `coded_pipeline` of those whose compact images have been coded.
-Jobs: `data.prepare`, `data.code_compact`, `data.browse`, `tools.data_benchmark`.
+`load` opens a source and yields its examples. The folders import one another in this order only:
 
-Importing the package loads no TensorFlow: a job keeps its remarks off the console first.
+* `sources`: the kinds of sources, one interface for all, and a cache of decoded pictures.
+* `coded`: compact images that are coded ahead of the training of lossy FineNets.
+* `batches`: transforms of examples, and batches for TensorFlow and for JAX.
+* `preparation`: writing of records by an Apache Beam pipeline.
+
+The modules beside them are jobs (`data.prepare`, `data.code_compact`, `data.browse`,
+`data.pack_pictures`, `data.pack_coded`) and their flags.
+
+Importing the package loads no TensorFlow, so that a job can call `keras_startup.import_keras`
+first.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""What can be wrong with a source, and how it reaches the user out of a tf.data graph."""
+"""The error of a data set, and how it leaves a tf.data graph."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from smapcomp.errors import SmapcompError
 
 
 class DataError(SmapcompError):
-    """A source that cannot be opened or a picture that cannot be used; names the file."""
+    """A source cannot be opened or an example cannot be used; the message names the file."""
 
 
 @contextlib.contextmanager
 def clear_errors() -> Iterator[None]:
-    """Lets a `DataError` from inside a dataset leave the `with` block as what it is.
+    """Restore the `DataError` that TensorFlow wraps into an error of its own.
 
-    TensorFlow wraps an error of a pipeline function into its own, with a page of traceback. A
-    record whose CRC is wrong becomes a `DataError` too.
+    An error in a pipeline function leaves TensorFlow as an `OpError` with a page of traceback. A
+    record whose checksum is wrong becomes a `DataError` too.
+
+    Raises:
+        DataError: The block raised it inside a dataset, or read a damaged record.
     """
     try:
         yield
@@ -32,7 +35,7 @@ def clear_errors() -> Iterator[None]:
 
 
 def raise_data_error(message: str) -> None:
-    """Raises the `DataError` that another error's message tells of, if it tells of one."""
+    """Raise the `DataError` that the message of another error quotes; return if there is none."""
     found = re.search(r"DataError: (.*)", message)
     if found:
         raise DataError(found[1]) from None

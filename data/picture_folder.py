@@ -1,14 +1,15 @@
-"""The pictures in a folder that a flag names."""
+"""Picture files of a folder that a flag names."""
 
 from pathlib import Path
 
 from absl import app
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".ppm", ".tif", ".tiff")
+"""Extensions of picture files, in lower case."""
 
 
 def picture_files(folder: str) -> list[Path]:
-    """The files of the folder of `--pictures` that have a picture's extension, by name.
+    """Return the picture files of the folder of --pictures, sorted by name.
 
     Raises:
         app.UsageError: There is no such folder, or no picture in it.
@@ -23,18 +24,18 @@ def picture_files(folder: str) -> list[Path]:
 
 
 def find_pictures(folder: str, kodak_dir: str | None) -> list[Path]:
-    """The pictures of `--pictures`: a folder's, or, of `kodak`, the 24 Kodak pictures, checked.
+    """Return the picture files that --pictures names.
 
     Args:
-        folder: A folder, or `kodak`.
-        kodak_dir: Where those of `kodak` lie; None: they are downloaded once.
+        folder: A folder; or `kodak` for the 24 Kodak pictures, which are checked.
+        kodak_dir: Folder of the Kodak pictures; `None` downloads them once.
 
     Raises:
-        app.UsageError: As `picture_files`.
-        DataError: A Kodak picture is another one or can't be downloaded.
+        app.UsageError: There is no such folder, or no picture in it.
+        DataError: A Kodak picture is not the published one, or cannot be downloaded.
     """
     if folder != "kodak":
         return picture_files(folder)
-    from data.sources.registry import kodak
+    from data.sources import kodak  # loads TensorFlow
 
     return [Path(path) for path in kodak.open_kodak(kodak_dir).images]

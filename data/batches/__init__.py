@@ -1,1 +1,1 @@
-"""Batches for training: tf.data pipelines and JAX crops."""
+"""Batches for training: transforms and tf.data pipelines for TensorFlow, crops for JAX."""

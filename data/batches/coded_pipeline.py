@@ -1,20 +1,22 @@
 """Batches for the lossy FineNets: pictures with their decoded compact images.
 
 A batch is {"image": float32 [B, size, size, 3] in [-1, 1], "compact": float32 [B, size/scale,
-size/scale, 3] in [-1, 1], "level": float32 [B] in 0..1, 1 - quality/100, and "label_map": int32
-[B, size, size] with 0 = void and 1..150}; no "label_map" where the records have no labels.
+size/scale, 3] in [-1, 1], "level": float32 [B] in 0..1, which is 1 - quality/100, "label_map":
+int32 [B, size, size] of 0..150 (0 is void)}. It has no "label_map" if the records have no labels.
 
-Windows begin at multiples of `compact.ALIGNMENT`, so that a crop of the compact image is what the
-coder made of the same place.
+Windows begin at multiples of `data.coded.ALIGNMENT`, so that the window of the compact image is
+what the coder made of the window of the picture.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from data.batches import transforms
-from data.batches.pipeline import for_networks, training_examples, validation_examples
-from data.coded.compact import ALIGNMENT
+from data.batches.pipeline import endless_batches, network_inputs, ordered_batches
+from data.coded import ALIGNMENT
 from data.errors import DataError
 from data.sources.records import RecordSource
 from data.sources.registry import open_source, shuffled_index
@@ -31,19 +33,24 @@ def training_batches(
     start_step: int = 0,
     context: tf.distribute.InputContext | None = None,
 ) -> tf.data.Dataset:
-    """An endless dataset of shuffled batches, randomly cropped, mirrored and transposed.
+    """Return an endless dataset of shuffled batches, randomly cropped, mirrored and transposed.
 
-    Batch number n depends on `seed` and n alone, as `pipeline.training_batches`, whose arguments
-    these are, but:
+    A batch depends on its number and `seed` alone.
 
     Args:
-      spec: records of `data.code_compact`.
-      size: side of the crops, a multiple of 16.
-      scale: of the compact images, which the records must have.
+        spec: Folder of records that `data.code_compact` wrote.
+        split: As `data.load` takes it.
+        batch_size: As `pipeline.training_batches` takes it.
+        size: Side of the crops in pixels, a multiple of 16.
+        scale: Scale of the compact images, which must be that of the records.
+        seed: int32 that determines order and transforms.
+        start_step: Number of the first batch.
+        context: As `pipeline.training_batches` takes it.
 
     Raises:
-      DataError: as `data.load`, or there are no compact images of that scale.
-      ValueError: an option is out of range, or `batch_size` no multiple of the replicas.
+        DataError: The source cannot be opened, or has no compact images of that scale.
+        ValueError: An option is out of range, or `batch_size` is not a multiple of the number of
+            replicas.
     """
     source = _open(spec, split, batch_size, size, scale)
 
@@ -52,10 +59,10 @@ def training_batches(
         crop_key, turn_key = (tf.random.experimental.stateless_fold_in(key, n) for n in (1, 2))
         out = source.read(shuffled_index(position, len(source), seed))
         draw = tf.random.stateless_uniform([2], crop_key)
-        out = _window(out, size, scale, lambda places: draw * tf.cast(places, tf.float32))
-        return _for_lossy_networks(random_turn(out, turn_key), size, scale)
+        out = _cut_window(out, size, scale, lambda counts: draw * tf.cast(counts, tf.float32))
+        return _network_inputs(random_orientation(out, turn_key), size, scale)
 
-    return training_examples(example, batch_size, start_step, context)
+    return endless_batches(example, batch_size, start_step, context)
 
 
 def validation_batches(
@@ -67,21 +74,39 @@ def validation_batches(
     scale: int,
     context: tf.distribute.InputContext | None = None,
 ) -> tf.data.Dataset:
-    """The window in the middle of each picture once, in the records' order.
+    """Return a dataset with the middle window of each picture once, in the order of the records.
 
-    Args: as `training_batches`, and as `pipeline.validation_batches`.
+    Args:
+        spec: Folder of records that `data.code_compact` wrote.
+        split: As `data.load` takes it.
+        batch_size: As `pipeline.validation_batches` takes it.
+        size: Side of the windows in pixels, a multiple of 16.
+        scale: Scale of the compact images, which must be that of the records.
+        context: As `pipeline.validation_batches` takes it.
+
+    Raises:
+        DataError: The source cannot be opened, or has no compact images of that scale.
+        ValueError: An option is out of range, or `batch_size` is not a multiple of the number of
+            replicas.
     """
     source = _open(spec, split, batch_size, size, scale)
 
     def example(index: tf.Tensor) -> transforms.Example:
-        out = _window(source.read(index), size, scale, lambda places: (places - 1) // 2)
-        return _for_lossy_networks(out, size, scale)
+        out = _cut_window(source.read(index), size, scale, lambda counts: (counts - 1) // 2)
+        return _network_inputs(out, size, scale)
 
-    return validation_examples(example, len(source), batch_size, context)
+    return ordered_batches(example, len(source), batch_size, context)
 
 
-def random_turn(example: transforms.Example, seed: tf.Tensor) -> transforms.Example:
-    """One of the eight ways to lay a square picture, equally likely, of everything in it alike."""
+def random_orientation(example: transforms.Example, seed: tf.Tensor) -> transforms.Example:
+    """Apply one of the eight symmetries of the square to all arrays of an example.
+
+    All symmetries are equally likely.
+
+    Args:
+        example: Arrays of square pictures [side, side, ...], and scalars, which stay as they are.
+        seed: int32 or int64 [2].
+    """
     down, right, swap = tf.unstack(tf.random.stateless_uniform([3], seed) < 0.5)
 
     def turned(x: tf.Tensor) -> tf.Tensor:
@@ -100,28 +125,38 @@ def _open(spec: str, split: str | None, batch_size: int, size: int, scale: int) 
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     source = open_source(spec, split)
     found = getattr(source, "compact", None)
-    if not found or found["scale"] != scale:
+    if not isinstance(source, RecordSource) or not found or found["scale"] != scale:
         what = f"compact images of scale {found['scale']}" if found else "no compact images"
         raise DataError(f"{spec}: has {what}; data.code_compact --scale={scale} makes them")
     return source
 
 
-def _window(example: transforms.Example, size: int, scale: int, place) -> transforms.Example:
-    """The same window of everything.
+def _cut_window(
+    example: transforms.Example,
+    size: int,
+    scale: int,
+    choose: Callable[[tf.Tensor], tf.Tensor],
+) -> transforms.Example:
+    """Cut the same window of image, label map and compact image.
 
-    `place` makes row and column, counted in `ALIGNMENT` pixels, from how many there are of each.
+    Args:
+        example: What the records hold.
+        size: Side of the window in pixels.
+        scale: Scale of the compact image.
+        choose: Returns row and column of the window in units of `ALIGNMENT` pixels, [2], from the
+            numbers of possible rows and columns, int32 [2].
     """
-    places = tf.maximum(tf.shape(example["image"])[:2] - size, 0) // ALIGNMENT + 1
-    top, left = tf.unstack(tf.cast(place(places), tf.int32) * ALIGNMENT)
-    compact = transforms.window(
+    counts = tf.maximum(tf.shape(example["image"])[:2] - size, 0) // ALIGNMENT + 1
+    top, left = tf.unstack(tf.cast(choose(counts), tf.int32) * ALIGNMENT)
+    compact = transforms.cut_window(
         {"image": example["compact"]}, size // scale, top // scale, left // scale
     )
-    return transforms.window(example, size, top, left) | {"compact": compact["image"]}
+    return transforms.cut_window(example, size, top, left) | {"compact": compact["image"]}
 
 
-def _for_lossy_networks(example: transforms.Example, size: int, scale: int) -> transforms.Example:
+def _network_inputs(example: transforms.Example, size: int, scale: int) -> transforms.Example:
     compact = tf.ensure_shape(example["compact"], [size // scale, size // scale, 3])
-    return for_networks(example, size) | {
+    return network_inputs(example, size) | {
         "compact": tf.cast(compact, tf.float32) / 127.5 - 1.0,
         "level": 1.0 - tf.cast(example["quality"], tf.float32) / 100.0,
     }

@@ -1,34 +1,49 @@
-"""Batches of `experiments.train_jax`, cut on the accelerator from pictures in its memory."""
+"""Batches for training with JAX, cut on the accelerator from pictures in its memory."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from data.pack_coded import ALIGNMENT, load_coded
-from data.pack_pictures import GRID, load_pack
+from data.batches.array_files import GRID, load_coded, load_pictures
+from data.coded import ALIGNMENT
 from smapcomp.errors import SmapcompError
 
 
-def load_training(path: str, crop: int) -> dict[str, jax.Array]:
-    """The training split on the accelerator, as `cut` takes it.
+def load_training(path: str, size: int) -> dict[str, jax.Array]:
+    """Load the training split of an array file into the accelerator's memory.
+
+    Args:
+        path: Array file of `data.pack_pictures`.
+        size: Side of the crops in pixels.
+
+    Returns:
+        The arrays of `array_files.load_pictures`, as `random_crops` takes them.
 
     Raises:
-        SmapcompError: The file is no array file, or a picture is smaller than a crop.
+        SmapcompError: The file is not such an array file, or a picture is smaller than a crop.
     """
-    arrays = load_pack(path, "training")
+    arrays = load_pictures(path, "training")
     smallest = int(arrays["sizes"].min())
-    if crop > smallest:
-        raise SmapcompError(f"--crop={crop}: {path} has pictures with sides of {smallest} pixels")
+    if size > smallest:
+        raise SmapcompError(
+            f"size {size} of the crops exceeds the smallest side in {path}, {smallest} pixels"
+        )
     return {key: jnp.asarray(value) for key, value in arrays.items()}
 
 
 def load_validation(path: str) -> dict[str, np.ndarray]:
-    """The validation split as one batch, cut at the top left to the largest common square.
+    """Load the validation split of an array file, cut at the top left to the largest common square.
+
+    Args:
+        path: Array file of `data.pack_pictures`.
 
     Returns:
         `image` uint8 [n, side, side, 3] and `label_map` uint8 [n, side, side].
+
+    Raises:
+        SmapcompError: The file is not such an array file.
     """
-    arrays = load_pack(path, "validation")
+    arrays = load_pictures(path, "validation")
     side = int(arrays["sizes"].min()) // GRID * GRID
     return {
         "image": arrays["image"][:, :side, :side],
@@ -37,7 +52,7 @@ def load_validation(path: str) -> dict[str, np.ndarray]:
 
 
 def as_batch(image, label_map):
-    """A batch of a stage from uint8 arrays: float32 in [-1, 1], and int32 labels."""
+    """Return the batch of uint8 arrays: `image` float32 in [-1, 1] and `label_map` int32."""
     return {"image": _signal(image), "label_map": jnp.asarray(label_map, jnp.int32)}
 
 
@@ -45,48 +60,58 @@ def _signal(image):
     return jnp.asarray(image, jnp.float32) / 127.5 - 1.0
 
 
-def cut(pictures, key, batch: int, crop: int):
-    """Random crops, half of them mirrored, as a batch of a stage.
+def random_crops(pictures, key, batch_size: int, size: int):
+    """Cut a batch of random crops, half of them mirrored.
 
     Args:
         pictures: `image` uint8 [n, H, W, 3], `labels` uint8 [n, H, W], `sizes` int [n, 2].
         key: JAX random key.
-        batch: Number of crops.
-        crop: Side; no picture is smaller.
+        batch_size: Number of crops.
+        size: Side of the crops in pixels; no picture is smaller.
     """
     keys = jax.random.split(key, 3)
-    index = jax.random.randint(keys[0], (batch,), 0, pictures["image"].shape[0])
-    room = pictures["sizes"][index] - crop
-    start = jnp.floor(jax.random.uniform(keys[1], (batch, 2)) * (room + 1)).astype(jnp.int32)
-    mirror = jax.random.bernoulli(keys[2], shape=(batch,))
+    index = jax.random.randint(keys[0], (batch_size,), 0, pictures["image"].shape[0])
+    room = pictures["sizes"][index] - size
+    start = jnp.floor(jax.random.uniform(keys[1], (batch_size, 2)) * (room + 1)).astype(jnp.int32)
+    mirror = jax.random.bernoulli(keys[2], shape=(batch_size,))
 
     def one(i, at, flip):
-        image = jax.lax.dynamic_slice(pictures["image"], (i, *at, 0), (1, crop, crop, 3))[0]
-        labels = jax.lax.dynamic_slice(pictures["labels"], (i, *at), (1, crop, crop))[0]
+        image = jax.lax.dynamic_slice(pictures["image"], (i, *at, 0), (1, size, size, 3))[0]
+        labels = jax.lax.dynamic_slice(pictures["labels"], (i, *at), (1, size, size))[0]
         return jnp.where(flip, image[:, ::-1], image), jnp.where(flip, labels[:, ::-1], labels)
 
     return as_batch(*jax.vmap(one)(index, start, mirror))
 
 
-def cut_scaled(pictures, key, batch: int, crop: int, scales: tuple[float, float]):
-    """As `cut`, of pictures scaled by random factors between two, with grey and void beyond them."""
-    keys = jax.random.split(key, 4)
-    index = jax.random.randint(keys[0], (batch,), 0, pictures["image"].shape[0])
-    low, high = np.log2(scales)
-    scale = 2.0 ** jax.random.uniform(keys[1], (batch,), minval=low, maxval=high)
-    sizes = pictures["sizes"][index]
-    room = sizes * scale[:, None] - crop
-    offset = -room * jax.random.uniform(keys[2], (batch, 2))
-    mirror = jax.random.bernoulli(keys[3], shape=(batch,))
-    centres = jnp.arange(crop) + 0.5
+def random_scaled_crops(pictures, key, batch_size: int, size: int, scales: tuple[float, float]):
+    """Cut a batch of random crops of randomly scaled pictures, half of them mirrored.
 
-    def one(i, size, factor, shift, flip):
+    Beyond a picture, crops are grey and void.
+
+    Args:
+        pictures: As `random_crops` takes them.
+        key: JAX random key.
+        batch_size: Number of crops.
+        size: Side of the crops in pixels.
+        scales: Lowest and highest factor; the logarithm of the factor is uniform.
+    """
+    keys = jax.random.split(key, 4)
+    index = jax.random.randint(keys[0], (batch_size,), 0, pictures["image"].shape[0])
+    low, high = np.log2(scales)
+    scale = 2.0 ** jax.random.uniform(keys[1], (batch_size,), minval=low, maxval=high)
+    sizes = pictures["sizes"][index]
+    room = sizes * scale[:, None] - size
+    offset = -room * jax.random.uniform(keys[2], (batch_size, 2))
+    mirror = jax.random.bernoulli(keys[3], shape=(batch_size,))
+    centres = jnp.arange(size) + 0.5
+
+    def one(i, picture_size, factor, shift, flip):
         image = pictures["image"][i].astype(jnp.float32) / 127.5 - 1.0
         image = jax.image.scale_and_translate(
-            image, (crop, crop, 3), (0, 1), jnp.stack([factor, factor]), shift, "linear"
+            image, (size, size, 3), (0, 1), jnp.stack([factor, factor]), shift, "linear"
         )
         at = [jnp.floor((centres - shift[a]) / factor).astype(jnp.int32) for a in (0, 1)]
-        inside = [(at[a] >= 0) & (at[a] < size[a]) for a in (0, 1)]
+        inside = [(at[a] >= 0) & (at[a] < picture_size[a]) for a in (0, 1)]
         labels = pictures["labels"][i][at[0].clip(0)][:, at[1].clip(0)]
         labels = jnp.where(inside[0][:, None] & inside[1][None], labels, 0).astype(jnp.int32)
         image = jnp.where(flip, image[:, ::-1], image)
@@ -96,23 +121,33 @@ def cut_scaled(pictures, key, batch: int, crop: int, scales: tuple[float, float]
     return {"image": jnp.clip(image, -1.0, 1.0), "label_map": labels}
 
 
-def load_coded_training(path: str, coded: str, crop: int, scale: int) -> dict:
-    """The training split with what AV1 made of it on the accelerator, as `cut_coded` takes it.
+def load_coded_training(path: str, coded: str, size: int, scale: int) -> dict:
+    """Load pictures and their coded compact images into the accelerator's memory.
+
+    Args:
+        path: Array file of `data.pack_pictures`.
+        coded: Array file of `data.pack_coded` of the same pictures.
+        size: Side of the crops in pixels.
+        scale: Scale of the compact images.
+
+    Returns:
+        The arrays of `array_files.load_coded` and `image`, as `random_coded_crops` takes them.
 
     Raises:
-        SmapcompError: A file is another one, they are of other pictures or of another scale, or
-            crops do not fit.
+        SmapcompError: A file is not such an array file, the files have different pictures or
+            another scale, or the pictures do not allow such crops.
     """
-    pictures, arrays = load_training(path, crop), load_coded(coded, "training")
+    pictures, arrays = load_training(path, size), load_coded(coded, "training")
     smallest = int(arrays["sizes"].min())
-    if crop % ALIGNMENT or crop > smallest:
+    if size % ALIGNMENT or size > smallest:
         raise SmapcompError(
-            f"--crop={crop}: allowed are multiples of {ALIGNMENT} up to the {smallest} of {coded}"
+            f"size {size} of the crops is not allowed; it must be a multiple of {ALIGNMENT} up to "
+            f"{smallest}, the smallest side in {coded}"
         )
     if _scale(arrays) != scale:
         raise SmapcompError(f"{coded} is of scale {_scale(arrays)}, not {scale}")
     _check_pairs(path, coded, np.asarray(pictures["sizes"]), arrays["sizes"])
-    # One array a pass: all in one would have more values than 32 bits count.
+    # One array for each pass: a single one would have more values than 32 bits can count.
     return {
         key: [jnp.asarray(a) for a in v] if key == "coded" else jnp.asarray(v)
         for key, v in arrays.items()
@@ -120,16 +155,20 @@ def load_coded_training(path: str, coded: str, crop: int, scale: int) -> dict:
 
 
 def load_coded_validation(path: str, coded: str) -> dict[str, np.ndarray]:
-    """The validation split, each picture once a pass, cut to the largest common square.
+    """Load the validation split, each picture once for each pass, cut to the largest common square.
+
+    Args:
+        path: Array file of `data.pack_pictures`.
+        coded: Array file of `data.pack_coded` of the same pictures.
 
     Returns:
         `image` uint8 [n, side, side, 3], `compact` uint8 [n, side/scale, side/scale, 3], `labels`
         uint8 [n, side/8, side/8] and `quality` int32 [n].
 
     Raises:
-        SmapcompError: As `load_coded_training`.
+        SmapcompError: A file is not such an array file, or the files have different pictures.
     """
-    pictures, arrays = load_pack(path, "validation"), load_coded(coded, "validation")
+    pictures, arrays = load_pictures(path, "validation"), load_coded(coded, "validation")
     _check_pairs(path, coded, pictures["sizes"], arrays["sizes"])
     side, passes = int(arrays["sizes"].min()), len(arrays["coded"])
     scale = _scale(arrays)
@@ -148,11 +187,22 @@ def _scale(arrays) -> int:
 
 def _check_pairs(path: str, coded: str, sizes: np.ndarray, coded_sizes: np.ndarray) -> None:
     if sizes.shape != coded_sizes.shape or np.any(sizes // ALIGNMENT * ALIGNMENT != coded_sizes):
-        raise SmapcompError(f"{coded} is not of the pictures of {path}")
+        raise SmapcompError(f"{coded} does not belong to the pictures of {path}")
 
 
 def as_coded_batch(image, compact, labels, quality):
-    """A batch of stage lossy from integers; labels are those of the 1/8 grid."""
+    """Return the batch of stage lossy of integer arrays.
+
+    Args:
+        image: Pictures, uint8 [B, side, side, 3].
+        compact: Decoded compact images, uint8 [B, side/scale, side/scale, 3].
+        labels: Label grids, [B, side/8, side/8] of 0..150.
+        quality: Quality of each compact image, [B] in 0..100.
+
+    Returns:
+        `image` and `compact` float32 in [-1, 1], `labels_seen` int32 [B, side, side], `level`
+        float32 [B], which is 1 - quality/100.
+    """
     seen = jnp.repeat(jnp.repeat(labels, GRID, axis=1), GRID, axis=2)
     return {
         "image": _signal(image),
@@ -162,43 +212,42 @@ def as_coded_batch(image, compact, labels, quality):
     }
 
 
-def cut_coded(pictures, key, batch: int, crop: int):
-    """Random crops of pictures and of what AV1 made of them.
+def random_coded_crops(pictures, key, batch_size: int, size: int):
+    """Cut a batch of random crops of pictures and of their coded compact images.
 
-    They begin at multiples of `ALIGNMENT`; mirrored both ways and transposed, each half of the
-    time, as by `data.batches.coded_pipeline`.
+    Crops begin at multiples of `ALIGNMENT`. They are mirrored in either direction and transposed,
+    each with probability 1/2, as by `data.batches.coded_pipeline`.
 
     Args:
-        pictures: What `load_coded` returns, and `image` uint8 [n, H, W, 3].
+        pictures: Result of `load_coded_training`.
         key: JAX random key.
-        batch: Number of crops.
-        crop: Side, a multiple of `ALIGNMENT`; no picture is smaller.
+        batch_size: Number of crops.
+        size: Side of the crops in pixels, a multiple of `ALIGNMENT`; no picture is smaller.
     """
     scale, passes = _scale(pictures), len(pictures["coded"])
     keys = jax.random.split(key, 4)
-    index = jax.random.randint(keys[0], (batch,), 0, pictures["image"].shape[0])
-    number = jax.random.randint(keys[1], (batch,), 0, passes)
-    room = (pictures["sizes"][index] - crop) // ALIGNMENT
-    start = jnp.floor(jax.random.uniform(keys[2], (batch, 2)) * (room + 1)).astype(jnp.int32)
+    index = jax.random.randint(keys[0], (batch_size,), 0, pictures["image"].shape[0])
+    number = jax.random.randint(keys[1], (batch_size,), 0, passes)
+    room = (pictures["sizes"][index] - size) // ALIGNMENT
+    start = jnp.floor(jax.random.uniform(keys[2], (batch_size, 2)) * (room + 1)).astype(jnp.int32)
     start *= ALIGNMENT
-    changes = jax.random.bernoulli(keys[3], shape=(batch, 3))
+    changes = jax.random.bernoulli(keys[3], shape=(batch_size, 3))
 
-    def part(array, i, at, side):
-        size = (1, side, side, *array.shape[3:])
-        found = jax.lax.dynamic_slice(array, (i, *at, *[0] * (array.ndim - 3)), size)
-        return found[0]
+    def cut(array, i, at, side):
+        shape = (1, side, side, *array.shape[3:])
+        return jax.lax.dynamic_slice(array, (i, *at, *[0] * (array.ndim - 3)), shape)[0]
 
-    def changed(cut, change):
-        cut = jnp.where(change[0], cut[:, ::-1], cut)
-        cut = jnp.where(change[1], cut[::-1], cut)
-        return jnp.where(change[2], jnp.swapaxes(cut, 0, 1), cut)
+    def changed(array, change):
+        array = jnp.where(change[0], array[:, ::-1], array)
+        array = jnp.where(change[1], array[::-1], array)
+        return jnp.where(change[2], jnp.swapaxes(array, 0, 1), array)
 
     def one(i, which, at, change):
-        cuts = {"image": part(pictures["image"], i, at, crop)}
-        coded = [part(array, i, at // scale, crop // scale) for array in pictures["coded"]]
+        cuts = {"image": cut(pictures["image"], i, at, size)}
+        coded = [cut(array, i, at // scale, size // scale) for array in pictures["coded"]]
         cuts["compact"] = jnp.stack(coded)[which]
-        cuts["labels"] = part(pictures["labels"], i, at // GRID, crop // GRID)
-        return {name: changed(cut, change) for name, cut in cuts.items()}
+        cuts["labels"] = cut(pictures["labels"], i, at // GRID, size // GRID)
+        return {name: changed(array, change) for name, array in cuts.items()}
 
     cuts = jax.vmap(one)(index, number, start, changes)
     return as_coded_batch(**cuts, quality=pictures["qualities"][number, index])

@@ -1,7 +1,7 @@
-"""Batches as the networks take them.
+"""Batches of pictures and label maps, as the networks take them.
 
-A batch is {"image": float32 [B, size, size, 3] in [-1, 1], "label_map": int32 [B, size, size] with
-0 = void and 1..150}; no "label_map" where the source is opened without labels.
+A batch is {"image": float32 [B, size, size, 3] in [-1, 1], "label_map": int32 [B, size, size] of
+0..150 (0 is void)}. It has no "label_map" if the source is opened without labels.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from data.sources.cache import PictureCache
 from data.sources.registry import open_source, shuffled_index
 
 Fit = Literal["crop", "resize"]
+"""How a picture is brought to the size of the batch: a window of it, or the whole picture."""
 
 
 def training_batches(
@@ -34,31 +35,35 @@ def training_batches(
     cache: PictureCache | None = None,
     context: tf.distribute.InputContext | None = None,
 ) -> tf.data.Dataset:
-    """An endless dataset of shuffled, randomly cropped and flipped batches.
+    """Return an endless dataset of shuffled, randomly cropped and mirrored batches.
 
-    Batch number n depends on `seed` and n alone: a run that stopped before `start_step` and is
-    continued there sees what an uninterrupted run would have seen.
+    A batch depends on its number and `seed` alone: a run that is resumed at `start_step` gets the
+    batches that an uninterrupted run would have got.
 
     Args:
-      spec, split, labels, cache: see `data.load`.
-      batch_size: examples in each step's batch, over all replicas; epochs flow into each other,
-        so none is shorter.
-      size: side of the pictures, in pixels.
-      fit: "resize" resizes the whole picture (SPEC section 3), "crop" cuts a random window out of
-        it at native resolution.
-      seed: an int32.
-      start_step: number of the first batch.
-      scales: with "crop": lowest and highest factor by which pictures are scaled before, as
-        `transforms.random_scaled_crop`; None leaves them at native resolution.
-      rotation: largest angle in degrees, as `transforms.random_rotation`; 0: none.
-      blur: share of blurred pictures, as `transforms.random_blur`; 0: none.
-      context: what `tf.distribute.Strategy.distribute_datasets_from_function` gives. The dataset
-        then yields the batches of this host's replicas, one after the other: each step's batch is
-        the same as without, cut into equal parts in the order of hosts and replicas.
+        spec: As `data.load` takes it.
+        split: As `data.load` takes it.
+        batch_size: Examples in the batch of a step, over all replicas. Epochs follow each other
+            within a batch, so that all batches have this size.
+        size: Side of the pictures in pixels, a multiple of 8.
+        fit: "resize" resizes the whole picture (SPEC section 3); "crop" cuts a random window at
+            native resolution.
+        seed: int32 that determines order and transforms.
+        start_step: Number of the first batch.
+        scales: Lowest and highest factor by which pictures are scaled before they are cropped, see
+            `transforms.random_scaled_crop`; `None` for native resolution. "crop" only.
+        rotation: Largest angle in degrees, 0..45, see `transforms.random_rotation`; 0 for none.
+        blur: Share of blurred pictures, 0..1, see `transforms.random_blur`; 0 for none.
+        labels: As `data.load` takes it.
+        cache: As `data.load` takes it.
+        context: Argument that `tf.distribute.Strategy.distribute_datasets_from_function` passes.
+            The dataset then has the batches of the replicas of this host, one after the other. They
+            are equal parts of the batch of the step, in the order of hosts and replicas.
 
     Raises:
-      DataError: as `data.load`.
-      ValueError: an option is out of range, or `batch_size` no multiple of the replicas.
+        DataError: The source cannot be opened.
+        ValueError: An option is out of range, or `batch_size` is not a multiple of the number of
+            replicas.
     """
     _check(fit, size, batch_size)
     if scales is not None and (fit != "crop" or not 0 < scales[0] <= scales[1]):
@@ -69,7 +74,7 @@ def training_batches(
     side = transforms.rotated_side(size, rotation) if rotation and fit == "crop" else size
 
     def example(position: tf.Tensor) -> transforms.Example:
-        # The order of the pictures is drawn from `seed` too; the constants keep draws apart.
+        # Each transform has a seed of its own. The order is drawn from `seed` itself.
         key = tf.stack([tf.cast(seed, tf.int64), position])
         crop_key, flip_key, turn_key, blur_key = (
             tf.random.experimental.stateless_fold_in(key, draw) for draw in (1, 2, 3, 4)
@@ -80,14 +85,14 @@ def training_batches(
         elif fit == "crop":
             out = transforms.random_crop(out, side, crop_key)
         else:
-            out = transforms.resize256(out, size)
+            out = transforms.resize(out, size)
         if rotation:
             out = transforms.random_rotation(out, size, turn_key, rotation)
         if blur:
             out = transforms.random_blur(out, blur_key, blur)
-        return for_networks(transforms.random_flip(out, flip_key), size)
+        return network_inputs(transforms.random_flip(out, flip_key), size)
 
-    return training_examples(example, batch_size, start_step, context)
+    return endless_batches(example, batch_size, start_step, context)
 
 
 def validation_batches(
@@ -101,53 +106,81 @@ def validation_batches(
     cache: PictureCache | None = None,
     context: tf.distribute.InputContext | None = None,
 ) -> tf.data.Dataset:
-    """Each picture once, in the source's order; the last batch may be shorter.
+    """Return a dataset with each picture once, in the order of the source.
 
-    Args: as `training_batches`; "crop" takes the window in the middle. With a `context`, each host
-      reads every nth batch, in parts for its replicas, of which the last may be shorter.
+    Args:
+        spec: As `data.load` takes it.
+        split: As `data.load` takes it.
+        batch_size: Examples in a batch, over all replicas; the last batch may have fewer.
+        size: Side of the pictures in pixels, a multiple of 8.
+        fit: "resize" resizes the whole picture; "crop" cuts the window in the middle.
+        labels: As `data.load` takes it.
+        cache: As `data.load` takes it.
+        context: As `training_batches` takes it. Of n hosts, each reads every nth batch, in parts
+            for its replicas; the last part may have fewer examples.
+
+    Raises:
+        DataError: The source cannot be opened.
+        ValueError: An option is out of range, or `batch_size` is not a multiple of the number of
+            replicas.
     """
     _check(fit, size, batch_size)
     source = open_source(spec, split, labels=labels, cache=cache)
 
     def example(index: tf.Tensor) -> transforms.Example:
-        place = transforms.center_crop if fit == "crop" else transforms.resize256
-        return for_networks(place(source.read(index), size), size)
+        transform = transforms.center_crop if fit == "crop" else transforms.resize
+        return network_inputs(transform(source.read(index), size), size)
 
-    return validation_examples(example, len(source), batch_size, context)
+    return ordered_batches(example, len(source), batch_size, context)
 
 
-def training_examples(
-    example: Callable[[tf.Tensor], transforms.Example],
+def endless_batches(
+    make_example: Callable[[tf.Tensor], transforms.Example],
     batch_size: int,
     start_step: int,
     context: tf.distribute.InputContext | None,
 ) -> tf.data.Dataset:
-    """The endless batches of which each host gets its replicas' part, as `training_batches`.
+    """Return batches of an endless stream of examples, or the part of them for this host.
 
     Args:
-      example: in-graph, from its position in the endless stream, int64 [].
-      batch_size, start_step, context: as `training_batches` takes them.
+        make_example: Returns the example at a position of the stream, int64 [], inside a graph.
+        batch_size: As `training_batches` takes it.
+        start_step: As `training_batches` takes it.
+        context: As `training_batches` takes it.
+
+    Raises:
+        ValueError: `batch_size` is not a multiple of the number of replicas.
     """
-    hosts, host, part = _shares(batch_size, context)
+    hosts, host, replica_batch = _split_batch(batch_size, context)
     share = batch_size // hosts
     positions = tf.data.Dataset.counter(start_step * share)
     positions = positions.map(lambda n: n // share * batch_size + host * share + n % share)
-    examples = positions.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return examples.batch(part, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    examples = positions.map(make_example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return examples.batch(replica_batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
-def validation_examples(
-    example: Callable[[tf.Tensor], transforms.Example],
+def ordered_batches(
+    make_example: Callable[[tf.Tensor], transforms.Example],
     count: int,
     batch_size: int,
     context: tf.distribute.InputContext | None,
 ) -> tf.data.Dataset:
-    """Each of `count` examples once, as `validation_batches`; `example` takes its number."""
-    hosts, host, part = _shares(batch_size, context)
+    """Return batches with each example once, or the part of them for this host.
+
+    Args:
+        make_example: Returns the example of a number, int64 [], inside a graph.
+        count: Number of examples.
+        batch_size: As `validation_batches` takes it.
+        context: As `validation_batches` takes it.
+
+    Raises:
+        ValueError: `batch_size` is not a multiple of the number of replicas.
+    """
+    hosts, host, replica_batch = _split_batch(batch_size, context)
     indices = tf.data.Dataset.range(count)
     indices = indices.filter(lambda index: index // batch_size % hosts == host)
-    examples = indices.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return examples.batch(part).prefetch(tf.data.AUTOTUNE)
+    examples = indices.map(make_example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return examples.batch(replica_batch).prefetch(tf.data.AUTOTUNE)
 
 
 def _check(fit: str, size: int, batch_size: int) -> None:
@@ -159,8 +192,10 @@ def _check(fit: str, size: int, batch_size: int) -> None:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
 
 
-def _shares(batch_size: int, context: tf.distribute.InputContext | None) -> tuple[int, int, int]:
-    """Number of hosts, which one this is, and the batch of one replica."""
+def _split_batch(
+    batch_size: int, context: tf.distribute.InputContext | None
+) -> tuple[int, int, int]:
+    """Return the number of hosts, the number of this host, and the batch size of a replica."""
     if context is None:
         return 1, 0, batch_size
     replicas = context.num_replicas_in_sync
@@ -169,8 +204,8 @@ def _shares(batch_size: int, context: tf.distribute.InputContext | None) -> tupl
     return context.num_input_pipelines, context.input_pipeline_id, batch_size // replicas
 
 
-def for_networks(example: transforms.Example, size: int) -> transforms.Example:
-    """Image and label map of a [size, size] example in the networks' ranges."""
+def network_inputs(example: transforms.Example, size: int) -> transforms.Example:
+    """Return image and label map of a [size, size] example in the ranges of a batch."""
     image = tf.ensure_shape(example["image"], [size, size, 3])
     out = {"image": tf.cast(image, tf.float32) / 127.5 - 1.0}
     if "label_map" in example:

@@ -1,7 +1,7 @@
-"""Changes of one example, in-graph: image and label map always move together.
+"""Transforms of one example inside a graph; image and label map are always moved together.
 
-An example is what `data.load` yields. Random transforms are functions of a seed, int32 or int64
-[2]: the same seed gives the same example. Use another seed for each transform.
+An example is what `data.load` yields. A random transform takes a seed, int32 or int64 [2]; the same
+seed gives the same result. Each transform of an example needs a seed of its own.
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ import tensorflow as tf
 from data.sources.base import Example
 
 BLUR_SIGMA = 1.1
-"""Of the segmentation stage's blur: what OpenCV takes for 5x5 taps, as hszhao/semseg uses it."""
+"""Standard deviation of the blur of the segmentation stages in pixels: the one that OpenCV derives
+for 5x5 taps, which hszhao/semseg uses."""
 
 
-def resize256(example: Example, size: int = 256) -> Example:
-    """Resizes to [size, size]; the aspect is not kept (SPEC section 3).
+def resize(example: Example, size: int = 256) -> Example:
+    """Resize an example to [size, size] without keeping the aspect ratio (SPEC section 3).
 
-    The image with antialiased bicubic interpolation as Pillow's, the label map by the nearest
-    label. An example whose shapes say that it has that size already comes back as it is.
+    The image is interpolated as by Pillow's antialiased bicubic filter; the label map takes the
+    nearest label. An example whose static shape is [size, size] is returned unchanged.
     """
     if example["image"].shape[:2] == [size, size]:
         return dict(example)
-    # Columns first and 8 bit in between, as Pillow does it.
+    # Width first and 8 bits in between, as Pillow does it.
     image = _resize_bicubic(example["image"], [tf.shape(example["image"])[0], size])
     out = example | {"image": _resize_bicubic(image, [size, size])}
     if "label_map" in example:
@@ -35,47 +36,48 @@ def resize256(example: Example, size: int = 256) -> Example:
 
 
 def random_crop(example: Example, size: int | tf.Tensor, seed: tf.Tensor) -> Example:
-    """A [size, size] window at native resolution, all places equally likely.
+    """Cut a random [size, size] window at native resolution; all positions are equally likely.
 
-    A picture smaller than the window is continued by its mirror image, and so are its labels.
+    A picture smaller than the window is extended by reflection, together with its labels.
     """
     height, width = _size(example)
     draw = tf.random.stateless_uniform([2], seed)
-    return window(example, size, _scaled(draw[0], height - size), _scaled(draw[1], width - size))
+    top, left = _scaled(draw[0], height - size), _scaled(draw[1], width - size)
+    return cut_window(example, size, top, left)
 
 
 def random_scaled_crop(
     example: Example, size: int, seed: tf.Tensor, scales: tuple[float, float] = (0.5, 2.0)
 ) -> Example:
-    """A window of the picture scaled by a random factor, resized to [size, size].
+    """Cut a random [size, size] window of the picture scaled by a random factor.
 
-    As cropping from the scaled picture, without scaling all of it. The aspect is kept; image and
-    label map are resampled as by `resize256`. Where the scaled picture is smaller than the window,
-    it is continued as by `random_crop`.
+    Only the window is resampled, not the whole picture. The aspect ratio is kept; image and label
+    map are resampled as by `resize`. A scaled picture smaller than the window is extended by
+    reflection.
 
     Args:
-      example: a picture.
-      size: side of the result.
-      seed: int32 or int64 [2].
-      scales: lowest and highest factor; SPEC section 3's by default. Halving is as likely as
-        doubling: its logarithm is uniform.
+        example: The picture.
+        size: Side of the result in pixels.
+        seed: int32 or int64 [2].
+        scales: Lowest and highest factor, by default those of SPEC section 3. The logarithm of the
+            factor is uniform, so that halving is as likely as doubling.
     """
     low, high = (math.log(scale) for scale in scales)
     scale_seed = tf.random.experimental.stateless_fold_in(seed, 1)
     scale = tf.exp(tf.random.stateless_uniform([], scale_seed, low, high))
     side = tf.maximum(tf.cast(tf.round(size / scale), tf.int32), 1)
-    return resize256(random_crop(example, side, seed), size)
+    return resize(random_crop(example, side, seed), size)
 
 
 def center_crop(example: Example, size: int) -> Example:
-    """The [size, size] window in the middle; small pictures are continued as by `random_crop`."""
+    """Cut the [size, size] window in the middle; a smaller picture is extended by reflection."""
     height, width = _size(example)
     top, left = tf.maximum(height - size, 0) // 2, tf.maximum(width - size, 0) // 2
-    return window(example, size, top, left)
+    return cut_window(example, size, top, left)
 
 
 def random_flip(example: Example, seed: tf.Tensor) -> Example:
-    """Mirrors left and right in half of the cases."""
+    """Mirror left and right with probability 1/2."""
     flip = tf.random.stateless_uniform([], seed) < 0.5
     out = dict(example)
     for key in ("image", "label_map"):
@@ -87,23 +89,23 @@ def random_flip(example: Example, seed: tf.Tensor) -> Example:
 
 
 def random_rotation(example: Example, size: int, seed: tf.Tensor, degrees: float) -> Example:
-    """Rotates about the centre and cuts the [size, size] window in the middle.
+    """Rotate about the centre by a random angle and cut the [size, size] window in the middle.
 
-    The image with bilinear interpolation, the label map by the nearest label. Where the window
-    leaves the picture, it is continued as by `random_crop`; from a side of `rotated_side` up it
-    doesn't.
+    The image is interpolated bilinearly; the label map takes the nearest label. Where the window
+    leaves the picture, the picture is extended by reflection; a picture whose sides are at least
+    `rotated_side` contains every window.
 
     Args:
-      example: a picture.
-      size: side of the result.
-      seed: int32 or int64 [2].
-      degrees: the largest angle, either way; all angles up to it are equally likely.
+        example: The picture.
+        size: Side of the result in pixels.
+        seed: int32 or int64 [2].
+        degrees: Largest angle in either direction; all angles up to it are equally likely.
     """
     height, width = _size(example)
     angle = tf.random.stateless_uniform([], seed, -1.0, 1.0) * math.radians(degrees)
     cosine, sine = tf.cos(angle), tf.sin(angle)
     centre, row, column = ((tf.cast(n, tf.float32) - 1.0) / 2.0 for n in (size, height, width))
-    # (x, y) of the result comes from (a x + b y + c, d x + e y + f) of the picture.
+    # The result at (x, y) is the picture at (a x + b y + c, d x + e y + f).
     transform = tf.stack(
         [
             *(cosine, -sine, column - centre * (cosine - sine)),
@@ -130,7 +132,7 @@ def random_rotation(example: Example, size: int, seed: tf.Tensor, degrees: float
 
 
 def rotated_side(size: int, degrees: float) -> int:
-    """Side of the picture that `random_rotation` needs for a window of `size` without mirroring."""
+    """Return the side of a picture in which `random_rotation` finds every window of `size`."""
     angle = math.radians(min(degrees, 45.0))
     return math.ceil(size * (math.cos(angle) + math.sin(angle))) + 2
 
@@ -138,13 +140,13 @@ def rotated_side(size: int, degrees: float) -> int:
 def random_blur(
     example: Example, seed: tf.Tensor, share: float, sigma: float = BLUR_SIGMA
 ) -> Example:
-    """Blurs the image of a share of the examples by a Gaussian of 5x5 taps; labels stay.
+    """Blur the image of a share of the examples by a Gaussian of 5x5 taps.
 
     Args:
-      example: a picture.
-      seed: int32 or int64 [2].
-      share: how many are blurred, 0..1.
-      sigma: standard deviation in pixels.
+        example: The picture.
+        seed: int32 or int64 [2].
+        share: Probability that the image is blurred, 0..1.
+        sigma: Standard deviation of the Gaussian in pixels.
     """
     taps = tf.exp(-0.5 * (tf.range(-2.0, 3.0) / sigma) ** 2)
     taps /= tf.reduce_sum(taps)
@@ -171,19 +173,19 @@ def _size(example: Example) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _scaled(draw: tf.Tensor, margin: tf.Tensor) -> tf.Tensor:
-    """int32 in 0..margin from a draw in [0, 1); 0 for a negative margin."""
-    places = tf.cast(tf.maximum(margin, 0) + 1, tf.float32)
-    return tf.cast(draw * places, tf.int32)
+    """Map a number in [0, 1) to int32 in 0..margin, or to 0 if the margin is negative."""
+    positions = tf.cast(tf.maximum(margin, 0) + 1, tf.float32)
+    return tf.cast(draw * positions, tf.int32)
 
 
 def _mirror(indices: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
-    """Indices past the end of an axis, reflected back: ..., n-2, n-1, n-1, n-2, ..., 0, 0, 1."""
+    """Reflect indices past the end of an axis: ..., n-2, n-1, n-1, n-2, ..., 0, 0, 1."""
     folded = indices % (2 * length)
     return tf.minimum(folded, 2 * length - 1 - folded)
 
 
-def window(example: Example, size: int | tf.Tensor, top: tf.Tensor, left: tf.Tensor) -> Example:
-    """The [size, size] window at a place; past the picture's end, its mirror image."""
+def cut_window(example: Example, size: int | tf.Tensor, top: tf.Tensor, left: tf.Tensor) -> Example:
+    """Cut the [size, size] window at a position; past its end, the picture is reflected."""
     height, width = _size(example)
     rows = _mirror(top + tf.range(size), height)
     columns = _mirror(left + tf.range(size), width)

@@ -1,7 +1,7 @@
-"""Pictures with the compact image that a lossy coder makes of each: what lossy FineNets learn from.
+"""Source of pictures with their decoded compact images, on which lossy FineNets are trained.
 
-The coder looks at whole pictures, as it does in the codec: a crop of what it decodes is not what
-it decodes of a crop.
+Whole pictures are coded, as in the codec: a crop of a decoded compact image differs from what the
+coder makes of the crop.
 """
 
 from __future__ import annotations
@@ -9,30 +9,27 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from data.coded.settings import CompactSettings
+from data.coded import ALIGNMENT
+from data.coded.settings import CompactCodingSettings
 from data.errors import DataError
 from data.sources.base import Example, Source
 from smapcomp.codec.coders import av1
 from smapcomp.codec.layers.compact import downsampled
 
-ALIGNMENT = 16
-"""Coded pictures have sides of multiples of it, and crops begin at them: of every compact scale,
-and of the 8x8 cells of labels."""
-
 
 class CodedSource:
-    """A source whose examples have `compact` and `quality` too; each is there once a pass.
+    """The examples of a source, once for each pass, with `compact` and `quality`.
 
     `compact` is uint8 [H/scale, W/scale, 3]: the picture, down-sampled by Pillow's Lanczos filter,
-    coded and decoded; `quality` is int64 []. Pictures are cut to multiples of `ALIGNMENT` on the
-    right and below, with their labels; smaller ones are at fault.
+    coded and decoded. `quality` is int64 []. Pictures and label maps are cut on the right and at
+    the bottom to sides that are multiples of `ALIGNMENT`; reading a smaller picture is an error.
 
     Args:
-      source: of the pictures.
-      settings: how they are coded.
+        source: Source of the pictures.
+        settings: How they are coded.
     """
 
-    def __init__(self, source: Source, settings: CompactSettings):
+    def __init__(self, source: Source, settings: CompactCodingSettings):
         self.source = source
         self.settings = settings
         self.labelled = source.labelled
@@ -42,24 +39,28 @@ class CodedSource:
         return len(self.source) * self.settings.passes
 
     def name(self, index: int) -> str:
-        """The picture's, the same in each pass."""
+        """Return the name of the picture, which is the same in each pass."""
         return self.source.name(self._picture(index))
 
-    def where(self, index: int) -> str:
-        """The picture's place."""
-        return self.source.where(self._picture(index))
+    def location(self, index: int) -> str:
+        """Return the location of the picture."""
+        return self.source.location(self._picture(index))
 
     def stamp(self, index: int) -> str:
-        """The picture's, and the pass."""
+        """Return the stamp of the picture and the number of the pass."""
         number = index // len(self.source)
         return f"{self.source.stamp(self._picture(index))} pass {number}"
 
     def image_file(self, index: int) -> bytes | None:
-        """The file of the whole picture; it is not what `read` gives where that is cut."""
+        """Return the file of the whole picture, from which the image of `read` may be cut."""
         return self.source.image_file(self._picture(index))
 
     def read(self, index: tf.Tensor) -> Example:
-        """As `data.load` describes it, and `compact` and `quality`; in-graph."""
+        """Read an example with `compact` and `quality` inside a graph.
+
+        Args:
+            index: Number of the example, int64 [].
+        """
         example = dict(self.source.read(index % len(self.source)))
         for key in ("image", "label_map"):
             if key in example:

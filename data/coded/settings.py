@@ -1,4 +1,4 @@
-"""How the compact images are coded that lossy FineNets learn from; imports no framework."""
+"""Settings of the coding of compact images; loads no TensorFlow, Keras or JAX."""
 
 from __future__ import annotations
 
@@ -7,40 +7,41 @@ from dataclasses import dataclass
 
 from smapcomp.codec.coders import av1
 
-QUALITIES = {1: (4, 97), 2: (10, 97), 4: (15, 98), 8: (20, 98)}
-"""Lowest and highest quality by compact scale, decided here: a smaller compact image is worth
-coding finer, as each of its samples stands for more pixels."""
+QUALITY_RANGES = {1: (4, 97), 2: (10, 97), 4: (15, 98), 8: (20, 98)}
+"""Default range of qualities for each compact scale. A smaller compact image is worth finer coding,
+since each of its samples stands for more pixels."""
 
 SPEED = av1.DEFAULT_SPEED
-"""Of libaom: the codec's own, since faster ones leave other artefacts."""
+"""Default speed of libaom: that of the codec, since faster ones leave other artefacts."""
 
 
 @dataclass(frozen=True)
-class CompactSettings:
-    """How compact images are made; part of `manifest.Manifest.settings`.
+class CompactCodingSettings:
+    """How compact images are coded; the entry `compact` of a manifest's settings.
 
     Attributes:
-      scale: 1, 2, 4 or 8, by which the compact image is smaller.
-      passes: how often each picture is coded.
-      seed: of the qualities.
-      qualities: lowest and highest, 0..100 on AVIF's scale; all between are equally likely.
-      speed: of libaom, 0..10.
+        scale: How many times smaller the sides of the compact image are: 1, 2, 4 or 8.
+        passes: Number of times that each picture is coded.
+        seed: Seed of the qualities.
+        qualities: Lowest and highest quality, 0..100 on AVIF's scale; all between are equally
+            likely. Empty for the default range of the scale.
+        speed: Speed of libaom, 0..10.
 
     Raises:
-      ValueError: a value is not allowed.
+        ValueError: A value is not allowed.
     """
 
     scale: int
     passes: int = 1
     seed: int = 0
-    qualities: tuple[int, int] = ()
+    qualities: tuple[int, ...] = ()
     speed: int = SPEED
 
     def __post_init__(self):
-        if self.scale not in QUALITIES:
-            allowed = ", ".join(map(str, QUALITIES))
+        if self.scale not in QUALITY_RANGES:
+            allowed = ", ".join(map(str, QUALITY_RANGES))
             raise ValueError(f"scale must be one of {allowed}, got {self.scale}")
-        qualities = tuple(self.qualities) or QUALITIES[self.scale]
+        qualities = tuple(self.qualities) or QUALITY_RANGES[self.scale]
         object.__setattr__(self, "qualities", qualities)
         if len(qualities) != 2 or not 0 <= qualities[0] <= qualities[1] <= 100:
             raise ValueError(f"qualities must be 0 <= lowest <= highest <= 100, got {qualities}")
@@ -50,7 +51,14 @@ class CompactSettings:
             )
 
     def quality(self, name: str, number: int) -> int:
-        """The quality of a picture in a pass: a function of the seed, the name and the number."""
+        """Return the quality of a picture in a pass.
+
+        It depends on the arguments, the seed, the scale and the range alone.
+
+        Args:
+            name: Name of the picture.
+            number: Number of the pass, from 0.
+        """
         lowest, highest = self.qualities
         digest = hashlib.sha256(f"{self.seed} {number} {self.scale} {name}".encode()).digest()
         return lowest + int.from_bytes(digest[:8], "big") % (highest - lowest + 1)

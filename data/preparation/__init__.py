@@ -1,1 +1,1 @@
-"""Writing of prepared records: shards, their manifest, and the Beam pipeline."""
+"""Writing of records: shards, their manifest, and the Apache Beam pipeline that writes them."""

@@ -1,4 +1,4 @@
-"""The Apache Beam side of the data jobs: the pipeline, and the work of one worker."""
+"""The Apache Beam pipeline of the data jobs, and the work of one worker."""
 
 from __future__ import annotations
 
@@ -10,44 +10,49 @@ import apache_beam as beam
 from data.coded.compact import CodedSource
 from data.errors import raise_data_error
 from data.preparation import shards
+from data.preparation.labeller import build_labeller
 from data.sources.registry import open_source
 from smapcomp.jobs.beam_options import pipeline_options
-from smapcomp.jobs.notices import listening
+from smapcomp.jobs.notices import collect_notices
 
-_building = threading.Lock()
+_build_lock = threading.Lock()
 
 
 def run_pipeline(
-    tasks: Sequence[shards.Task], write: beam.DoFn, arguments: Sequence[str], workers: int
+    tasks: Sequence[shards.ShardTask], write: WriteShard, arguments: Sequence[str], workers: int
 ) -> None:
-    """Runs a pipeline that writes the shards, and waits for its end.
+    """Run a pipeline that writes shards, and wait until it ends.
 
     Args:
-      tasks: the shards.
-      write: a `WriteShard`.
-      arguments: Beam's own, such as `--runner=FlinkRunner`. Without a runner: the local one.
-      workers: threads of the local runner. Decoding and resizing release Python's lock.
+        tasks: The shards.
+        write: Writes a shard.
+        arguments: Flags of Beam, such as `--runner=FlinkRunner`; without a runner among them, the
+            local one is used.
+        workers: Number of threads of the local runner. Decoding and resizing release Python's lock.
 
     Raises:
-      DataError: what a worker could not do.
+        DataError: A worker raised it.
     """
     pipeline = beam.Pipeline(options=pipeline_options(arguments, workers))
-    # A fusion break between the list and the work, which else would all go to one worker.
+    # Without a reshuffle, Beam would fuse the list and the work, and one worker would get it all.
     _ = pipeline | beam.Create(list(tasks)) | beam.Reshuffle() | beam.ParDo(write)
     try:
         pipeline.run().wait_until_finish()
-    except Exception as error:  # runners wrap what a worker raises, each in its own way
+    except Exception as error:  # each runner wraps the error of a worker in its own way
         raise_data_error(str(error))
         raise
 
 
 class WriteShard(beam.DoFn):
-    """Writes the shards of the tasks that come.
+    """Writes the shards of the tasks that it receives.
 
     Args:
-      spec, split, labels: of the source, as `data.load` takes them.
-      settings: of the records; with `compact`, the source's pictures are coded.
-      segmenter: variant and folder of weights whose segmenter makes the labels, or None.
+        spec: Spec of the source, as `data.load` takes it.
+        split: Split of the source.
+        labels: As `data.load` takes it.
+        settings: How examples become records; with `compact`, compact images are coded.
+        segmenter: Variant and folder of weights of the segmenter that makes the label maps;
+            `None` for the label maps of the source.
     """
 
     def __init__(
@@ -55,7 +60,7 @@ class WriteShard(beam.DoFn):
         spec: str,
         split: str | None,
         labels: bool | None,
-        settings: shards.Settings,
+        settings: shards.RecordSettings,
         segmenter: tuple[str, str | None] | None = None,
     ):
         self.spec = spec
@@ -65,17 +70,17 @@ class WriteShard(beam.DoFn):
         self._segmenter = segmenter
 
     def setup(self) -> None:
-        with listening():
+        """Open the source and build the segmenter."""
+        with collect_notices():
             self._source = open_source(self.spec, self.split, labels=self._labels, missing_ok=True)
         if self.settings.compact:
             self._source = CodedSource(self._source, self.settings.compact)
         self._labeller = None
         if self._segmenter:
-            from data.preparation.labeller import build_labeller
-
-            with _building:  # the local runner's workers are threads
+            with _build_lock:  # the workers of the local runner are threads
                 self._labeller = build_labeller(*self._segmenter)
 
-    def process(self, task: shards.Task) -> None:
-        with listening():  # the manifest says what these notices say
+    def process(self, task: shards.ShardTask) -> None:
+        """Write one shard."""
+        with collect_notices():  # the manifest has these notices
             shards.write_shard(task, self._source, self.settings, self._labeller)

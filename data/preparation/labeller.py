@@ -1,4 +1,4 @@
-"""Label maps that the codec's own segmenter makes, to compute once and store."""
+"""Label maps by the segmenter of the codec, to be computed once and stored."""
 
 from __future__ import annotations
 
@@ -7,28 +7,35 @@ import numpy as np
 from data.preparation.shards import Labeller
 from smapcomp import zoo
 from smapcomp.design import pad_picture
-from smapcomp.predictors.engines import predictor_of
+from smapcomp.predictors.engines import load_predictor
 
 
 def labeller_name(variant: str, weights_dir: str | None) -> str:
-    """What a manifest calls the segmenter: its variant and the digest of its weights."""
-    return f"segmenter {variant} {zoo.load(variant, weights_dir).digest('finenet').hex()}"
+    """Return the name of a segmenter in a manifest: its variant and the digest of its weights.
+
+    Args:
+        variant: As `smapcomp.zoo.load_networks` takes it.
+        weights_dir: As `smapcomp.zoo.load_networks` takes it.
+    """
+    digest = zoo.cached_networks(variant, weights_dir).digest("finenet")
+    return f"segmenter {variant} {digest.hex()}"
 
 
 def build_labeller(variant: str, weights_dir: str | None) -> Labeller:
-    """The segmenter of a variant as the encoder uses it.
+    """Return a function that labels pictures as the encoder does.
 
     Args:
-      variant, weights_dir: as `smapcomp.zoo.load` takes them.
+        variant: As `smapcomp.zoo.load_networks` takes it.
+        weights_dir: As `smapcomp.zoo.load_networks` takes it.
 
     Raises:
-      SmapcompError: there are no such weights.
+        SmapcompError: There are no such weights.
     """
-    predictor = predictor_of(variant, weights_dir)
+    predictor = load_predictor(variant, weights_dir)
 
     def label(image: np.ndarray) -> np.ndarray:
         height, width, _ = image.shape
         grid = predictor.source_labels(pad_picture(image))
-        return predictor.variant.full_size(grid)[:height, :width].astype(np.uint8)
+        return predictor.variant.label_map(grid)[:height, :width].astype(np.uint8)
 
     return label

@@ -1,8 +1,8 @@
-"""Writes shards of records: each from a range of a source's examples, whole or not at all.
+"""Writing of shards: TFRecord files, each with a range of the examples of a source.
 
-What a shard holds depends on its examples and the settings alone, not on which worker writes it
-or when. Beside each shard lies what is known of it (`.json`), by which a later run recognises a
-shard that needs no second writing.
+The content of a shard depends on its examples and the settings alone, not on the worker or the
+time. A shard appears whole or not at all. A JSON file beside each shard holds the result of writing
+it, by which a later run recognises a shard that is up to date.
 """
 
 from __future__ import annotations
@@ -21,43 +21,48 @@ import numpy as np
 import tensorflow as tf
 
 from data.batches import transforms
-from data.coded.settings import CompactSettings
+from data.coded.settings import CompactCodingSettings
 from data.errors import DataError, clear_errors
 from data.sources.base import Source
 from data.sources.manifest import Manifest, Shard, Statistics, file_sha256
-from data.sources.records import encode_record
+from data.sources.records import RECORD_OVERHEAD, encode_record
 from smapcomp.ade20k import label_counts
 
 Labeller = Callable[[np.ndarray], np.ndarray]
-"""Image, uint8 [H, W, 3], to its label map, uint8 [H, W]."""
+"""Returns the label map, uint8 [H, W], of an image, uint8 [H, W, 3]."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
-    """How examples become records; see `manifest.Manifest.settings`.
+class RecordSettings:
+    """How examples become records; `Manifest.settings` as an object.
 
     Attributes:
-      compact: how their compact images are made; None for none.
+        size: Side to which pictures are resized, or `None`.
+        encoding: One of `records.ENCODINGS`.
+        labels: Origin of the label maps: "annotations", "none", or the name of a segmenter.
+        compact: How the compact images are coded; `None` for records without them.
     """
 
     size: int | None
     encoding: str
     labels: str
-    compact: CompactSettings | None = None
+    compact: CompactCodingSettings | None = None
 
-    def facts(self) -> dict:
-        """As the manifest has them, JSON-ready; `compact` only where there is one."""
-        facts = json.loads(json.dumps(dataclasses.asdict(self)))
-        return {key: value for key, value in facts.items() if key != "compact" or value}
+    def to_json(self) -> dict:
+        """Return the values as JSON has them; without `compact` if it is `None`."""
+        values = json.loads(json.dumps(dataclasses.asdict(self)))
+        return {key: value for key, value in values.items() if key != "compact" or value}
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
-    """One shard to write.
+class ShardTask:
+    """A shard to write.
 
     Attributes:
-      folder, file: where.
-      first, last: numbers of its examples, `last` not included.
+        folder: Folder of the shard.
+        file: Name of the shard.
+        first: Number of its first example.
+        last: Number after that of its last example.
     """
 
     folder: str
@@ -67,24 +72,25 @@ class Task:
 
     @property
     def path(self) -> str:
-        """Of the shard."""
+        """Path of the shard."""
         return os.path.join(self.folder, self.file)
 
     @property
-    def facts_path(self) -> str:
-        """Of what is known of it."""
+    def result_path(self) -> str:
+        """Path of the JSON file with the `ShardResult`."""
         return os.path.splitext(self.path)[0] + ".json"
 
 
 @dataclasses.dataclass(frozen=True)
-class Result:
-    """A written shard.
+class ShardResult:
+    """ShardResult of writing a shard.
 
     Attributes:
-      stamp: of its examples and the settings.
-      shard: the file; without offsets if no example of the range could be used.
-      statistics: of its examples; None if there are none.
-      reported, notices: as in `manifest.Manifest`.
+        stamp: Hash of the settings and of the stamps of the examples.
+        shard: The file; it has no records if no example of the range could be used.
+        statistics: Statistics of its examples; `None` if there are none.
+        reported: Location and reason for everything that was left out.
+        notices: Location and reason for everything that was changed.
     """
 
     stamp: str
@@ -95,45 +101,55 @@ class Result:
 
 
 def label_kind(source: Source) -> str:
-    """What the settings say of a source's own labels."""
+    """Return the origin of the labels of a source, as `RecordSettings.labels` names it."""
     if not source.labelled:
         return "none"
-    prepared = getattr(source, "manifest", None)
-    return prepared.settings["labels"] if prepared else "annotations"
+    manifest = getattr(source, "manifest", None)
+    return manifest.settings["labels"] if manifest else "annotations"
 
 
-def plan(folder: str, stem: str, examples: int, examples_per_shard: int) -> list[Task]:
-    """The shards of a source, each with about as many examples as the others."""
+def plan_shards(folder: str, stem: str, examples: int, examples_per_shard: int) -> list[ShardTask]:
+    """Return the shards of a source, which differ by at most one example.
+
+    Args:
+        folder: Folder of the shards.
+        stem: Start of their names.
+        examples: Number of examples of the source.
+        examples_per_shard: Most examples of a shard.
+    """
     count = -(-examples // examples_per_shard)
     bounds = [examples * number // count for number in range(count + 1)]
     return [
-        Task(folder, f"{stem}-{number:05}-of-{count:05}.tfrecord", first, last)
+        ShardTask(folder, f"{stem}-{number:05}-of-{count:05}.tfrecord", first, last)
         for number, (first, last) in enumerate(itertools.pairwise(bounds))
     ]
 
 
 def write_shard(
-    task: Task, source: Source, settings: Settings, labeller: Labeller | None = None
-) -> Result:
-    """Writes a shard unless it is there already.
+    task: ShardTask, source: Source, settings: RecordSettings, labeller: Labeller | None = None
+) -> ShardResult:
+    """Write a shard unless it exists and is up to date.
 
     Args:
-      task: which.
-      source: of the examples; what can't be read of them is reported.
-      settings: how they become records.
-      labeller: makes the label maps; None takes the source's, if it has any.
+        task: The shard.
+        source: Source of the examples; those that cannot be read are reported.
+        settings: How they become records.
+        labeller: Makes the label maps; `None` takes those of the source, if it has any.
+
+    Returns:
+        What was written now or by an earlier run.
 
     Raises:
-      DataError: the folder can't be written.
+        DataError: The folder cannot be written.
     """
     stamp = _stamp(task, source, settings)
-    found = _finished(task, stamp)
-    if found:
-        return found
+    finished = _finished_result(task, stamp)
+    if finished:
+        return finished
     temporary = f"{task.path}.{secrets.token_hex(4)}.tmp"
     try:
         result = _write(task, temporary, stamp, source, settings, labeller)
-        _write_text(task.facts_path, json.dumps(dataclasses.asdict(result)))
+        _write_text(task.result_path, json.dumps(dataclasses.asdict(result)))
     except tf.errors.OpError as error:
         raise DataError(f"{task.path}: cannot be written: {error.message}") from None
     finally:
@@ -142,14 +158,14 @@ def write_shard(
     return result
 
 
-def load_result(task: Task) -> Result:
-    """What a worker wrote of its shard."""
-    with tf.io.gfile.GFile(task.facts_path) as file:
+def load_result(task: ShardTask) -> ShardResult:
+    """Read the result that a worker wrote beside its shard."""
+    with tf.io.gfile.GFile(task.result_path) as file:
         facts = json.loads(file.read())
     statistics = facts["statistics"]
     if statistics:
         statistics = Statistics(**{key: _tuple_of(value) for key, value in statistics.items()})
-    return Result(
+    return ShardResult(
         stamp=facts["stamp"],
         shard=Shard(**{key: _tuple_of(value) for key, value in facts["shard"].items()}),
         statistics=statistics,
@@ -158,50 +174,62 @@ def load_result(task: Task) -> Result:
     )
 
 
-def manifest_of(
-    spec: str, split: str | None, settings: Settings, source: Source, results: list[Result]
+def build_manifest(
+    spec: str,
+    split: str | None,
+    settings: RecordSettings,
+    source: Source,
+    results: list[ShardResult],
 ) -> Manifest:
-    """What a folder's manifest says, from its shards in their order.
+    """Return the manifest of a folder.
+
+    Args:
+        spec: Spec of the source.
+        split: Its split.
+        settings: How the examples became records.
+        source: The source.
+        results: Results of the shards in order.
 
     Raises:
-      DataError: none of the examples could be used.
+        DataError: None of the examples could be used.
     """
     reported = [entry for result in results for entry in result.reported]
-    written = [result for result in results if result.statistics]
+    written = [result for result in results if result.statistics is not None]
+    statistics = [result.statistics for result in results if result.statistics is not None]
     if not written:
         raise DataError(f"{spec}: none of {len(source)} pictures can be used; {reported[0]}")
     return Manifest(
         source=spec,
         split=split,
-        settings=settings.facts(),
+        settings=settings.to_json(),
         read=len(source) + len(source.ignored),
         reported=(*reported, *source.ignored),
         notices=tuple(entry for result in results for entry in result.notices),
-        statistics=Statistics.sum([result.statistics for result in written]),
+        statistics=Statistics.combine(statistics),
         shards=tuple(result.shard for result in written),
     )
 
 
 def remove_leftovers(folder: str, stem: str, keep: set[str]) -> None:
-    """Removes shards of earlier runs and what a killed run was writing.
+    """Remove shards of earlier runs and the temporary files of killed runs.
 
     Args:
-      folder: of shards; no other file in it is touched.
-      stem: that their names begin with.
-      keep: names of shards that stay.
+        folder: Folder of the shards; other files in it are not touched.
+        stem: Start of the names of the shards.
+        keep: Names of the shards that stay.
     """
     kept = keep | {os.path.splitext(name)[0] + ".json" for name in keep}
-    ours = re.compile(re.escape(stem) + r"-\d{5}-of-\d{5}\.(json|tfrecord)(\.\w+\.tmp)?")
+    pattern = re.compile(re.escape(stem) + r"-\d{5}-of-\d{5}\.(json|tfrecord)(\.\w+\.tmp)?")
     for name in tf.io.gfile.listdir(folder):
-        if ours.fullmatch(name) and name not in kept:
+        if pattern.fullmatch(name) and name not in kept:
             tf.io.gfile.remove(os.path.join(folder, name))
 
 
 def write_text(path: str, text: str) -> None:
-    """Writes a file whole or not at all.
+    """Write a text file, whole or not at all.
 
     Raises:
-      DataError: it can't be written.
+        DataError: The file cannot be written.
     """
     try:
         _write_text(path, text)
@@ -216,16 +244,16 @@ def _write_text(path: str, text: str) -> None:
     tf.io.gfile.rename(temporary, path, overwrite=True)
 
 
-def _stamp(task: Task, source: Source, settings: Settings) -> str:
-    digest = hashlib.sha256(json.dumps(settings.facts()).encode())
+def _stamp(task: ShardTask, source: Source, settings: RecordSettings) -> str:
+    digest = hashlib.sha256(json.dumps(settings.to_json()).encode())
     for index in range(task.first, task.last):
         digest.update(f"\n{source.stamp(index)}".encode())
     return digest.hexdigest()
 
 
-def _finished(task: Task, stamp: str) -> Result | None:
-    """The result of an earlier run, if its shard still is what it was."""
-    if not (tf.io.gfile.exists(task.path) and tf.io.gfile.exists(task.facts_path)):
+def _finished_result(task: ShardTask, stamp: str) -> ShardResult | None:
+    """Return the result of an earlier run if its shard is whole and up to date."""
+    if not (tf.io.gfile.exists(task.path) and tf.io.gfile.exists(task.result_path)):
         return None
     result = load_result(task)
     whole = result.stamp == stamp and result.shard.sha256 == file_sha256(task.path)
@@ -233,46 +261,46 @@ def _finished(task: Task, stamp: str) -> Result | None:
 
 
 def _tuple_of(value):
-    """A list as a tuple, anything else as it is."""
+    """Return a list as a tuple and anything else unchanged."""
     return tuple(value) if isinstance(value, list) else value
 
 
 def _write(
-    task: Task,
+    task: ShardTask,
     temporary: str,
     stamp: str,
     source: Source,
-    settings: Settings,
+    settings: RecordSettings,
     labeller: Labeller | None,
-) -> Result:
+) -> ShardResult:
     reported, notices, sizes, counts, offsets, end = [], [], [], [], [], 0
     with tf.io.TFRecordWriter(temporary) as writer:
         for index in range(task.first, task.last):
-            where = source.where(index)
+            location = source.location(index)
             try:
-                example = _example(source, index, settings, labeller)
+                example = _read_example(source, index, settings, labeller)
             except DataError as error:
-                reported.append((where, str(error).removeprefix(f"{where}: ")))
+                reported.append((location, str(error).removeprefix(f"{location}: ")))
                 continue
             image, label_map = example["image"], example.get("label_map")
             if (image == image[..., :1]).all():
-                notices.append((where, "is grey; has three equal channels"))
+                notices.append((location, "is grey; has three equal channels"))
             file = source.image_file(index) if settings.encoding == "file" else None
             record = encode_record(example, settings.encoding, file)
             writer.write(record)
             offsets.append(end)
-            end += len(record) + 16  # length, its CRC, and the record's
+            end += len(record) + RECORD_OVERHEAD
             sizes.append(image.shape[:2])
             if label_map is not None:
                 counts.append(label_counts(label_map))
     shard = Shard(task.file, end, file_sha256(temporary), tuple(offsets))
     tf.io.gfile.rename(temporary, task.path, overwrite=True)
-    statistics = Statistics.of(sizes, counts)
-    return Result(stamp, shard, statistics, tuple(reported), tuple(notices))
+    statistics = Statistics.from_pictures(sizes, counts)
+    return ShardResult(stamp, shard, statistics, tuple(reported), tuple(notices))
 
 
-def _example(
-    source: Source, index: int, settings: Settings, labeller: Labeller | None
+def _read_example(
+    source: Source, index: int, settings: RecordSettings, labeller: Labeller | None
 ) -> dict[str, np.ndarray]:
     with clear_errors():
         example = source.read(tf.constant(index, tf.int64))
@@ -282,9 +310,11 @@ def _example(
     kept = {"image", "label_map"} | ({"compact", "quality"} if settings.compact else set())
     found = {key: value.numpy() for key, value in example.items() if key in kept}
     found["name"] = name.numpy()
-    return found | {"label_map": labeller(found["image"])} if labeller else found
+    if labeller:
+        found["label_map"] = labeller(found["image"])
+    return found
 
 
 @functools.cache
 def _resizer(size: int):
-    return tf.function(lambda e: transforms.resize256(e, size), reduce_retracing=True)
+    return tf.function(lambda e: transforms.resize(e, size), reduce_retracing=True)

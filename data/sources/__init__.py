@@ -1,1 +1,1 @@
-"""Sources of pictures and label maps, each behind the same interface."""
+"""Sources of pictures and label maps, all behind the interface `data.sources.base.Source`."""

@@ -1,43 +1,63 @@
-"""What every source of pictures offers, and how one written in Python enters a tf.data graph."""
+"""The interface of every source, and what their implementations share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 
+from data.errors import DataError
+
 Example = dict[str, tf.Tensor]
+"""A picture: `image` uint8 [H, W, 3], `name` string, and `label_map` uint8 [H, W] where the source
+has labels."""
 
 
 class Source(Protocol):
-    """Examples by number, so that any order can be read and continued anywhere.
+    """Examples that are read by number, so that any order can be resumed anywhere."""
 
-    Attributes:
-      labelled: whether examples carry a label map.
-      ignored: (path, reason) for what lies in the source and is no example.
-    """
+    @property
+    def labelled(self) -> bool:
+        """Whether examples have a label map."""
 
-    labelled: bool
-    ignored: tuple[tuple[str, str], ...]
+    @property
+    def ignored(self) -> tuple[tuple[str, str], ...]:
+        """Path and reason for each file in the source that is no example."""
 
     def __len__(self) -> int: ...
 
     def name(self, index: int) -> str:
-        """Name of an example."""
+        """Return the name of an example."""
 
-    def where(self, index: int) -> str:
-        """What a report calls an example."""
+    def location(self, index: int) -> str:
+        """Return how messages refer to an example."""
 
     def stamp(self, index: int) -> str:
-        """A text that changes when an example does."""
+        """Return a text that changes whenever the example does."""
 
     def image_file(self, index: int) -> bytes | None:
-        """The picture's file, or None where only its samples are kept."""
+        """Return the file of the picture, or `None` if the source keeps samples only."""
 
     def read(self, index: tf.Tensor) -> Example:
-        """The example of a number, int64 [], as `data.load` describes it; in-graph."""
+        """Read an example inside a graph.
+
+        Args:
+            index: Number of the example, int64 [].
+        """
+
+
+def split_error(spec: str, split: str | None, allowed: Sequence[str]) -> DataError:
+    """Return the error of a split that a source does not have.
+
+    Args:
+        spec: The source.
+        split: What was asked for.
+        allowed: The splits of the source.
+    """
+    problem = "no split is chosen" if split is None else f"split {split!r} is unknown"
+    return DataError(f"{spec}: {problem}; allowed: {', '.join(allowed)}")
 
 
 def python_example(
@@ -45,12 +65,12 @@ def python_example(
     labelled: bool,
     read: Callable[..., tuple[bytes, np.ndarray, np.ndarray | None]],
 ) -> Example:
-    """An example that a Python function makes.
+    """Return an example that a Python function makes when the graph runs.
 
     Args:
-      inputs: scalars that `read` is given.
-      labelled: whether there is a label map.
-      read: makes name, image uint8 [H, W, 3] and label map uint8 [H, W] or None.
+        inputs: Scalars, the arguments of `read`.
+        labelled: Whether the example has a label map.
+        read: Returns name, image uint8 [H, W, 3] and label map uint8 [H, W] or `None`.
     """
     types = [tf.string, tf.uint8] + [tf.uint8] * labelled
 

@@ -9,17 +9,17 @@ import numpy as np
 
 
 class PictureCache:
-    """Arrays by a key, the first that come, up to a limit.
+    """Arrays by key, up to a limit of memory; what comes first stays.
 
-    What doesn't fit is decoded each time it is wanted: with pictures in random order, throwing
-    others out for it would only make room for what is as likely to be wanted. The same examples
-    come with a cache and without.
+    Nothing is evicted: pictures come in random order, so that an array that would be evicted is as
+    likely to be read next as the one that would replace it. What does not fit is decoded at every
+    read. The examples of a source are the same with and without a cache.
 
     Args:
-      limit: bytes of samples; the process takes little more.
+        limit: Most bytes of samples to keep.
 
     Attributes:
-      used: bytes of the samples that it holds.
+        used: Bytes of samples that are kept.
     """
 
     def __init__(self, limit: int):
@@ -29,7 +29,7 @@ class PictureCache:
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
-        """The array of a key; made by `make` if it isn't there."""
+        """Return the array of a key, which `make` computes if it is not kept."""
         found = self._arrays.get(key)
         return self._keep(key, make()) if found is None else found
 

@@ -1,7 +1,7 @@
-"""Files of pictures and annotations into samples, and what is wrong with them.
+"""Decoding of picture and annotation files, with errors that name the file and the fault.
 
-Pillow decodes, which names what is wrong. TensorFlow's decoder gives the same samples (`records`
-relies on it) but its errors name no file.
+Pillow decodes because it tells what is wrong. TensorFlow's decoder gives the same samples, on which
+`data.sources.records` relies, but its errors name no file.
 """
 
 from __future__ import annotations
@@ -19,94 +19,101 @@ from smapcomp.design import NUM_CLASSES
 _log = logging.getLogger("smapcomp")
 
 
-def decode_image(data: bytes, where: str) -> np.ndarray:
-    """Samples of a picture file.
+def decode_image(data: bytes, location: str) -> np.ndarray:
+    """Decode a picture file.
+
+    A grey picture gets three equal channels, with a notice on the logger "smapcomp". Transparency
+    is dropped. The EXIF orientation is ignored, since annotations have none.
 
     Args:
-      data: the file.
-      where: what errors call it.
+        data: The file.
+        location: How messages refer to it.
 
     Returns:
-      uint8 [H, W, 3]. Grey pictures get three equal channels, with a notice on the logger
-      "smapcomp"; transparency is dropped, the EXIF orientation ignored: annotations have none.
+        uint8 [H, W, 3].
 
     Raises:
-      DataError: it cannot be read or has more than 8 bits a sample.
+        DataError: The file cannot be read or has more than 8 bits a sample.
     """
-    image, raw_mode = _open(data, where)
+    image, raw_mode = _open(data, location)
     if image.mode.startswith(("I", "F")) or ";16" in raw_mode:
-        # Pillow clips the first to 0..255 and cuts the second to 8 bit.
-        raise DataError(f"{where}: has more than 8 bits a sample ({raw_mode or image.mode})")
-    notice = image_notice(image.mode)
-    if notice:
-        _log.warning("%s: %s", where, notice)
+        # Pillow would clip the former to 0..255 and reduce the latter to 8 bits.
+        raise DataError(f"{location}: has more than 8 bits a sample ({raw_mode or image.mode})")
+    if image.mode in ("1", "L", "LA"):
+        _log.warning("%s: is grey; gets three equal channels", location)
     return np.asarray(image.convert("RGB"))
 
 
-def image_notice(mode: str) -> str | None:
-    """What is worth saying about a readable picture of a Pillow mode, or None."""
-    return "is grey; gets three equal channels" if mode in ("1", "L", "LA") else None
-
-
-def decode_label_map(data: bytes, where: str, size: tuple[int, int]) -> np.ndarray:
-    """Labels of an annotation file: a grey PNG of the ids themselves.
+def decode_label_map(data: bytes, location: str, size: tuple[int, int]) -> np.ndarray:
+    """Decode an annotation file: a grey PNG whose samples are label ids.
 
     Args:
-      data: the file.
-      where: what errors call it.
-      size: height and width of the picture.
+        data: The file.
+        location: How messages refer to it.
+        size: Height and width of the picture.
 
     Returns:
-      uint8 [H, W] with 0 = void and 1..150.
+        uint8 [H, W] of 0..150; 0 is void.
 
     Raises:
-      DataError: it cannot be read, is not 8-bit grey, of another size, or has a label over 150.
+        DataError: The file cannot be read, is not 8-bit grey, has another size than the picture, or
+            has a label above 150.
     """
-    label_map, raw_mode = _open(data, where)
+    label_map, raw_mode = _open(data, location)
     if (label_map.format, raw_mode) != ("PNG", "L"):
-        # Two of ADE20K's colours are equal, so colours don't tell the labels (SPEC section 6), and
-        # Pillow spreads grey of fewer bits over 0..255.
-        png = label_map.format == "PNG"
-        got = f"mode {raw_mode}" if png else f"a file of {label_map.format}"
-        raise DataError(f"{where}: labels must be an 8-bit grey PNG, got {got}")
-    return _checked(np.asarray(label_map), where, size, NUM_CLASSES)
+        # Two of ADE20K's classes have the same colour, so that colours do not determine labels, and
+        # Pillow scales grey of fewer bits to 0..255.
+        is_png = label_map.format == "PNG"
+        found = f"mode {raw_mode}" if is_png else f"a file of {label_map.format}"
+        raise DataError(f"{location}: labels must be an 8-bit grey PNG, got {found}")
+    return _checked(np.asarray(label_map), location, size, NUM_CLASSES)
 
 
-def decode_instance_map(data: bytes, where: str, size: tuple[int, int]) -> np.ndarray:
-    """Labels of an annotation of the Places Challenge 2017, instances of 100 kinds of objects.
+def decode_instance_map(data: bytes, location: str, size: tuple[int, int]) -> np.ndarray:
+    """Decode an annotation of the Places Challenge 2017: instances of 100 kinds of objects.
 
-    The red channel numbers the kinds, which become the ids of SceneParse150; the green one, the
-    instances, is dropped. Everything that isn't one of these objects (walls, sky, ...) is void. A
-    grey file is taken as `decode_label_map` does.
+    The red channel holds the number of the kind, which becomes the id of the same class of
+    SceneParse150. The green channel, the number of the instance, is dropped. Everything else in the
+    picture (walls, sky, ...) is void. A grey file is decoded by `decode_label_map`.
 
-    Args, Returns, Raises: as `decode_label_map`.
+    Args:
+        data: The file.
+        location: How messages refer to it.
+        size: Height and width of the picture.
+
+    Returns:
+        uint8 [H, W] of 0..150; 0 is void.
+
+    Raises:
+        DataError: The file cannot be read, has another size than the picture, or has a kind above
+            100; or `decode_label_map` refuses it.
     """
-    annotation, raw_mode = _open(data, where)
+    annotation, raw_mode = _open(data, location)
     if raw_mode != "RGB":
-        return decode_label_map(data, where, size)
+        return decode_label_map(data, location, size)
     kinds = np.asarray(annotation)[..., 0]
-    return INSTANCE_LABELS[_checked(kinds, where, size, len(INSTANCE_LABELS) - 1)]
+    return INSTANCE_LABELS[_checked(kinds, location, size, len(INSTANCE_LABELS) - 1)]
 
 
-def _checked(labels: np.ndarray, where: str, size: tuple[int, int], highest: int) -> np.ndarray:
+def _checked(labels: np.ndarray, location: str, size: tuple[int, int], highest: int) -> np.ndarray:
     if labels.shape != size:
         (label_h, label_w), (h, w) = labels.shape, size
-        raise DataError(f"{where}: labels are {label_w}x{label_h}, the picture is {w}x{h}")
+        raise DataError(f"{location}: labels are {label_w}x{label_h}, the picture is {w}x{h}")
     if labels.max() > highest:
-        raise DataError(f"{where}: has label {labels.max()}, allowed are 0..{highest}")
+        raise DataError(f"{location}: has label {labels.max()}, allowed are 0..{highest}")
     return labels
 
 
-def _open(data: bytes, where: str) -> tuple[Image.Image, str]:
-    """A loaded picture, and how its samples lie in the file, "" where Pillow doesn't tell."""
+def _open(data: bytes, location: str) -> tuple[Image.Image, str]:
+    """Return a loaded picture and the mode of its samples in the file, "" if that is unknown."""
     try:
         image = Image.open(io.BytesIO(data))
         arguments = image.tile[0].args if image.tile else ""
         image.load()
     except UnidentifiedImageError:
-        raise DataError(f"{where}: cannot be read as a picture: of no known format") from None
+        raise DataError(f"{location}: cannot be read as a picture: unknown format") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = " ".join(str(error).split())
-        raise DataError(f"{where}: cannot be read as a picture: {reason}") from None
+        raise DataError(f"{location}: cannot be read as a picture: {reason}") from None
     raw_mode = arguments if isinstance(arguments, str) else next(iter(arguments or ()), "")
     return image, str(raw_mode)

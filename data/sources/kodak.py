@@ -1,4 +1,4 @@
-"""The 24 Kodak pictures: lossless, 768x512 or 512x768, free to use; for evaluation alone."""
+"""The 24 Kodak pictures: lossless, 768x512 or 512x768, free to use, for evaluation only."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from tqdm import tqdm
 
 from data.errors import DataError
 from data.sources.folder import FolderSource
-from smapcomp.pictures import image_files as image_io
+from smapcomp.pictures import image_files
 
 URL = "https://r0k.us/graphics/kodak/kodak/"
-"""Where they are downloaded from: Rich Franzen's page, the usual source."""
+"""Folder of the files at Rich Franzen's page, the usual source."""
 
 TIMEOUT_SECONDS = 30
+"""Longest wait for a reply of that server."""
 
 SHA256 = (
     "a56e27cbf5f843c048b6af1d6e090760e9c92fadba88b7dee0205918a37523bd",
@@ -46,67 +47,74 @@ SHA256 = (
     "2ed596d7de74cc43d23add4c116763f49d7b5a78b21444fe84caece531ee933b",
     "ac96f39dacff2ec303ddb8a7eb72d59f77af2b491144926335938338ee63473d",
 )
-"""Of kodim01.png .. kodim24.png."""
+"""Hexadecimal SHA-256 of the published files, in the order of `NAMES`."""
 
 NAMES = tuple(f"kodim{number:02}.png" for number in range(1, 25))
+"""Names of the files."""
 
 
 def open_kodak(folder: str | None = None) -> FolderSource:
-    """The pictures, checked by their SHA-256.
+    """Open the pictures and check them by their SHA-256.
 
     Args:
-      folder: where they lie; None: in `default_folder()`, downloaded there where they are missing.
+        folder: Folder of the pictures; `None` for `default_folder()`, to which missing ones are
+            downloaded.
 
     Raises:
-      DataError: a picture is missing and can't be downloaded, or is not the published file.
+        DataError: A picture is missing and cannot be downloaded, or is not the published file.
     """
-    place = Path(folder) if folder else default_folder()
+    directory = Path(folder) if folder else default_folder()
     if folder is None:
-        download(place)
-    elif not place.is_dir():
-        raise DataError(f"{place}: no such folder")
-    for name, wanted in zip(NAMES, SHA256, strict=True):
-        path = place / name
+        download(directory)
+    elif not directory.is_dir():
+        raise DataError(f"{directory}: no such folder")
+    for name, expected in zip(NAMES, SHA256, strict=True):
+        path = directory / name
         if not path.is_file():
             raise DataError(f"{path}: missing; the set is {NAMES[0]} to {NAMES[-1]}")
-        _check(str(path), path.read_bytes(), wanted)
-    return FolderSource(tuple(str(place / name) for name in NAMES), None)
+        _check(str(path), path.read_bytes(), expected)
+    return FolderSource(tuple(str(directory / name) for name in NAMES), None)
 
 
 def default_folder() -> Path:
-    """`$XDG_CACHE_HOME/smapcomp/kodak`, which usually is `~/.cache/smapcomp/kodak`."""
+    """Return `$XDG_CACHE_HOME/smapcomp/kodak`, by default `~/.cache/smapcomp/kodak`."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "smapcomp" / "kodak"
 
 
 def download(folder: Path, url: str = URL) -> None:
-    """Downloads the pictures that a folder lacks, with a progress bar.
+    """Download the pictures that a folder lacks, with a progress bar.
 
-    Each is checked before it gets its name, so that what is there is whole.
+    A file is checked before it gets its name, so that every file in the folder is whole.
+
+    Args:
+        folder: The folder, which is created if needed.
+        url: Address before the names of the files.
 
     Raises:
-      DataError: no network, or another file than expected; the message says where to put them.
+        DataError: The folder cannot be created, the server cannot be reached, or a file is not the
+            published one.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"{folder}: cannot be made: {error.strerror}") from None
+        raise DataError(f"{folder}: cannot be created: {error.strerror}") from None
     missing = [pair for pair in zip(NAMES, SHA256, strict=True) if not (folder / pair[0]).exists()]
-    for name, wanted in tqdm(missing, desc="Kodak pictures", unit="file", disable=not missing):
+    for name, expected in tqdm(missing, desc="Kodak pictures", unit="file", disable=not missing):
         try:
             with urllib.request.urlopen(url + name, timeout=TIMEOUT_SECONDS) as reply:
                 data = reply.read()
         except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
             reason = getattr(error, "reason", None) or error
             raise DataError(
-                f"{url}{name}: cannot be downloaded ({reason}); give a folder that holds "
-                f"{NAMES[0]} to {NAMES[-1]} by --kodak_dir"
+                f"{url}{name}: cannot be downloaded ({reason}); --kodak_dir takes a folder of "
+                f"{NAMES[0]} to {NAMES[-1]}"
             ) from None
-        _check(url + name, data, wanted)
-        image_io.write_file(folder / name, data, overwrite=True)
+        _check(url + name, data, expected)
+        image_files.write_file(folder / name, data, overwrite=True)
 
 
-def _check(where: str, data: bytes, wanted: str) -> None:
+def _check(location: str, data: bytes, expected: str) -> None:
     actual = hashlib.sha256(data).hexdigest()
-    if actual != wanted:
-        raise DataError(f"{where}: its SHA-256 is {actual}, that of the published file {wanted}")
+    if actual != expected:
+        raise DataError(f"{location}: its SHA-256 is {actual}, not {expected} as published")

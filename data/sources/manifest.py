@@ -1,7 +1,7 @@
-"""What a folder of TFRecord shards says of itself: `manifest.json`.
+"""The file `manifest.json`, which describes a folder of TFRecord shards.
 
-It is written when all shards are there, so that a folder without it is no source. The same
-examples and settings give the same bytes.
+It is written after the last shard, so that a folder without it is not a source. The same examples
+and settings give the same bytes.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import os
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -18,7 +19,10 @@ from data.errors import DataError
 from smapcomp.ade20k import CLASS_NAMES
 
 FILE = "manifest.json"
+"""Name of the file."""
+
 FORMAT = "smapcomp records 1"
+"""Name and version of the format, the first field of the file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,9 +30,10 @@ class Shard:
     """A finished file of records.
 
     Attributes:
-      file: its name.
-      bytes, sha256: of the file.
-      offsets: where each record begins.
+        file: Name of the file.
+        bytes: Length of the file.
+        sha256: SHA-256 of the file, hexadecimal.
+        offsets: Position of each record in bytes.
     """
 
     file: str
@@ -39,13 +44,14 @@ class Shard:
 
 @dataclasses.dataclass(frozen=True)
 class Statistics:
-    """Of the examples in one shard or in all.
+    """Statistics of the examples in one shard or in all shards.
 
     Attributes:
-      smallest, largest: lowest and highest height and width, each over all pictures.
-      pixels: of all pictures.
-      class_pixels: how many pixels each label 0..150 has; empty without label maps.
-      class_pictures: in how many pictures each label occurs; empty without label maps.
+        smallest: Lowest height and lowest width of all pictures.
+        largest: Highest height and highest width of all pictures.
+        pixels: Number of pixels of all pictures.
+        class_pixels: Number of pixels of each label 0..150; empty without label maps.
+        class_pictures: Number of pictures with each label 0..150; empty without label maps.
     """
 
     smallest: tuple[int, int]
@@ -55,54 +61,64 @@ class Statistics:
     class_pictures: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, sizes: list[tuple[int, int]], counts: list[np.ndarray]) -> Statistics | None:
-        """Of pictures of these (height, width), and how many pixels each label has in each."""
+    def from_pictures(
+        cls, sizes: list[tuple[int, int]], counts: list[np.ndarray]
+    ) -> Statistics | None:
+        """Return the statistics of some pictures, or `None` if there are none.
+
+        Args:
+            sizes: Height and width of each picture.
+            counts: Number of pixels of each label in each picture, int [151]; empty without label
+                maps.
+        """
         if not sizes:
             return None
         table = np.array(counts, np.int64)
         return cls(
-            smallest=tuple(int(n) for n in np.min(sizes, axis=0)),
-            largest=tuple(int(n) for n in np.max(sizes, axis=0)),
+            smallest=(min(height for height, _ in sizes), min(width for _, width in sizes)),
+            largest=(max(height for height, _ in sizes), max(width for _, width in sizes)),
             pixels=sum(height * width for height, width in sizes),
             class_pixels=tuple(table.sum(0).tolist()) if counts else (),
             class_pictures=tuple((table > 0).sum(0).tolist()) if counts else (),
         )
 
     @classmethod
-    def sum(cls, parts: list[Statistics]) -> Statistics:
-        """Of all examples together."""
+    def combine(cls, parts: list[Statistics]) -> Statistics:
+        """Return the statistics of the examples of several shards (one or more)."""
         return cls(
-            smallest=tuple(min(p.smallest[axis] for p in parts) for axis in (0, 1)),
-            largest=tuple(max(p.largest[axis] for p in parts) for axis in (0, 1)),
+            smallest=(min(p.smallest[0] for p in parts), min(p.smallest[1] for p in parts)),
+            largest=(max(p.largest[0] for p in parts), max(p.largest[1] for p in parts)),
             pixels=sum(p.pixels for p in parts),
-            class_pixels=_added([p.class_pixels for p in parts]),
-            class_pictures=_added([p.class_pictures for p in parts]),
+            class_pixels=_column_sums([p.class_pixels for p in parts]),
+            class_pictures=_column_sums([p.class_pictures for p in parts]),
         )
 
 
-def _added(rows: list[tuple[int, ...]]) -> tuple[int, ...]:
+def _column_sums(rows: list[tuple[int, ...]]) -> tuple[int, ...]:
     return tuple(map(sum, zip(*rows, strict=True)))
 
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """A folder of shards.
+    """Description of a folder of shards.
 
     Attributes:
-      source, split: what the examples were read from.
-      settings: how they were prepared: `size` (None: as they are), `encoding` ("raw" or "file"),
-        `labels` ("annotations", "none", or which segmenter made them); `compact`, of
-        `compact.CompactSettings`, where there are compact images.
-      read: examples in the source; each is either in a shard or in `reported`.
-      reported: (what, reason) for what was left out.
-      notices: (what, reason) for what was changed, such as grey pictures.
-      statistics: of the examples written.
-      shards: in their order.
+        source: Spec of the source that the examples were read from.
+        split: Its split, or `None`.
+        settings: How the examples were prepared, as `RecordSettings` of `preparation.shards`:
+            `size` (`None` for the pictures' own sizes), `encoding` ("raw" or "file"), `labels`
+            ("annotations", "none" or the name of the segmenter that made them) and, if there are
+            compact images, `compact` with the fields of `CompactCodingSettings`.
+        read: Number of examples and other files in the source; each is in a shard or in `reported`.
+        reported: Location and reason for everything that was left out.
+        notices: Location and reason for everything that was changed, such as grey pictures.
+        statistics: Statistics of the written examples.
+        shards: The shards in order.
     """
 
     source: str
     split: str | None
-    settings: dict[str, object]
+    settings: dict[str, Any]
     read: int
     reported: tuple[tuple[str, str], ...]
     notices: tuple[tuple[str, str], ...]
@@ -111,16 +127,16 @@ class Manifest:
 
     @property
     def written(self) -> int:
-        """Examples in the shards."""
+        """Number of examples in the shards."""
         return sum(len(shard.offsets) for shard in self.shards)
 
     @property
     def labelled(self) -> bool:
-        """Whether they carry label maps."""
+        """Whether examples have a label map."""
         return self.settings["labels"] != "none"
 
     def dumps(self) -> str:
-        """The file's text: JSON, a line for each shard and each report."""
+        """Return the text of the file: JSON with one line for each shard and each report."""
         labels = zip(
             CLASS_NAMES,
             self.statistics.class_pixels,
@@ -149,7 +165,7 @@ class Manifest:
 
 
 def _json_lines(facts: dict) -> str:
-    """JSON with one line for each field, and for each entry of a list of lists or objects."""
+    """Return JSON with one line for each field and for each entry of a list of lists or objects."""
     fields = []
     for key, value in facts.items():
         text = json.dumps(value)
@@ -160,15 +176,15 @@ def _json_lines(facts: dict) -> str:
 
 
 def has_manifest(folder: str) -> bool:
-    """Whether a folder holds finished records."""
+    """Return whether a folder holds finished records."""
     return tf.io.gfile.exists(os.path.join(folder, FILE))
 
 
 def load_manifest(folder: str) -> Manifest:
-    """Reads a folder's manifest.
+    """Read the manifest of a folder.
 
     Raises:
-      DataError: there is none, or it isn't one.
+        DataError: There is none, or the file is not a manifest of this format.
     """
     path = os.path.join(folder, FILE)
     try:
@@ -204,7 +220,7 @@ def load_manifest(folder: str) -> Manifest:
 
 
 def file_sha256(path: str) -> str:
-    """SHA-256 of a file, hexadecimal."""
+    """Return the SHA-256 of a file, hexadecimal."""
     digest = hashlib.sha256()
     with tf.io.gfile.GFile(path, "rb") as file:
         while block := file.read(1 << 20):

@@ -1,8 +1,9 @@
-"""Examples in TFRecord shards, as `data.prepare` writes them; read in-graph, in any order.
+"""Records: examples in TFRecord shards, as `data.prepare` and `data.code_compact` write them.
 
-A record is a `tf.train.Example` of `name`, `image` and, with labels, `label_map`, and of `height`
-and `width`; coded pictures (`data.coded.compact`) have `compact` and `quality` too. Encoding "raw" keeps
-samples as they are; "file" keeps a JPEG or PNG file of the image and PNGs of the others.
+A record is a `tf.train.Example` of `name`, `image`, `height`, `width` and, with labels,
+`label_map`. Coded pictures (`data.coded.compact`) have `compact` and `quality` too. The encoding
+"raw" stores samples; "file" stores the image as a JPEG or PNG file and the other arrays as PNG.
+Records are read inside a graph and in any order.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -19,21 +21,26 @@ from data.errors import DataError
 from data.sources import manifest
 from data.sources.base import Example
 
+RECORD_OVERHEAD = 16
+"""Bytes of a TFRecord file around the data of each record: a length and two CRCs."""
+
 
 class RecordSource:
-    """The shards of a folder.
+    """The records of a folder.
 
     Args:
-      folder: one that `data.prepare` has finished.
-      labels: as `data.load` takes it.
+        folder: Folder with a manifest.
+        labels: As `data.load` takes it.
 
     Attributes:
-      compact: what the manifest says of the compact images (`compact.CompactSettings`); None if
-        the pictures have none.
+        labelled: Whether examples have a label map.
+        static_size: Side to which all pictures were resized, or `None`.
+        compact: How the compact images were coded, the fields of `CompactCodingSettings`; `None` if
+            there are no compact images.
 
     Raises:
-      DataError: there is no manifest, a shard is missing or of another size than it says, or it
-        has no labels and they are asked for.
+        DataError: There is no manifest, a shard is missing or has another length than the manifest
+            says, or labels are asked for and there are none.
     """
 
     ignored: tuple[tuple[str, str], ...] = ()
@@ -43,9 +50,9 @@ class RecordSource:
         self.manifest = manifest.load_manifest(folder)
         for shard in self.manifest.shards:
             path = os.path.join(folder, shard.file)
-            there = tf.io.gfile.stat(path).length if tf.io.gfile.exists(path) else None
-            if there != shard.bytes:
-                found = "missing" if there is None else f"{there} bytes"
+            length = tf.io.gfile.stat(path).length if tf.io.gfile.exists(path) else None
+            if length != shard.bytes:
+                found = "missing" if length is None else f"{length} bytes"
                 raise DataError(f"{path}: {found}; the manifest says {shard.bytes} bytes")
         if labels and not self.manifest.labelled:
             raise DataError(f"{folder}: was prepared without labels")
@@ -63,27 +70,30 @@ class RecordSource:
         return len(self._offsets)
 
     def name(self, index: int) -> str:
-        """The name that its source gave the example."""
+        """Return the name that the original source gave the example."""
         return self._features(tf.constant(index, tf.int64))["name"].numpy().decode()
 
-    def where(self, index: int) -> str:
-        """The record's place: file and byte."""
+    def location(self, index: int) -> str:
+        """Return file and byte position of the record."""
         return f"{self._paths[self._shard_of[index]]}:{self._offsets[index]}"
 
     def stamp(self, index: int) -> str:
-        """The shard's checksum and the record's place in it."""
+        """Return the checksum of the shard and the position of the record in it."""
         return f"{self.manifest.shards[self._shard_of[index]].sha256} {self._offsets[index]}"
 
     def image_file(self, index: int) -> bytes | None:
-        """The picture's file; None where samples are kept raw."""
+        """Return the file of the picture; `None` with the encoding "raw"."""
         if self.manifest.settings["encoding"] == "raw":
             return None
         return self._features(tf.constant(index, tf.int64))["image"].numpy()
 
     def read(self, index: tf.Tensor) -> Example:
-        """The example of a number, int64 [], as `data.load` describes it; in-graph.
+        """Read an example inside a graph.
 
-        Coded pictures have `compact`, uint8 [H/scale, W/scale, 3], and `quality`, int64 [], too.
+        Coded pictures have `compact` uint8 [H/scale, W/scale, 3] and `quality` int64 [] too.
+
+        Args:
+            index: Number of the example, int64 [].
         """
         features = self._features(index)
         size = [self.static_size] * 2
@@ -113,9 +123,17 @@ class RecordSource:
 
 
 def read_record(path: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
-    """The record that begins at a byte of a TFRecord file, string []; in-graph.
+    """Read one record of a TFRecord file inside a graph.
 
-    TensorFlow checks the record's CRC. `tf.data.TFRecordDataset` has no argument for the offset.
+    TensorFlow checks the CRC of the record. A raw op is used because `tf.data.TFRecordDataset` does
+    not take an offset.
+
+    Args:
+        path: The file, string [].
+        offset: Position of the record in bytes, int64 [].
+
+    Returns:
+        The record, string [].
     """
     records = tf.raw_ops.TFRecordDatasetV2(
         filenames=path[None], compression_type="", buffer_size=0, byte_offsets=offset[None]
@@ -125,44 +143,46 @@ def read_record(path: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
 
 
 def record_offsets(path: str) -> list[int]:
-    """Where each record of a TFRecord file begins.
+    """Return the position of each record of a TFRecord file in bytes.
 
     Raises:
-      DataError: the file ends within a record.
+        DataError: The file ends within a record.
     """
     offsets, size = [], tf.io.gfile.stat(path).length
     with tf.io.gfile.GFile(path, "rb") as file:
-        at = 0
-        while at < size:
-            offsets.append(at)
-            file.seek(at)
-            # A record: its length in 8 bytes, their CRC in 4, the data, its CRC in 4.
-            at += 16 + int.from_bytes(file.read(8), "little")
-    if at != size:
+        position = 0
+        while position < size:
+            offsets.append(position)
+            file.seek(position)
+            # A record is its length in 8 bytes, their CRC in 4, the data, and their CRC in 4.
+            position += RECORD_OVERHEAD + int.from_bytes(file.read(8), "little")
+    if position != size:
         raise DataError(f"{path}: ends within the record at byte {offsets[-1]}")
     return offsets
 
 
 def encode_record(
-    example: Mapping[str, np.ndarray], encoding: str, image_file: bytes | None = None
+    example: Mapping[str, Any], encoding: str, image_file: bytes | None = None
 ) -> bytes:
-    """A record.
+    """Return the record of an example.
 
     Args:
-      example: `name`, bytes; `image`, uint8 [H, W, 3]; `label_map`, uint8 [H, W], if it has one;
-        `compact`, uint8 [h, w, 3], and `quality`, an integer, of coded pictures.
-      encoding: "raw" or "file".
-      image_file: a JPEG or PNG file of the picture; with "file" it is kept if it decodes to
-        exactly these samples, else they are written as PNG.
+        example: `name` bytes; `image` uint8 [H, W, 3]; with labels, `label_map` uint8 [H, W]; of
+            coded pictures, `compact` uint8 [h, w, 3] and `quality`, an integer.
+        encoding: One of `ENCODINGS`.
+        image_file: File of the picture. With the encoding "file" it is stored if TensorFlow decodes
+            it to exactly the samples of `image`; otherwise the samples are stored as PNG.
     """
     image = example["image"]
     encode = np.ndarray.tobytes if encoding == "raw" else _png
-    kept = encoding == "file" and _is_file_of(image_file, image)
+    stored = None
+    if encoding == "file" and image_file is not None and _decodes_to(image_file, image):
+        stored = image_file
     feature = {
         "name": _bytes(example["name"]),
         "height": _int(image.shape[0]),
         "width": _int(image.shape[1]),
-        "image": _bytes(image_file if kept else encode(image)),
+        "image": _bytes(stored or encode(image)),
     }
     for key in ("label_map", "compact"):
         if key in example:
@@ -182,7 +202,7 @@ def _decode_file(data: tf.Tensor, shape: list) -> tf.Tensor:
     channels = shape[-1]
 
     def decode_jpeg() -> tf.Tensor:
-        # The exact transform: bit for bit what Pillow decodes.
+        # Only the exact transform gives the samples that Pillow decodes.
         return tf.io.decode_jpeg(data, channels=channels, dct_method="INTEGER_ACCURATE")
 
     return tf.cond(
@@ -192,14 +212,13 @@ def _decode_file(data: tf.Tensor, shape: list) -> tf.Tensor:
 
 _DECODERS = {"raw": _decode_raw, "file": _decode_file}
 ENCODINGS = tuple(_DECODERS)
+"""How the arrays of an example can be stored."""
 
 
-def _is_file_of(data: bytes | None, image: np.ndarray) -> bool:
-    if data is None:
-        return False
+def _decodes_to(data: bytes, image: np.ndarray) -> bool:
     try:
         decoded = _decode_file(tf.constant(data), [*image.shape])
-    except tf.errors.InvalidArgumentError:  # neither, or of a kind that TensorFlow does not read
+    except tf.errors.InvalidArgumentError:  # a format or kind that TensorFlow does not read
         return False
     return np.array_equal(decoded, image)
 

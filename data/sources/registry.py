@@ -1,20 +1,24 @@
-"""One function in front of every source of pictures."""
+"""Opening of a source of any kind from its spec, the text that names it."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import tensorflow as tf
 
 from data.errors import DataError
 from data.sources import kodak, manifest, scene_parse
-from data.sources.base import Source
+from data.sources.base import Source, split_error
 from data.sources.cache import PictureCache
-from data.sources.folder import has_images, open_folder, splits
+from data.sources.folder import folder_splits, is_annotated, open_folder
 from data.sources.records import RecordSource
 
 KODAK = "kodak"
+"""Start of the specs of the Kodak pictures."""
+
 TFDS = "tfds"
+"""Start of the specs of TensorFlow Datasets."""
 
 
 def load(
@@ -26,41 +30,44 @@ def load(
     start: int = 0,
     cache: PictureCache | None = None,
 ) -> tf.data.Dataset:
-    """Opens a source of pictures.
+    """Open a source of pictures.
 
-    Without `shuffle_seed`: each picture once, in the source's order. With it: an endless stream,
-    every epoch in its own order; the order depends on the seed and on nothing else, so that
-    `start` continues an earlier run's stream without reading what that run has seen.
+    Without `shuffle_seed`, the dataset has each picture once, in the order of the source. With it,
+    the dataset is endless, and every epoch has an order of its own that depends on the seed and the
+    number of the epoch alone. `start` therefore resumes the stream of an earlier run without
+    reading the examples that it has used.
 
     Args:
-      spec: one of
+        spec: One of
 
-        * a folder in ADEChallengeData2016's layout (`images/{training,validation}/NAME.jpg`,
-          `annotations/.../NAME.png`; JPEG or PNG pictures),
-        * a folder of TFRecord shards that `data.prepare` has written,
-        * a folder that simply holds pictures,
-        * `tfds:scene_parse150` or `tfds:scene_parse150:DIR`: TensorFlow Datasets' (`scene_parse`
-          says what labels it has), in TFDS' usual folder or in DIR; downloaded if missing,
-        * `kodak` or `kodak:DIR`: the 24 Kodak pictures; without DIR downloaded if missing.
+            * a folder in the layout of ADEChallengeData2016: JPEG or PNG pictures in
+              `images/SPLIT/NAME.jpg`, their annotations in `annotations/SPLIT/NAME.png`,
+            * a folder of TFRecord shards that `data.prepare` or `data.code_compact` wrote,
+            * a folder of pictures alone,
+            * `tfds:scene_parse150` or `tfds:scene_parse150:DIR` for TensorFlow Datasets (see
+              `data.sources.scene_parse` for its labels), in the usual folder of TFDS or in DIR, and
+              downloaded if it is missing,
+            * `kodak` or `kodak:DIR` for the 24 Kodak pictures; without DIR they are downloaded if
+              they are missing.
 
-      split: "training" or "validation"; None for a source that has no splits.
-      labels: True: the examples carry a label map, it is an error if the source has none; False:
-        they carry none; None: they do where the source has one.
-      shuffle_seed: an int32 that chooses the order, or None. Not for Kodak, which is for
-        evaluation alone.
-      start: how many examples of the stream to leave out.
-      cache: keeps decoded pictures in memory; may serve several sources. Folders only: records
-        are read from the operating system's own cache.
+        split: "training" or "validation"; `None` for a source without splits.
+        labels: `True`: examples have a label map, and a source without labels is an error. `False`:
+            they have none. `None`: they have one if the source does.
+        shuffle_seed: int32 that determines the order, or `None`. Not allowed for the Kodak
+            pictures, which are for evaluation only.
+        start: Number of examples at the start of the stream to skip.
+        cache: Keeps decoded pictures in memory; one cache may serve several sources. It is used for
+            folders only, since records are cached by the operating system.
 
     Returns:
-      A dataset of {"image": uint8 [H, W, 3], "label_map": uint8 [H, W] with 0 = void and 1..150,
-      "name": string, the file's name without its ending}; "label_map" as `labels` says. Sizes
-      differ from picture to picture, but for records that were prepared in one size.
+        A dataset of {"image": uint8 [H, W, 3], "label_map": uint8 [H, W] of 0..150 (0 is void),
+        "name": string, the name of the file without extension}. Sizes vary from picture to picture
+        except in records that were prepared in one size.
 
     Raises:
-      DataError: when there is no such source or split, no picture in it, or a picture without an
-        annotation. A file that turns out broken ends the iteration; `data.clear_errors` makes a
-        DataError of what TensorFlow raises then.
+        DataError: There is no such source or split, no picture in it, or a picture without an
+            annotation. A broken file ends the iteration with an error of TensorFlow, of which
+            `data.clear_errors` makes a DataError.
     """
     training = shuffle_seed is not None
     source = open_source(spec, split, labels=labels, cache=cache, training=training)
@@ -83,15 +90,19 @@ def open_source(
     missing_ok: bool = False,
     training: bool = False,
 ) -> Source:
-    """The source itself, whose examples are read by number.
+    """Open a source whose examples are read by number.
 
     Args:
-      spec, split, labels, cache: as `load` takes them.
-      missing_ok: a picture without annotation is an error when it is read, not now.
-      training: whether networks will learn from it, which Kodak is not for.
+        spec: As `load` takes it.
+        split: As `load` takes it.
+        labels: As `load` takes it.
+        cache: As `load` takes it.
+        missing_ok: A missing annotation is an error when its example is read, not already here.
+        training: Whether networks are to be trained on it, which the Kodak pictures do not allow.
 
     Raises:
-      DataError: as `load`.
+        DataError: There is no such source or split, no picture in it, or a picture without an
+            annotation.
     """
     scheme, _, rest = spec.partition(":")
     if scheme == KODAK and not os.path.isdir(spec):
@@ -104,23 +115,24 @@ def open_source(
     if scheme == TFDS:
         name, _, folder = rest.partition(":")
         if name != scene_parse.NAME:
-            raise DataError(f"{spec}: TFDS' {name!r} is not known, {scene_parse.NAME} is")
+            raise DataError(
+                f"{spec}: data set {name!r} of TFDS is unknown; allowed: {scene_parse.NAME}"
+            )
         return scene_parse.SceneParseSource(split, folder or None, labels)
     for folder in (spec, os.path.join(spec, split or "")):
         if manifest.has_manifest(folder):
             return _open_records(spec, folder, split, labels)
     prepared = _record_splits(spec)
     if prepared:
-        wrong = "choose a split" if split is None else f"no such split: {split}"
-        raise DataError(f"{spec}: {wrong}, one of {prepared}")
+        raise split_error(spec, split, prepared)
     return open_folder(spec, split, labels, cache, missing_ok)
 
 
-def source_splits(spec: str) -> list[str | None]:
-    """The splits of a source; [None] for one that has none.
+def source_splits(spec: str) -> Sequence[str | None]:
+    """Return the splits of a source; `[None]` for a source without splits.
 
     Raises:
-      DataError: there is no such folder.
+        DataError: There is no such folder.
     """
     scheme = spec.partition(":")[0]
     if scheme == TFDS:
@@ -129,7 +141,7 @@ def source_splits(spec: str) -> list[str | None]:
         return [None]
     if not tf.io.gfile.isdir(spec):
         raise DataError(f"{spec}: no such folder")
-    return _record_splits(spec) or (splits(spec) if has_images(spec) else []) or [None]
+    return _record_splits(spec) or (folder_splits(spec) if is_annotated(spec) else []) or [None]
 
 
 def _open_records(spec: str, folder: str, split: str | None, labels: bool | None) -> RecordSource:
@@ -140,7 +152,7 @@ def _open_records(spec: str, folder: str, split: str | None, labels: bool | None
 
 
 def _record_splits(spec: str) -> list[str]:
-    """Sub-folders that hold prepared records."""
+    """Return the names of the sub-folders that hold records."""
     if not tf.io.gfile.isdir(spec):
         return []
     names = sorted(name.rstrip("/") for name in tf.io.gfile.listdir(spec))
@@ -148,13 +160,16 @@ def _record_splits(spec: str) -> list[str]:
 
 
 def shuffled_index(position: tf.Tensor, length: int, seed: int) -> tf.Tensor:
-    """Index, int64 [], of the picture at a place of the endless stream; in-graph.
+    """Return the number of the example at a position of the endless shuffled stream.
 
     Args:
-      position: int64 []; `length` places are an epoch.
-      length: how many pictures there are.
-      seed: an int32 that chooses the order.
+        position: Position in the stream, int64 []; `length` positions are an epoch.
+        length: Number of examples of the source.
+        seed: int32 that determines the order.
+
+    Returns:
+        int64 [] in 0..length-1, computed inside a graph.
     """
-    epoch, place = position // length, position % length
+    epoch, rank = position // length, position % length
     key = tf.stack([tf.constant(seed, tf.int64), epoch])
-    return tf.random.experimental.index_shuffle(place, tf.cast(key, tf.int32), length - 1)
+    return tf.random.experimental.index_shuffle(rank, tf.cast(key, tf.int32), length - 1)

@@ -1,4 +1,4 @@
-"""The contact sheet: what is on it, pixel by pixel, and what a user is told when there is none."""
+"""The contact sheet: what it shows, pixel by pixel, and the errors of its job."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from data.sources import manifest
 from data.sources.registry import open_source
 from smapcomp.ade20k import PALETTE
 from tests.helpers.jobs import run_job
-from tests.helpers.pictures import write_pairs
+from tests.helpers.pictures import write_labelled_pictures
 
 
 def _run(*arguments):
@@ -29,16 +29,17 @@ def _example(name, label):
 
 
 MIXED = (200 + PALETTE[13].astype(int) + 1) // 2
+"""Colour of label 13 over a grey of 200."""
 
 
-def test_labels_lie_half_over_the_picture_and_void_leaves_it_as_it_is():
+def test_overlay_is_the_mean_of_picture_and_label_colours_and_leaves_void_unchanged():
     example = _example(b"a", 13)
     mixed = browse.overlay(example["image"], example["label_map"])
     np.testing.assert_array_equal(mixed[:20], np.broadcast_to(MIXED, (20, 60, 3)))
     np.testing.assert_array_equal(mixed[20:], 200)
 
 
-def test_a_sheet_shows_picture_overlay_names_and_bars_by_the_number_of_pixels():
+def test_sheet_shows_pictures_overlays_and_bars_as_long_as_a_class_has_pixels():
     pixels = np.zeros(151, int)
     pixels[[5, 60, 7]] = 300, 100, 50
     histogram = browse.Histogram(pixels, (pixels > 0).astype(int), 1)
@@ -55,8 +56,8 @@ def test_a_sheet_shows_picture_overlay_names_and_bars_by_the_number_of_pixels():
     assert not _has_colour(without, 60)
 
 
-def test_a_source_becomes_a_sheet_whose_histogram_is_of_all_its_pictures(tmp_path, capsys):
-    write_pairs(tmp_path / "ade", count=6, label_top=6)
+def test_histogram_of_a_folder_counts_more_pictures_than_the_sheet_shows(tmp_path, capsys):
+    write_labelled_pictures(tmp_path / "ade", count=6, label_top=6)
     out = tmp_path / "sheet.png"
     arguments = (f"--source={tmp_path / 'ade'}", "--split=training", f"--out={out}")
     _run(*arguments, "--count=2")
@@ -67,31 +68,33 @@ def test_a_source_becomes_a_sheet_whose_histogram_is_of_all_its_pictures(tmp_pat
     assert caught.value.code == 1
     assert capsys.readouterr().err == f"browse: {out}: exists; --overwrite replaces it\n"
     _run(*arguments, "--count=2", "--histogram=0", "--overwrite")
-    assert not np.array_equal(first, np.asarray(Image.open(out)))  # labels of two, not of six
+    assert not np.array_equal(
+        first, np.asarray(Image.open(out))
+    )  # labels of two pictures instead of six
     _run(*arguments, "--count=2", "--seed=4", "--overwrite")
     assert not np.array_equal(first, np.asarray(Image.open(out)))
     _run(f"--source={tmp_path / 'ade/images/training'}", f"--out={out}", "--overwrite")
 
 
-def test_records_have_the_histogram_of_their_manifest(tmp_path):
-    write_pairs(tmp_path / "ade", count=4, label_top=6)
+def test_histogram_of_records_comes_from_their_manifest(tmp_path):
+    write_labelled_pictures(tmp_path / "ade", count=4, label_top=6)
     source = open_source(str(tmp_path / "ade"), "training")
-    settings = shards.Settings(None, "raw", "annotations")
+    settings = shards.RecordSettings(None, "raw", "annotations")
     folder = tmp_path / "records"
     folder.mkdir()
-    (task,) = shards.plan(str(folder), "training", 4, 10)
+    (task,) = shards.plan_shards(str(folder), "training", 4, 10)
     result = shards.write_shard(task, source, settings)
-    made = shards.manifest_of("ade", "training", settings, source, [result])
+    made = shards.build_manifest("ade", "training", settings, source, [result])
     (folder / manifest.FILE).write_text(made.dumps())
     sheets = []
     for name, spec in (("a", folder), ("b", tmp_path / "ade")):
         _run(f"--source={spec}", "--split=training", f"--out={tmp_path / name}.png", "--count=1")
         sheets.append(np.asarray(Image.open(tmp_path / f"{name}.png")))
-    # Below the title, which names the source.
+    # The title names the source, so only what is below it is equal.
     np.testing.assert_array_equal(sheets[0][2 * browse.LINE :], sheets[1][2 * browse.LINE :])
 
 
-def test_sources_that_are_not_there_are_named(tmp_path, capsys):
+def test_missing_source_ends_in_one_line_that_names_it(tmp_path, capsys):
     with pytest.raises(SystemExit) as caught:
         _run("--source=nowhere", f"--out={tmp_path / 'x.png'}")
     assert caught.value.code == 1

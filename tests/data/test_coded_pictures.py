@@ -1,4 +1,4 @@
-"""Coded pictures: what the job writes, and that crops of them are of one place and one picture."""
+"""Coded pictures: what the job writes, and that picture and compact image are cropped together."""
 
 import io
 import itertools
@@ -11,10 +11,10 @@ from PIL import Image
 import data
 from data import code_compact
 from data.batches import coded_pipeline
-from data.coded.settings import CompactSettings
+from data.coded.settings import CompactCodingSettings
 from data.sources.manifest import load_manifest
 from tests.helpers.jobs import run_job
-from tests.helpers.pictures import write_pairs
+from tests.helpers.pictures import write_labelled_pictures
 
 SIZE = 32
 PICTURES = 5
@@ -32,10 +32,10 @@ def _files(folder):
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """Pictures of random samples, so that a window is found again by its content."""
+    """A folder of pictures of random samples, in which a window can be found by its content."""
     root = tmp_path_factory.mktemp("pictures")
     for split in ("training", "validation"):
-        write_pairs(root, split, PICTURES, ".png")
+        write_labelled_pictures(root, split, PICTURES, ".png")
     rng = np.random.default_rng(2)
     for number in range(PICTURES):
         image = rng.integers(0, 256, (67, 83, 3), dtype=np.uint8)
@@ -50,7 +50,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def coded(root, tmp_path_factory):
-    """Folder of the records of a scale."""
+    """A function that returns the folder of the records of a scale."""
     folders = {}
 
     def folder(scale):
@@ -68,7 +68,7 @@ def _examples(folder, split="training"):
     return list(data.load(str(folder), split).as_numpy_iterator())
 
 
-def test_the_compact_image_is_the_whole_picture_shrunk_and_coded(root, coded):
+def test_compact_image_is_the_whole_picture_down_sampled_and_coded_by_pillow(root, coded):
     examples = _examples(coded(2))
     assert [e["name"].decode() for e in examples] == 2 * [f"p{n:02}" for n in range(PICTURES)]
     for example in examples:
@@ -85,19 +85,19 @@ def test_the_compact_image_is_the_whole_picture_shrunk_and_coded(root, coded):
     assert (np.array(first) != second).any()
 
 
-def test_qualities_are_spread_over_the_range_of_the_scale():
-    settings = CompactSettings(8, qualities=(20, 29))
+def test_qualities_are_uniform_over_the_range_and_depend_on_the_seed():
+    settings = CompactCodingSettings(8, qualities=(20, 29))
     drawn = [settings.quality(f"p{n}", 0) for n in range(2000)]
     assert np.bincount(drawn, minlength=30)[20:].min() > 150
     assert (min(drawn), max(drawn)) == (20, 29)
-    assert CompactSettings(1).qualities == (4, 97)
-    other = CompactSettings(8, seed=1, qualities=(20, 29))
+    assert CompactCodingSettings(1).qualities == (4, 97)
+    other = CompactCodingSettings(8, seed=1, qualities=(20, 29))
     assert drawn != [other.quality(f"p{n}", 0) for n in range(2000)]
     with pytest.raises(ValueError, match=r"qualities must be 0 <= lowest <= highest.*\(9, 5\)"):
-        CompactSettings(8, qualities=(9, 5))
+        CompactCodingSettings(8, qualities=(9, 5))
 
 
-def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(root, coded, tmp_path):
+def test_resumed_run_writes_missing_shards_only_and_ends_with_the_same_bytes(root, coded, tmp_path):
     arguments = [f"--source={root}", "--split=training", "--scale=2", "--passes=2"]
     _code(*arguments, f"--out={tmp_path}")
     folder = tmp_path / "training"
@@ -115,7 +115,9 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(root, coded, tm
     assert sorted(kept) == [f"training-0000{n}-of-00003.tfrecord" for n in (0, 2)]
 
 
-def test_too_small_pictures_are_reported_and_files_give_the_same_samples(root, tmp_path, capsys):
+def test_too_small_pictures_are_reported_and_both_encodings_hold_the_same_samples(
+    root, tmp_path, capsys
+):
     for encoding in ("raw", "file"):
         options = ["--split=validation", "--scale=8", f"--encoding={encoding}"]
         _code(f"--source={root}", *options, f"--out={tmp_path / encoding}")
@@ -132,54 +134,56 @@ def _pixels(signal):
     return np.round((signal + 1) * 127.5).astype(np.uint8)
 
 
-def _turns(x):
-    """The eight ways to lay a square picture."""
+def _orientations(x):
+    """Yield the eight orientations of a square picture."""
     for down, right, swap in itertools.product((1, -1), (1, -1), (False, True)):
         y = x[::down, ::right]
         yield y.swapaxes(0, 1) if swap else y
 
 
-def _found(crop, examples):
-    """Example, place and turn of a window."""
+def _find_crop(crop, examples):
+    """Return the example, the position and the orientation of a crop."""
     for example in examples:
         for top, left in itertools.product(range(0, 33, 16), range(0, 49, 16)):
             window = example["image"][top : top + SIZE, left : left + SIZE]
-            for turn, turned in enumerate(_turns(window)):
+            for number, turned in enumerate(_orientations(window)):
                 if np.array_equal(turned, crop):
-                    return example, top, left, turn
-    raise AssertionError("the crop is no window of a picture")
+                    return example, top, left, number
+    raise AssertionError("the crop is not a window of any picture")
 
 
 @pytest.mark.parametrize("scale", [1, 2, 8])
-def test_a_crop_of_the_compact_image_is_of_the_crops_place_in_the_whole_coded_one(coded, scale):
+def test_compact_image_of_a_crop_is_cut_from_the_coded_whole_at_the_same_position(coded, scale):
     examples = _examples(coded(scale))
     batches = coded_pipeline.training_batches(
         str(coded(scale)), batch_size=8, size=SIZE, scale=scale, seed=3
     )
-    places, turns = set(), set()
+    positions, orientations = set(), set()
     for batch in batches.take(5).as_numpy_iterator():
         assert batch["compact"].shape == (8, SIZE // scale, SIZE // scale, 3)
         for image, label_map, compact, level in zip(
             *(batch[key] for key in ("image", "label_map", "compact", "level")), strict=True
         ):
             image, compact = _pixels(image), _pixels(compact)
-            example, top, left, turn = _found(image, examples)
+            example, top, left, orientation = _find_crop(image, examples)
             np.testing.assert_array_equal(label_map, image[..., 0] % 151)
             rows, columns = (slice(n // scale, (n + SIZE) // scale) for n in (top, left))
             matching = [
                 e
-                for e in examples  # each as often as there are passes
+                for e in examples  # once for each pass
                 if e["name"] == example["name"]
-                and np.array_equal(list(_turns(e["compact"][rows, columns]))[turn], compact)
+                and np.array_equal(
+                    list(_orientations(e["compact"][rows, columns]))[orientation], compact
+                )
             ]
             assert level in [pytest.approx(1 - e["quality"] / 100) for e in matching]
-            places.add((top, left))
-            turns.add(turn)
-    assert turns == set(range(8))
-    assert len(places) > 8
+            positions.add((top, left))
+            orientations.add(orientation)
+    assert orientations == set(range(8))
+    assert len(positions) > 8
 
 
-def test_batches_depend_on_the_seed_and_the_step_alone_however_many_hosts_there_are(coded):
+def test_batches_depend_on_seed_and_step_only_not_on_the_number_of_hosts(coded):
     def batches(seed=1, **options):
         options = {"batch_size": 4, "size": SIZE, "scale": 2, "seed": seed} | options
         return coded_pipeline.training_batches(str(coded(2)), **options).as_numpy_iterator()
@@ -197,7 +201,7 @@ def test_batches_depend_on_the_seed_and_the_step_alone_however_many_hosts_there_
         np.testing.assert_array_equal(np.concatenate([part[key] for part in parts]), array)
 
 
-def test_validation_takes_the_aligned_middle_of_each_picture_once(coded):
+def test_validation_has_the_aligned_middle_of_each_picture_once(coded):
     (batch,) = coded_pipeline.validation_batches(
         str(coded(8)), "training", batch_size=8, size=SIZE, scale=8
     ).as_numpy_iterator()
@@ -211,7 +215,7 @@ def test_validation_takes_the_aligned_middle_of_each_picture_once(coded):
         )
 
 
-def test_records_without_the_compact_images_are_refused(root, coded):
+def test_records_without_compact_images_of_the_scale_are_refused(root, coded):
     for spec, message in (
         (root, "has no compact images; data.code_compact --scale=4 makes them"),
         (coded(2), "has compact images of scale 2; data.code_compact --scale=4 makes them"),

@@ -1,4 +1,4 @@
-"""Transforms against Pillow and numpy, and batches that a seed and a step determine."""
+"""Transforms against Pillow and NumPy, and batches, which seed and step determine."""
 
 import shutil
 
@@ -12,22 +12,22 @@ from data.batches import pipeline, transforms
 
 
 def _example(height, width, seed=0):
-    """An example whose every label is a function of the pixel under it."""
+    """Return an example in which each label is a function of the pixel at the same position."""
     image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return {"image": image, "label_map": image[..., 0] % 151, "name": "x"}
 
 
-def _moved_together(example):
+def _labels_match_pixels(example):
     return np.array_equal(example["label_map"], np.asarray(example["image"])[..., 0] % 151)
 
 
 @pytest.mark.parametrize(("height", "width"), [(300, 512), (97, 640), (120, 131)])
-def test_resize_is_pillows(height, width):
+def test_resize_equals_pillows(height, width):
     example = _example(height, width)
-    # Noise under a gradient, so that both smooth and sharp places count.
+    # A gradient with noise has both smooth and sharp areas.
     ramp = np.linspace(0, 200, width)[None, :, None]
     example["image"] = (ramp + example["image"] / 5).astype(np.uint8)
-    resized = transforms.resize256(example)
+    resized = transforms.resize(example)
     image = Image.fromarray(example["image"]).resize((256, 256), Image.Resampling.BICUBIC)
     difference = np.abs(resized["image"].numpy().astype(int) - np.asarray(image))
     assert difference.max() <= 1
@@ -36,14 +36,14 @@ def test_resize_is_pillows(height, width):
     np.testing.assert_array_equal(resized["label_map"], labels)
 
 
-def test_random_crop_is_a_window_of_the_picture_and_reaches_every_place():
+def test_random_crop_is_a_window_of_the_picture_at_any_position():
     example = _example(20, 18)
-    places = set()
+    positions = set()
     crops = tf.data.Dataset.range(200).map(
         lambda seed: transforms.random_crop(example, 16, [seed, 1])
     )
     for crop in crops.as_numpy_iterator():
-        assert _moved_together(crop)
+        assert _labels_match_pixels(crop)
         windows = [
             (top, left)
             for top in range(5)
@@ -51,51 +51,53 @@ def test_random_crop_is_a_window_of_the_picture_and_reaches_every_place():
             if np.array_equal(crop["image"], example["image"][top : top + 16, left : left + 16])
         ]
         assert len(windows) == 1
-        places.add(windows[0])
-    assert len(places) == 15
+        positions.add(windows[0])
+    assert len(positions) == 15
 
 
-def test_crops_larger_than_the_picture_continue_it_by_its_mirror_image():
+def test_crops_larger_than_the_picture_extend_it_by_reflection():
     example = _example(10, 40)
     expected = np.pad(example["image"], [(0, 22), (0, 0), (0, 0)], "symmetric")
     middle = transforms.center_crop(example, 32)
     np.testing.assert_array_equal(middle["image"], expected[:, 4:36])
-    assert _moved_together(middle)
-    assert _moved_together(transforms.random_crop(example, 32, [1, 2]))
+    assert _labels_match_pixels(middle)
+    assert _labels_match_pixels(transforms.random_crop(example, 32, [1, 2]))
 
 
-def _is_pillows(got, image):
+def _equals_pillows(got, image):
     size = got.shape[1::-1]
     resized = Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)
     return np.abs(got.numpy().astype(int) - np.asarray(resized)).max() <= 1
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
-def test_a_scaled_crop_is_a_window_resized_as_pillow_does(scale):
+def test_scaled_crop_is_a_window_resized_as_by_pillow(scale):
     side = round(32 / scale)
     example = _example(side + 1, side + 2)
-    places = set()
+    positions = set()
     for seed in range(40):
         crop = transforms.random_scaled_crop(example, 32, [seed, 1], (scale, scale))
         windows = [
             (top, left)
             for top in range(2)
             for left in range(3)
-            if _is_pillows(crop["image"], example["image"][top : top + side, left : left + side])
+            if _equals_pillows(
+                crop["image"], example["image"][top : top + side, left : left + side]
+            )
         ]
         assert len(windows) == 1
-        places.add(windows[0])
-    assert len(places) == 6
+        positions.add(windows[0])
+    assert len(positions) == 6
 
 
-def test_scaled_crops_larger_than_the_picture_continue_it_by_its_mirror_image():
+def test_scaled_crops_larger_than_the_picture_extend_it_by_reflection():
     example = _example(40, 30)
     crop = transforms.random_scaled_crop(example, 32, [0, 1], (0.5, 0.5))
     mirrored = [np.pad(example["image"], [(0, 24), (0, 34), (0, 0)], "symmetric")]
-    assert _is_pillows(crop["image"], *mirrored)
+    assert _equals_pillows(crop["image"], *mirrored)
 
 
-def test_scales_are_drawn_between_a_half_and_two_as_often_below_one_as_above():
+def test_random_scales_lie_between_a_half_and_two_and_are_as_often_below_one_as_above():
     columns = np.broadcast_to(np.arange(250, dtype=np.uint8)[None, :, None], (200, 250, 3))
     crops = tf.data.Dataset.range(300).map(
         lambda seed: transforms.random_scaled_crop({"image": columns}, 64, [seed, 0])["image"]
@@ -134,7 +136,7 @@ def test_random_flip_mirrors_half_of_the_examples_with_their_labels():
     flipped = 0
     for seed in range(200):
         out = transforms.random_flip(example, [seed, 0])
-        assert _moved_together(out)
+        assert _labels_match_pixels(out)
         if np.array_equal(out["image"], example["image"][:, ::-1]):
             flipped += 1
         else:
@@ -143,7 +145,7 @@ def test_random_flip_mirrors_half_of_the_examples_with_their_labels():
 
 
 @pytest.mark.parametrize("degrees", [-10.0, -3.0, 7.5, 45.0])
-def test_rotation_is_pillows(degrees):
+def test_rotation_equals_pillows(degrees):
     size, side = 64, transforms.rotated_side(64, abs(degrees))
     side += (side - size) % 2  # so that the window is in the middle
     image = np.asarray(Image.fromarray(_example(9, 9)["image"]).resize((side, side)))
@@ -159,7 +161,7 @@ def test_rotation_is_pillows(degrees):
         turned = Image.fromarray(array).rotate(share * abs(degrees), resampling)
         return np.asarray(turned)[low : low + size, low : low + size]
 
-    for channel in range(3):  # as floats, which Pillow does not cut to integers
+    for channel in range(3):  # as floats, which Pillow does not round
         samples = image[..., channel].astype(np.float32)
         expected = rotated(samples, Image.Resampling.BILINEAR)
         assert np.abs(out["image"].numpy()[..., channel] - expected).max() < 0.6
@@ -188,7 +190,7 @@ def test_rotation_turns_image_and_labels_together_and_to_both_sides():
     assert 15 < np.count_nonzero(leaning > 0) < 45
 
 
-def test_rotation_continues_small_pictures_by_their_mirror_images():
+def test_rotation_extends_small_pictures_by_reflection():
     example = {"image": np.full((20, 20, 3), 90, np.uint8), "label_map": np.full((20, 20), 7)}
     example["label_map"] = example["label_map"].astype(np.uint8)
     out = transforms.random_rotation(example, 32, [3, 1], 30.0)
@@ -196,7 +198,7 @@ def test_rotation_continues_small_pictures_by_their_mirror_images():
     np.testing.assert_array_equal(out["label_map"], 7)
 
 
-def test_blur_is_a_gaussian_of_half_of_the_pictures():
+def test_half_of_the_pictures_are_blurred_by_a_gaussian():
     example = _example(20, 22)
     padded = np.pad(example["image"].astype(float), [(2, 2), (2, 2), (0, 0)], "symmetric")
     offsets = np.arange(-2, 3)
@@ -218,7 +220,7 @@ def test_blur_is_a_gaussian_of_half_of_the_pictures():
 
 
 @pytest.mark.parametrize("transform", ["crop", "scaled crop", "flip", "rotation", "blur"])
-def test_a_seed_determines_a_transform(transform):
+def test_equal_seeds_give_equal_transforms(transform):
     example = _example(64, 64)
 
     def draw(seed):
@@ -255,7 +257,7 @@ def _take(dataset, count):
 
 
 @pytest.mark.parametrize("fit", ["crop", "resize"])
-def test_batches_are_what_the_networks_take(root, fit):
+def test_batches_have_the_shapes_and_ranges_that_networks_take(root, fit):
     options = {"batch_size": 4, "size": 24, "fit": fit}
     dataset = pipeline.training_batches(root, **options)
     assert dataset.element_spec == {
@@ -281,7 +283,7 @@ def test_batches_are_what_the_networks_take(root, fit):
         {"fit": "resize", "rotation": 10.0, "blur": 0.5},
     ],
 )
-def test_a_stream_that_starts_at_a_step_continues_the_stream_that_stopped_there(root, how):
+def test_stream_from_a_step_equals_the_rest_of_the_whole_stream(root, how):
     options = {"batch_size": 4, "size": 24, "seed": 3, **how}
     whole = _take(pipeline.training_batches(root, **options), 6)
     rest = _take(pipeline.training_batches(root, **options, start_step=4), 2)
@@ -292,12 +294,12 @@ def test_a_stream_that_starts_at_a_step_continues_the_stream_that_stopped_there(
 
 
 def _contexts(hosts, replicas):
-    """What tf.distribute gives each host."""
+    """Return the contexts that tf.distribute passes on each host."""
     return [tf.distribute.InputContext(hosts, host, replicas) for host in range(hosts)]
 
 
 @pytest.mark.parametrize(("hosts", "replicas"), [(1, 2), (2, 2), (2, 4), (3, 6)])
-def test_replicas_together_see_the_batches_of_one(root, hosts, replicas):
+def test_parts_of_all_replicas_are_the_batch_of_one_process(root, hosts, replicas):
     options = {"batch_size": 12, "size": 16, "fit": "crop", "seed": 3, "start_step": 2}
     expected = _take(pipeline.training_batches(root, **options), 3)
     each = replicas // hosts
@@ -306,10 +308,10 @@ def test_replicas_together_see_the_batches_of_one(root, hosts, replicas):
         for context in _contexts(hosts, replicas)
     ]
     for step, batch in enumerate(expected):
-        own = [p for host in parts for p in host[step * each : (step + 1) * each]]
-        assert {len(p["image"]) for p in own} == {12 // replicas}
+        of_step = [p for host in parts for p in host[step * each : (step + 1) * each]]
+        assert {len(p["image"]) for p in of_step} == {12 // replicas}
         for key in batch:
-            np.testing.assert_array_equal(np.concatenate([p[key] for p in own]), batch[key])
+            np.testing.assert_array_equal(np.concatenate([p[key] for p in of_step]), batch[key])
 
 
 @pytest.mark.parametrize(("hosts", "replicas"), [(1, 2), (2, 2), (2, 4)])
@@ -328,7 +330,7 @@ def test_replicas_together_validate_each_picture_once(root, hosts, replicas):
     assert sorted(found) == expected
 
 
-def test_a_strategy_that_asks_for_its_batches_gets_them(root):
+def test_distribution_strategy_gets_the_same_batches(root):
     options = {"batch_size": 4, "size": 16, "fit": "crop", "seed": 1}
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     dataset = strategy.distribute_datasets_from_function(
@@ -339,13 +341,13 @@ def test_a_strategy_that_asks_for_its_batches_gets_them(root):
     np.testing.assert_array_equal(batch["image"], expected["image"])
 
 
-def test_a_cache_changes_nothing_but_that_files_are_read_once(root, tmp_path):
+def test_cached_files_are_read_once_and_batches_stay_the_same(root, tmp_path):
     options = {"batch_size": 4, "size": 24, "fit": "crop", "scales": (0.5, 2.0), "seed": 3}
     expected = _take(pipeline.training_batches(root, **options), 6)
     copy = shutil.copytree(root, tmp_path / "copy")
     cache = PictureCache(10**6)
     stream = pipeline.training_batches(str(copy), **options, cache=cache)
-    _take(stream, 2)  # eight places of the stream: each of the seven pictures
+    _take(stream, 2)  # eight examples, among them each of the seven pictures
     assert cache.used == sum((30 + i) * (50 - i) * 4 for i in range(7))
     for kind in ("images", "annotations"):
         for path in (copy / kind / "training").iterdir():
@@ -355,7 +357,7 @@ def test_a_cache_changes_nothing_but_that_files_are_read_once(root, tmp_path):
             np.testing.assert_array_equal(got[key], wanted[key])
 
 
-def test_a_cache_that_is_full_takes_no_more_and_the_pictures_stay_the_same(root):
+def test_full_cache_keeps_its_limit_and_batches_stay_the_same(root):
     options = {"batch_size": 2, "size": 24, "fit": "crop"}
     cache = PictureCache(15_000)
     expected = _take(pipeline.training_batches(root, **options), 8)
@@ -370,7 +372,7 @@ def test_a_cache_that_is_full_takes_no_more_and_the_pictures_stay_the_same(root)
         np.testing.assert_array_equal(got["image"], wanted["image"])
 
 
-def test_validation_batches_hold_each_picture_once_and_never_change(root):
+def test_validation_batches_have_the_middle_of_each_picture_once(root):
     options = {"batch_size": 2, "size": 24, "fit": "crop"}
     batches = _take(pipeline.validation_batches(root, **options), -1)
     assert [b["image"].shape[0] for b in batches] == [2, 1]
@@ -379,12 +381,12 @@ def test_validation_batches_hold_each_picture_once_and_never_change(root):
     np.testing.assert_array_equal(np.rint((images + 1) * 127.5), expected)
 
 
-def test_batches_come_without_labels_when_asked(root):
+def test_batches_without_labels_have_images_only(root):
     (batch,) = _take(pipeline.training_batches(root, batch_size=2, size=16, labels=False), 1)
     assert list(batch) == ["image"]
 
 
-def test_options_that_make_no_batch_are_refused(root):
+def test_options_out_of_range_are_refused(root):
     with pytest.raises(ValueError, match="multiple of 8 from 8 up, got 20"):
         pipeline.training_batches(root, batch_size=1, size=20)
     with pytest.raises(ValueError, match="got 'stretch'"):

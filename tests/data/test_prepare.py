@@ -1,4 +1,4 @@
-"""Preparing records: the same bytes each time, nothing lost in silence, nothing half-written."""
+"""The job data.prepare: equal bytes in every run, reports of what is left out, no partial files."""
 
 import json
 import logging
@@ -7,17 +7,21 @@ import time
 
 import numpy as np
 import pytest
-from absl import app, flags
+from absl import app
 from PIL import Image
 
 import data
 from data import prepare
-from data.sources import records
 from data.sources.manifest import FILE, load_manifest
 from smapcomp.ade20k import label_counts
 from tests.helpers.forked import Forked
 from tests.helpers.jobs import run_job
-from tests.helpers.pictures import blocks, encoded, smooth, write_pairs
+from tests.helpers.pictures import (
+    block_labels,
+    encode_image,
+    smooth_picture,
+    write_labelled_pictures,
+)
 
 
 def _run(*arguments, beam=()):
@@ -46,12 +50,12 @@ def _examples(spec, split="training"):
 @pytest.fixture
 def root(tmp_path):
     root = tmp_path / "ade"
-    write_pairs(root)
-    write_pairs(root, "validation", count=3)
+    write_labelled_pictures(root)
+    write_labelled_pictures(root, "validation", count=3)
     return root
 
 
-def test_every_split_becomes_records_with_a_manifest_that_counts_them(root, tmp_path, capsys):
+def test_every_split_becomes_records_and_a_manifest_with_their_statistics(root, tmp_path, capsys):
     out = tmp_path / "out"
     logger = logging.getLogger("smapcomp")
     before = logger.level, logger.propagate, list(logger.handlers)
@@ -76,8 +80,7 @@ def test_every_split_becomes_records_with_a_manifest_that_counts_them(root, tmp_
     assert load_manifest(str(out / "validation")).written == 3
 
 
-def test_the_same_source_gives_the_same_bytes_whatever_the_runner(root, tmp_path):
-    """On threads, on processes that are started for it, and written again."""
+def test_threads_processes_and_repeated_runs_write_the_same_bytes(root, tmp_path):
     arguments = (f"--source={root}", "--split=training", "--size=16")
     _run(*arguments, f"--out={tmp_path / 'threads'}")
     expected = _files(tmp_path / "threads")
@@ -94,7 +97,7 @@ def test_the_same_source_gives_the_same_bytes_whatever_the_runner(root, tmp_path
     assert {e["image"].shape for e in resized} == {(16, 16, 3)}
 
 
-def test_a_second_run_writes_only_what_is_damaged_or_has_changed(root, tmp_path):
+def test_second_run_rewrites_only_damaged_and_outdated_shards(root, tmp_path):
     out = tmp_path / "out"
     arguments = (f"--source={root}", f"--out={out}", "--split=training")
     _run(*arguments)
@@ -105,13 +108,13 @@ def test_a_second_run_writes_only_what_is_damaged_or_has_changed(root, tmp_path)
     _run(*arguments)
     assert [p.stat().st_ino == before[p] for p in shards] == [True, False, True]
     assert _files(out) == expected
-    (root / "images/training/p00.jpg").write_bytes(encoded(smooth(50, 24, 40), "JPEG"))
+    (root / "images/training/p00.jpg").write_bytes(encode_image(smooth_picture(50, 24, 40), "JPEG"))
     _run(*arguments)
     assert [p.stat().st_ino == before[p] for p in shards] == [False, False, True]
     np.testing.assert_array_equal(_examples(out)[0]["image"], _examples(root)[0]["image"])
 
 
-def test_pictures_that_come_or_go_leave_no_old_shards(root, tmp_path):
+def test_shards_of_removed_pictures_are_removed_and_other_files_stay(root, tmp_path):
     out = tmp_path / "out"
     arguments = (f"--source={root}", f"--out={out}", "--split=training")
     _run(*arguments)
@@ -133,36 +136,36 @@ BROKEN = {
     "p03": "has label 200, allowed are 0..150",
     "p04": "missing annotation",
     "p05": "labels are 9x8, the picture is 35x29",
-    "p06": "cannot be read as a picture: of no known format",
+    "p06": "cannot be read as a picture: unknown format",
     "p08": "labels must be an 8-bit grey PNG, got a file of JPEG",
 }
 
 
 def _break(root):
-    """Every kind of broken example; p07 and p11 stay grey, which is only worth a notice."""
+    """Break examples in every way; p07 and p11 stay grey, which only causes a notice."""
     images, annotations = root / "images/training", root / "annotations/training"
     picture = images / "p00.jpg"
     picture.write_bytes(picture.read_bytes()[:-200])
-    labels = blocks(1, 25, 39)
-    (annotations / "p01.png").write_bytes(encoded(labels.astype(np.uint16)))
-    palette = Image.fromarray(blocks(2, 26, 38))
+    labels = block_labels(1, 25, 39)
+    (annotations / "p01.png").write_bytes(encode_image(labels.astype(np.uint16)))
+    palette = Image.fromarray(block_labels(2, 26, 38))
     palette.putpalette(bytes(range(256)) * 3)
     palette.save(annotations / "p02.png")
-    (annotations / "p03.png").write_bytes(encoded(np.full((27, 37), 200, np.uint8)))
+    (annotations / "p03.png").write_bytes(encode_image(np.full((27, 37), 200, np.uint8)))
     (annotations / "p04.png").unlink()
-    (annotations / "p05.png").write_bytes(encoded(blocks(3, 8, 9)))
+    (annotations / "p05.png").write_bytes(encode_image(block_labels(3, 8, 9)))
     (images / "p06.jpg").write_bytes(b"")
-    (annotations / "p08.png").write_bytes(encoded(blocks(4, 32, 32), "JPEG"))
+    (annotations / "p08.png").write_bytes(encode_image(block_labels(4, 32, 32), "JPEG"))
     (images / "notes.txt").write_text("no picture")
-    (annotations / "q.png").write_bytes(encoded(labels))
+    (annotations / "q.png").write_bytes(encode_image(labels))
 
 
-def test_everything_that_is_not_written_is_reported_with_its_reason(root, tmp_path, capsys):
+def test_everything_that_is_left_out_is_reported_with_its_reason(root, tmp_path, capsys):
     _break(root)
     out = tmp_path / "out"
     _run(f"--source={root}", f"--out={out}", "--split=training")
     printed = capsys.readouterr()
-    # 12 pictures, and two files that are none or of none.
+    # 12 pictures, a text file, and an annotation without a picture.
     assert "read 14 = written 4 + reported 10 (2 of them no examples)" in printed.out
     manifest = load_manifest(str(out / "training"))
     assert (manifest.read, manifest.written) == (14, 4)
@@ -171,13 +174,13 @@ def test_everything_that_is_not_written_is_reported_with_its_reason(root, tmp_pa
         assert reason in reported.pop(f"{name}.jpg")
         assert f"{name}.jpg: " in printed.err
     assert reported == {
-        "notes.txt": "not read: its ending is none of .jpg, .jpeg, .png",
+        "notes.txt": "not read: its extension is none of .jpg, .jpeg, .png",
         "q.png": "not read: no picture of its name",
     }
     assert [e["name"] for e in _examples(out)] == [b"p07", b"p09", b"p10", b"p11"]
 
 
-def test_strict_publishes_nothing_and_says_what_is_at_fault(root, tmp_path, capsys):
+def test_strict_run_publishes_nothing_if_an_example_is_at_fault(root, tmp_path, capsys):
     (root / "annotations/training/p04.png").unlink()
     out = tmp_path / "out"
     arguments = (f"--source={root}", f"--out={out}", "--split=training", "--strict")
@@ -186,12 +189,12 @@ def test_strict_publishes_nothing_and_says_what_is_at_fault(root, tmp_path, caps
     assert not (out / "training" / FILE).exists()
     with pytest.raises(data.DataError):
         _examples(out)
-    (root / "annotations/training/p04.png").write_bytes(encoded(blocks(4, 28, 36)))
+    (root / "annotations/training/p04.png").write_bytes(encode_image(block_labels(4, 28, 36)))
     _run(*arguments)
     assert len(_examples(out)) == 12
 
 
-def test_other_settings_need_overwrite(root, tmp_path, capsys):
+def test_records_of_other_settings_are_replaced_with_overwrite_only(root, tmp_path, capsys):
     out = tmp_path / "out"
     _run(f"--source={root}", f"--out={out}", "--split=validation")
     arguments = (f"--source={root}", f"--out={out}", "--split=validation", "--size=16")
@@ -203,7 +206,7 @@ def test_other_settings_need_overwrite(root, tmp_path, capsys):
     assert _examples(out, "validation")[0]["image"].shape == (16, 16, 3)
 
 
-def test_the_segmenters_labels_are_computed_once_and_stored(root, tmp_path):
+def test_label_maps_of_the_segmenter_are_stored_and_copied_with_the_records(root, tmp_path):
     pictures, out = root / "images/validation", tmp_path / "out"
     _run(f"--source={pictures}", f"--out={out}", "--labels=segmenter")
     from data.preparation.labeller import build_labeller
@@ -222,7 +225,7 @@ def test_the_segmenters_labels_are_computed_once_and_stored(root, tmp_path):
     np.testing.assert_array_equal(_examples(again, None)[2]["label_map"], example["label_map"])
 
 
-def test_what_cannot_be_prepared_is_said_in_one_line(root, tmp_path, capsys):
+def test_errors_of_source_folder_and_flags_end_in_one_line(root, tmp_path, capsys):
     out = f"--out={tmp_path / 'out'}"
     assert _failure(capsys, "--source=nowhere", out) == "nowhere: no such folder"
     empty = tmp_path / "empty"
@@ -235,13 +238,13 @@ def test_what_cannot_be_prepared_is_said_in_one_line(root, tmp_path, capsys):
         path.write_bytes(b"no picture")
     message = _failure(capsys, f"--source={root}", out, "--split=training")
     assert "none of 12 pictures can be used" in message
-    with pytest.raises(app.UsageError, match=r"--kodak_dir=x goes with kodak, not "):
+    with pytest.raises(app.UsageError, match="--kodak_dir=x is allowed with the source kodak only"):
         _run(f"--source={root}", out, "--kodak_dir=x")
     with pytest.raises(app.UsageError, match="--encoding=raw"):
         _run(f"--source={root}", out, "--size=16", "--encoding=file")
 
 
-def test_records_are_not_prepared_onto_themselves(root, tmp_path, capsys):
+def test_records_are_not_written_over_their_source(root, tmp_path, capsys):
     out = tmp_path / "out"
     _run(f"--source={root}", f"--out={out}", "--split=training")
     before = _files(out)
@@ -250,7 +253,7 @@ def test_records_are_not_prepared_onto_themselves(root, tmp_path, capsys):
     assert _files(out) == before
 
 
-def test_a_shard_that_cannot_be_written_ends_in_one_line(root, tmp_path, capsys, monkeypatch):
+def test_full_disk_ends_in_one_line_and_leaves_no_file(root, tmp_path, capsys, monkeypatch):
     import tensorflow as tf
 
     class Full(tf.io.TFRecordWriter):
@@ -265,8 +268,8 @@ def test_a_shard_that_cannot_be_written_ends_in_one_line(root, tmp_path, capsys,
     assert list((out / "training").iterdir()) == []
 
 
-def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(root, tmp_path):
-    write_pairs(root, count=60)
+def test_killed_run_is_resumed_and_ends_with_the_same_bytes(root, tmp_path):
+    write_labelled_pictures(root, count=60)
     arguments = [f"--source={root}", "--split=training", "--examples_per_shard=2"]
     _run(*arguments, f"--out={tmp_path / 'whole'}")
     out = tmp_path / "killed"
@@ -281,19 +284,13 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(root, tmp_path):
     assert done
     _run(*arguments, f"--out={out}")
     assert _files(out) == _files(tmp_path / "whole")
-    # The newest may have been without its facts.
+    # The result of the newest shard may not have been written yet.
     assert sum(p.stat().st_ino == inode for p, inode in done.items()) >= len(done) - 1
 
 
-def test_manifests_are_json_with_a_line_for_each_shard(root, tmp_path):
+def test_manifest_is_json_with_a_line_for_each_shard(root, tmp_path):
     out = tmp_path / "out"
     _run(f"--source={root}", f"--out={out}", "--split=training")
     text = (out / "training" / FILE).read_text()
     assert len(json.loads(text)["shards"]) == 3
     assert sum('"sha256": ' in line for line in text.splitlines()) == 3
-
-
-def test_encodings_are_those_of_the_flag():
-    values = flags.FlagValues()
-    prepare.define_flags(values)
-    assert tuple(values["encoding"].parser.enum_values) == records.ENCODINGS

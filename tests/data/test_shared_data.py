@@ -1,4 +1,4 @@
-"""The real pictures, where they lie beside the repository."""
+"""The real Kodak and ADE20K pictures, if they lie beside the repository."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def _folder(name):
     return PICTURES / name
 
 
-def test_the_kodak_pictures_are_the_published_ones():
+def test_kodak_pictures_are_the_published_ones():
     source = data.open_source(f"kodak:{_folder('kodak')}")
     assert len(source) == 24
     assert source.name(0) == "kodim01"
@@ -24,7 +24,7 @@ def test_the_kodak_pictures_are_the_published_ones():
     assert first["image"].shape == (512, 768, 3)
 
 
-def test_pairs_of_ade20k_are_read_as_pillow_reads_them():
+def test_ade20k_examples_equal_what_pillow_reads():
     root = _folder("ade20k")
     with data.clear_errors():
         examples = list(data.load(str(root), "validation", labels=True).as_numpy_iterator())

@@ -1,4 +1,4 @@
-"""All sources deliver the same tensors for the same pictures, and say what is wrong with them."""
+"""All sources give the same tensors for the same pictures, and errors that tell what is wrong."""
 
 import hashlib
 import http.server
@@ -13,10 +13,15 @@ from PIL import Image
 
 import data
 from data.preparation import shards
+from data.sources import kodak, records, scene_parse
 from data.sources.manifest import FILE
-from data.sources.registry import kodak, records, scene_parse
 from smapcomp.ade20k import CLASS_NAMES, INSTANCE_LABELS
-from tests.helpers.pictures import blocks, encoded, smooth, write_pairs
+from tests.helpers.pictures import (
+    block_labels,
+    encode_image,
+    smooth_picture,
+    write_labelled_pictures,
+)
 
 
 def _examples(spec, split="training", **options):
@@ -40,22 +45,22 @@ def _require_same(got, expected, names=True):
 
 
 def _by_content(examples):
-    """In an order that the pictures alone determine: TFDS has its own, and no names."""
+    """Sort examples by their pictures, since TFDS has an order of its own and no names."""
     return sorted(examples, key=lambda e: (e["image"].shape, e["image"].tobytes()))
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """A dozen pairs in each split."""
+    """A folder of twelve labelled pictures in each split."""
     root = tmp_path_factory.mktemp("ade")
-    write_pairs(root)
-    write_pairs(root, "validation")
+    write_labelled_pictures(root)
+    write_labelled_pictures(root, "validation")
     return root
 
 
 @pytest.fixture(scope="module")
 def expected(root):
-    """What Pillow reads, by itself."""
+    """The training examples as Pillow reads them."""
     found = []
     for path in sorted((root / "images/training").iterdir()):
         label_map = root / "annotations/training" / f"{path.stem}.png"
@@ -71,24 +76,24 @@ def expected(root):
 
 
 def _records(source_root, folder, encoding, split="training", size=None):
-    """Prepares records without a pipeline."""
+    """Write records without a Beam pipeline."""
     source = data.open_source(str(source_root), split)
     folder.mkdir()
-    settings = shards.Settings(size, encoding, "annotations" if source.labelled else "none")
-    tasks = shards.plan(str(folder), split or "pictures", len(source), 5)
+    settings = shards.RecordSettings(size, encoding, "annotations" if source.labelled else "none")
+    tasks = shards.plan_shards(str(folder), split or "pictures", len(source), 5)
     results = [shards.write_shard(task, source, settings) for task in tasks]
-    made = shards.manifest_of(str(source_root), split, settings, source, results)
+    made = shards.build_manifest(str(source_root), split, settings, source, results)
     (folder / FILE).write_text(made.dumps())
     return folder
 
 
-def test_a_folder_delivers_what_pillow_reads(root, expected):
+def test_folder_gives_what_pillow_reads(root, expected):
     assert len(expected) == 12
     _require_same(_examples(root), expected)
 
 
 @pytest.mark.parametrize("encoding", records.ENCODINGS)
-def test_records_deliver_what_their_source_did(root, expected, tmp_path, encoding):
+def test_records_give_what_their_source_gave(root, expected, tmp_path, encoding):
     folder = _records(root, tmp_path / "records", encoding)
     assert len(list(folder.glob("*.tfrecord"))) == 3
     _require_same(_examples(folder), expected)
@@ -96,12 +101,12 @@ def test_records_deliver_what_their_source_did(root, expected, tmp_path, encodin
     _require_same(_examples(folder, labels=False), without)
 
 
-def test_records_keep_files_but_for_those_that_tensorflow_cannot_read(tmp_path):
-    rgb = encoded(smooth(1, 32, 48), "JPEG", quality=90)
+def test_records_keep_files_except_those_that_tensorflow_cannot_read(tmp_path):
+    rgb = encode_image(smooth_picture(1, 32, 48), "JPEG", quality=90)
     folder = tmp_path / "pictures"
     folder.mkdir()
     (folder / "rgb.jpg").write_bytes(rgb)
-    (folder / "webp.png").write_bytes(encoded(smooth(2, 32, 48), "WEBP"))
+    (folder / "webp.png").write_bytes(encode_image(smooth_picture(2, 32, 48), "WEBP"))
     prepared = _records(folder, tmp_path / "records", "file", split=None)
     _require_same(_examples(prepared, None), _examples(folder, None))
     source = data.open_source(str(prepared))
@@ -110,14 +115,14 @@ def test_records_keep_files_but_for_those_that_tensorflow_cannot_read(tmp_path):
     assert files["webp"].startswith(b"\x89PNG")
 
 
-def test_a_folder_of_pictures_delivers_them_without_labels(root, expected):
+def test_folder_of_pictures_alone_gives_them_without_labels(root, expected):
     without = [{k: v for k, v in e.items() if k != "label_map"} for e in expected]
     _require_same(_examples(root / "images/training", None), without)
 
 
 @pytest.fixture
 def tfds_dir(root, tmp_path, monkeypatch):
-    """Where TFDS' own builder has prepared the pictures, with the download replaced."""
+    """A folder for TFDS, whose builder reads the pictures of `root` instead of a download."""
     import tensorflow_datasets as tfds
 
     challenge = tmp_path / "challenge"
@@ -128,14 +133,14 @@ def tfds_dir(root, tmp_path, monkeypatch):
     return tmp_path / "tfds"
 
 
-def test_tfds_delivers_the_same_pictures_and_labels(tfds_dir, expected):
+def test_tfds_gives_the_same_pictures_and_labels(tfds_dir, expected):
     found = _examples(f"tfds:scene_parse150:{tfds_dir}")
     _require_same(_by_content(found), _by_content(expected), names=False)
     assert [e["name"] for e in found] == [b"scene_parse150-training-%05d" % i for i in range(12)]
     assert len(_examples(f"tfds:scene_parse150:{tfds_dir}", "validation", labels=False)) == 12
 
 
-def test_records_made_of_tfds_are_the_same(tfds_dir, expected, tmp_path):
+def test_records_prepared_from_tfds_give_the_same(tfds_dir, expected, tmp_path):
     folder = _records(f"tfds:scene_parse150:{tfds_dir}", tmp_path / "records", "file")
     _require_same(_by_content(_examples(folder)), _by_content(expected), names=False)
 
@@ -146,14 +151,14 @@ def test_tfds_instances_become_the_labels_of_the_same_names(root, tfds_dir, tmp_
     for number, path in enumerate(sorted(folder.iterdir())):
         with Image.open(path) as labels:
             width, height = labels.size
-        red = blocks(number, height, width, 101)
-        instances = np.stack([red, blocks(99, height, width), np.zeros_like(red)], -1)
-        path.write_bytes(encoded(instances))
+        red = block_labels(number, height, width, 101)
+        instances = np.stack([red, block_labels(99, height, width), np.zeros_like(red)], -1)
+        path.write_bytes(encode_image(instances))
         kinds[height, width] = red
     for example in _examples(f"tfds:scene_parse150:{tfds_dir}"):
         red = kinds[example["label_map"].shape]
         np.testing.assert_array_equal(example["label_map"], INSTANCE_LABELS[red])
-    # From the challenge's list of its 100 kinds.
+    # These are from the list of 100 kinds that the challenge published.
     for kind, name in {1: "bed", 4: "person", 9: "car", 40: "book", 82: "animal"}.items():
         assert CLASS_NAMES[INSTANCE_LABELS[kind]] == name
     assert INSTANCE_LABELS[0] == 0
@@ -169,23 +174,24 @@ def test_tfds_without_data_or_network_is_an_error_of_one_line(tmp_path, monkeypa
     monkeypatch.setattr(tfds.download.DownloadManager, "download_and_extract", offline)
     message = _error(f"tfds:scene_parse150:{tmp_path}")
     assert "cannot be prepared: Failed to establish a new connection" in message
-    assert "TFDS' 'voc' is not known, scene_parse150 is" in _error("tfds:voc")
-    assert "no such split: test, got ['training'" in _error("tfds:scene_parse150", "test")
+    assert "data set 'voc' of TFDS is unknown; allowed: scene_parse150" in _error("tfds:voc")
+    message = _error("tfds:scene_parse150", "test")
+    assert message.endswith("split 'test' is unknown; allowed: training, validation")
 
 
 @pytest.fixture
 def kodak_pictures(tmp_path, monkeypatch):
-    """A folder of 24 pictures that are taken for the published ones."""
+    """A folder of 24 pictures, with their SHA-256 sums in place of the published ones."""
     folder = tmp_path / "published"
     folder.mkdir()
     for number, name in enumerate(kodak.NAMES):
-        (folder / name).write_bytes(encoded(smooth(number, 16, 24)))
+        (folder / name).write_bytes(encode_image(smooth_picture(number, 16, 24)))
     sums = [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in kodak.NAMES]
     monkeypatch.setattr(kodak, "SHA256", tuple(sums))
     return folder
 
 
-def test_kodak_delivers_what_the_folder_does(kodak_pictures):
+def test_kodak_gives_what_a_folder_of_its_pictures_gives(kodak_pictures):
     found = _examples(f"kodak:{kodak_pictures}", None)
     assert [e["name"] for e in found] == [name[:-4].encode() for name in kodak.NAMES]
     _require_same(found, _examples(kodak_pictures, None))
@@ -222,7 +228,7 @@ def test_kodak_is_downloaded_checked_and_then_read_from_the_cache(
     (cache / "kodim24.png").unlink()
     message = _error("kodak", None)
     assert "kodim24.png: cannot be downloaded" in message
-    assert message.endswith("kodim01.png to kodim24.png by --kodak_dir")
+    assert message.endswith("--kodak_dir takes a folder of kodim01.png to kodim24.png")
 
 
 def test_kodak_is_refused_for_training_and_with_labels(kodak_pictures):
@@ -234,7 +240,7 @@ def test_kodak_is_refused_for_training_and_with_labels(kodak_pictures):
     assert "kodim03.png: missing; the set is kodim01.png to kodim24.png" in _error(spec, None)
 
 
-def test_shuffled_records_come_in_the_order_of_the_folder(root, tmp_path):
+def test_shuffled_records_have_the_order_of_the_shuffled_folder(root, tmp_path):
     folder = _records(root, tmp_path / "records", "raw")
 
     def names(spec, **options):
@@ -245,14 +251,14 @@ def test_shuffled_records_come_in_the_order_of_the_folder(root, tmp_path):
     assert names(folder, start=7) == names(root, start=7)
 
 
-def test_records_of_one_size_state_it(root, tmp_path):
+def test_element_spec_of_resized_records_has_their_size(root, tmp_path):
     folder = _records(root, tmp_path / "records", "raw", size=16)
     spec = data.load(str(folder), "training").element_spec
     assert spec["image"].shape.as_list() == [16, 16, 3]
     assert spec["label_map"].shape.as_list() == [16, 16]
 
 
-def test_records_that_are_not_whole_are_named(root, tmp_path):
+def test_damaged_and_missing_shards_are_refused(root, tmp_path):
     folder = _records(root, tmp_path / "records", "raw")
     shard = sorted(folder.glob("*.tfrecord"))[1]
     whole = shard.read_bytes()
@@ -268,7 +274,7 @@ def test_records_that_are_not_whole_are_named(root, tmp_path):
         records.record_offsets(str(shard))
 
 
-def test_manifests_that_are_none_are_named(root, tmp_path):
+def test_manifests_of_another_format_are_refused(root, tmp_path):
     folder = _records(root, tmp_path / "records", "raw")
     facts = json.loads((folder / FILE).read_text())
     (folder / FILE).write_text(json.dumps(facts | {"format": "smapcomp records 2"}))
@@ -277,7 +283,7 @@ def test_manifests_that_are_none_are_named(root, tmp_path):
     assert _error(folder).endswith("is not a manifest of data.prepare (KeyError('format'))")
 
 
-def test_records_of_another_split_or_without_labels_are_named(root, tmp_path):
+def test_splits_and_labels_that_records_lack_are_refused(root, tmp_path):
     folder = _records(root, tmp_path / "records", "raw")
     assert _error(folder, "validation").endswith("holds split 'training', not 'validation'")
     plain = _records(root / "images/training", tmp_path / "plain", "raw", split=None)
@@ -286,11 +292,11 @@ def test_records_of_another_split_or_without_labels_are_named(root, tmp_path):
     both.mkdir()
     folder.rename(both / "training")
     assert len(_examples(both)) == 12
-    assert _error(both, None) == f"{both}: choose a split, one of ['training']"
-    assert _error(both, "test") == f"{both}: no such split: test, one of ['training']"
+    assert _error(both, None) == f"{both}: no split is chosen; allowed: training"
+    assert _error(both, "test") == f"{both}: split 'test' is unknown; allowed: training"
 
 
-def test_splits_of_every_source(root, tmp_path):
+def test_source_splits_lists_the_splits_of_every_kind_of_source(root, tmp_path):
     assert data.source_splits(str(root)) == ["training", "validation"]
     assert data.source_splits("kodak") == [None]
     assert data.source_splits("tfds:scene_parse150") == list(scene_parse.SPLITS)
@@ -303,7 +309,7 @@ def test_splits_of_every_source(root, tmp_path):
         data.source_splits("nowhere")
 
 
-def test_a_record_survives_its_round_trip_whatever_its_samples(tmp_path):
+def test_equal_examples_give_equal_records_with_names_in_utf_8(tmp_path):
     rng = np.random.default_rng(3)
     image = rng.integers(0, 256, (9, 7, 3), dtype=np.uint8)
     labels = rng.integers(0, 151, (9, 7), dtype=np.uint8)

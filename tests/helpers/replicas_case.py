@@ -1,11 +1,16 @@
-"""Two logical CPU replicas against one, in a process of its own: prints JSON.
+"""Two replicas on logical CPUs against one, in a process of its own; prints JSON.
 
-    python -m tests.helpers.replicas_case STAGE
+    python -m tests.helpers.replicas_case train STAGE...
+    python -m tests.helpers.replicas_case validate STAGE...
 
-TensorFlow's devices can't be divided any more once it has started, so that the test suite's own
-process can't do this.
+"train" trains and validates small networks. "validate" validates the package's lite networks. In
+both, the last batch of the validation leaves one of the replicas without an example.
+
+TensorFlow's devices cannot be divided once it has started, so the test suite's own process cannot
+do this.
 """
 
+import dataclasses
 import json
 import sys
 
@@ -15,12 +20,15 @@ import tensorflow as tf
 
 from smapcomp.design import max_level
 from smapcomp.models.smapnet import build_smapnet
-from smapcomp.training.config import LossWeights
+from smapcomp.training import recipes
+from smapcomp.training.config import LossWeights, ModelConfig, TrainingConfig
 from smapcomp.training.layerwise import layerwise
 from smapcomp.training.probes.validation import validation_probe
 from smapcomp.training.rules import Rules
 from smapcomp.training.stages import codec_stages, label_stages
+from smapcomp.training.stages.networks import build_stage
 from smapcomp.training.stages.rate_model import build_rate_model
+from smapcomp.training.stages.replicas import SINGLE_REPLICA
 from smapcomp.training.stages.stage import Stage
 from smapcomp.training.stages.stage_optimizers import build_slots
 from smapcomp.training.tf_trainer.distribution import (
@@ -77,7 +85,7 @@ def networks(name: str) -> dict:
     return models
 
 
-def build_stage(name: str) -> Stage:
+def small_stage(name: str) -> Stage:
     """A stage on small networks; "adversarial" is stage 1 with a discriminator."""
     models = networks(name)
     if name == "segmentation":
@@ -122,7 +130,7 @@ def batches(examples: dict, context: tf.distribute.InputContext | None) -> tf.da
 def run(name: str, strategy: tf.distribute.Strategy) -> dict:
     """The values of a few steps, the weights after them and a validation."""
     with strategy.scope():
-        stage = build_stage(name)
+        stage = small_stage(name)
         optimizers = {group: build_optimizer() for group in stage.groups}
         build_slots(stage, optimizers)
     synchronise_batch_norm(stage.models, strategy)
@@ -133,10 +141,47 @@ def run(name: str, strategy: tf.distribute.Strategy) -> dict:
     assert len(values) == STEPS
     # Keras numbers layers through the process, so that their names differ between two runs.
     variables = [v.numpy().tolist() for v in run_variables(stage, optimizers).values()]
-    # Two batches, of 4 and 1: one of two replicas gets nothing of the second.
-    few = {key: value[:5] for key, value in examples.items()}
-    probe = validation_probe(stage, lambda context: batches(few, context), 1, strategy)
-    return {"values": values, "variables": variables, "validation": probe.run(1, None)}
+    scores = validate(stage, examples, strategy)
+    return {"values": values, "variables": variables, "validation": scores}
+
+
+def validate(stage: Stage, examples: dict, strategy: tf.distribute.Strategy) -> dict:
+    """The curves of a validation in two batches, of 4 examples and 1."""
+    five = {key: value[: BATCH + 1] for key, value in examples.items()}
+    probe = validation_probe(
+        refuse_empty_batches(stage), lambda context: batches(five, context), 1, strategy
+    )
+    return probe.run(1, None)
+
+
+def refuse_empty_batches(stage: Stage) -> Stage:
+    """The stage, which fails if it gets a batch without examples."""
+
+    def losses(batch, training=True, replicas=SINGLE_REPLICA):
+        for value in batch.values():
+            tf.debugging.assert_positive(tf.shape(value)[0], "an empty batch")
+        return stage.losses(batch, training, replicas)
+
+    return dataclasses.replace(stage, losses=losses)
+
+
+def validate_lite(name: str, strategy: tf.distribute.Strategy) -> dict:
+    """The validation of a stage on the package's lite networks with random weights."""
+    keras.utils.set_random_seed(3)
+    config = TrainingConfig(model=ModelConfig(stage=name), loss=recipes.loss_config(name, "lite"))
+    with strategy.scope():
+        stage = build_stage(config, random_weights=True)
+        rng = np.random.default_rng(5)
+        for role in sorted(stage.models):
+            for variable in stage.models[role].trainable_variables:
+                # Layers that begin with zeros would hide what they are fed with.
+                if not np.any(variable.numpy()):
+                    variable.assign(rng.normal(0, 0.02, variable.shape))
+    examples = pictures(BATCH + 1)
+    if name == "lossy":
+        examples["compact"] = examples["image"] * 0.9
+        examples["level"] = np.linspace(0, 1, BATCH + 1, dtype=np.float32)
+    return validate(stage, examples, strategy)
 
 
 def main() -> None:
@@ -145,9 +190,10 @@ def main() -> None:
     tf.config.set_logical_device_configuration(cpu, two)
     strategy = build_strategy("mirrored")
     assert strategy.num_replicas_in_sync == 2
+    measure = {"train": run, "validate": validate_lite}[sys.argv[1]]
     results = {}
-    for name in sys.argv[1:]:
-        results[name] = [run(name, build_strategy("default")), run(name, strategy)]
+    for name in sys.argv[2:]:
+        results[name] = [measure(name, build_strategy("default")), measure(name, strategy)]
     print(json.dumps(results))
 
 

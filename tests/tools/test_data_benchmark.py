@@ -1,28 +1,30 @@
-"""The benchmark: it counts what it says it counts; how long that takes is not tested."""
+"""The benchmark of data sources: what its figures count, not how high they are."""
 
 import itertools
 
 import pytest
 
 from tests.helpers.jobs import run_job
-from tests.helpers.pictures import write_pairs
-from tools import data_benchmark as benchmark
+from tests.helpers.pictures import write_labelled_pictures
+from tools import data_benchmark
 
 
 def _run(*arguments):
-    run_job(benchmark, *arguments)
+    run_job(data_benchmark, *arguments)
 
 
-def test_a_rate_is_pictures_over_seconds(monkeypatch):
-    clock = itertools.count(0, 2.0)  # each look at it is two seconds later
-    monkeypatch.setattr(benchmark.time, "perf_counter", lambda: next(clock))
-    measure = benchmark.rate(itertools.count(), pictures=100, each=8)
+def test_rate_is_pictures_divided_by_seconds(monkeypatch):
+    clock = itertools.count(0, 2.0)  # each call returns two seconds more
+    monkeypatch.setattr(data_benchmark.time, "perf_counter", lambda: next(clock))
+    measure = data_benchmark.rate_measurement(
+        itertools.count(), pictures=100, pictures_per_element=8
+    )
     assert measure() == 12 * 8 / 2.0
 
 
-def test_a_step_takes_the_time_of_the_wait_and_the_work(monkeypatch):
+def test_time_of_a_step_includes_the_wait_for_its_batch(monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr(benchmark.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(data_benchmark.time, "perf_counter", lambda: clock[0])
 
     def batches():
         while True:
@@ -32,11 +34,11 @@ def test_a_step_takes_the_time_of_the_wait_and_the_work(monkeypatch):
     def step(_):
         clock[0] += 3.0
 
-    assert benchmark.seconds_a_step(step, batches(), 5) == 4.0
+    assert data_benchmark.seconds_per_step(step, batches(), 5) == 4.0
 
 
 def test_rates_of_every_source_are_printed(tmp_path, capsys):
-    write_pairs(tmp_path, count=4)
+    write_labelled_pictures(tmp_path, count=4)
     arguments = ["--split=training", "--steps=0", "--rounds=1", "--pictures=8", "--size=16"]
     _run(f"--source={tmp_path}", f"--source={tmp_path}", *arguments)
     lines = capsys.readouterr().out.splitlines()
@@ -45,8 +47,8 @@ def test_rates_of_every_source_are_printed(tmp_path, capsys):
     assert lines[2].split(" | ")[2] == "1.00"
 
 
-def test_sources_that_are_not_there_are_named(capsys):
+def test_missing_source_ends_in_one_line_that_names_it(capsys):
     with pytest.raises(SystemExit) as caught:
         _run("--source=nowhere", "--split=training")
     assert caught.value.code == 1
-    assert capsys.readouterr().err == "benchmark: nowhere: no such folder\n"
+    assert capsys.readouterr().err == "data_benchmark: nowhere: no such folder\n"
