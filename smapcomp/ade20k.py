@@ -1,7 +1,6 @@
-"""The 150 classes of SceneParse150 (ADE20K) and a colour for each.
+"""Names and colours of the 150 classes of SceneParse150 (ADE20K).
 
-Label maps hold 0 for void (nothing labelled) and 1..150 for the classes; index 0 of both tables
-below is void.
+A label map holds 0 for void (no label) and 1..150 for the classes. Index 0 of the tables is void.
 """
 
 import colorsys
@@ -25,10 +24,10 @@ tray, ashcan, fan, pier, crt screen, plate, monitor, bulletin board, shower, rad
 clock, flag
 """
 
-# str [151]: index is the label id. The first of the synonyms that ADE20K gives.
 CLASS_NAMES: tuple[str, ...] = tuple(" ".join(_NAMES.split()).split(", "))
+"""Names of the 151 labels, void included: the first of ADE20K's synonyms for each."""
 
-# Of the 150, those that the Places Challenge 2017 has no instances of.
+# Classes without instances in the Places Challenge 2017.
 _NO_INSTANCES = """
 wall, building, sky, floor, tree, ceiling, road, grass, sidewalk, earth, mountain, plant, water,
 house, sea, rug, field, rock, base, sand, skyscraper, grandstand, path, runway, stairway, river,
@@ -37,8 +36,6 @@ conveyer belt, canopy, swimming pool, waterfall, tent, cradle, tank, lake, blank
 crt screen, shower
 """
 
-# uint8 [101]: id of each of the challenge's 100 kinds of objects, which are the others in the
-# same order; 0 stays void.
 INSTANCE_LABELS: np.ndarray = np.array(
     [
         label
@@ -48,49 +45,50 @@ INSTANCE_LABELS: np.ndarray = np.array(
     np.uint8,
 )
 INSTANCE_LABELS.setflags(write=False)
+"""Label of each class of objects of the Places Challenge 2017, uint8 `[101]`. Its 100 classes are
+those of the 150 that have instances, in the same order; 0 is void."""
 
 
 def _palette() -> np.ndarray:
-    """Returns uint8 [151, 3]: black for void, then 25 hues in each of six shades.
+    """Return the palette, uint8 `[151, 3]`: black for void, then 25 hues in each of six shades.
 
-    Ids that follow each other are 9/25 of the colour circle apart. The palette that ADE20K's own
-    tools use is not taken: two of its classes share a colour, so that a picture in it cannot be
-    turned back into labels.
+    Consecutive labels are 9/25 of the colour circle apart. In the palette of ADE20K's own tools two
+    classes share a colour, so a picture in it cannot be turned back into labels.
     """
     shades = [(s, v) for v in (1.0, 0.75, 0.5) for s in (0.8, 0.4)]
     colours = [(0.0, 0.0, 0.0)]
     for index in range(len(CLASS_NAMES) - 1):
         shade, position = divmod(index, 25)
-        # A shade's hues stand between those of the others.
+        # The hues of a shade lie between those of the other shades.
         hue = (9 * position % 25 + shade / len(shades)) / 25
         colours.append(colorsys.hsv_to_rgb(hue, *shades[shade]))
     return np.round(np.array(colours) * 255).astype(np.uint8)
 
 
-# uint8 [151, 3], RGB; all colours distinct.
 PALETTE: np.ndarray = _palette()
 PALETTE.setflags(write=False)
+"""RGB colours of the labels, uint8 `[151, 3]`, all of them distinct."""
 
 
 def colourise(label_map: np.ndarray) -> np.ndarray:
-    """Returns the picture, uint8 [H, W, 3], of an integer label map [H, W] with values 0..150."""
+    """Return a label map, integers `[H, W]` in 0..150, as a picture, uint8 `[H, W, 3]`."""
     return PALETTE[label_map]
 
 
 def label_counts(label_map: np.ndarray) -> np.ndarray:
-    """How many pixels of an integer label map [H, W] each label has, int64 [151]."""
+    """Return the number of pixels of each label in a label map `[H, W]`, int64 `[151]`."""
     return np.bincount(label_map.ravel(), minlength=len(CLASS_NAMES))
 
 
-def commonest(pixels: np.ndarray, count: int) -> list[tuple[int, float]]:
-    """The labels with most pixels, the largest first.
+def top_labels(pixels: np.ndarray, count: int) -> list[tuple[int, float]]:
+    """Return the labels with the most pixels, the largest first.
 
     Args:
-        pixels: how many each label has, int [151].
-        count: how many labels at most.
+        pixels: Number of pixels of each label, int `[151]`, as `label_counts` returns it.
+        count: Largest number of labels to return.
 
     Returns:
-        Label and its share of all pixels; none without pixels.
+        Pairs of label and its share of all pixels, without labels that have no pixel.
     """
     order = np.argsort(-pixels, kind="stable")[:count]
     return [(int(label), pixels[label] / pixels.sum()) for label in order if pixels[label]]

@@ -1,25 +1,30 @@
-"""The exceptions of the package.
+"""Exceptions of the package.
 
-Everything that a caller can cause or meet is a `SmapcompError`, which is a `ValueError`. What is
-wrong with a stream is a `StreamError`, with one subclass for each cause. Messages are one line: the
-value met, then what is allowed.
+Every error that a caller can cause or can be expected to handle is a `SmapcompError`, which is a
+`ValueError`. An error of a stream is a `StreamError`, with a subclass for each cause. A message is
+one line with the offending value and the allowed values.
 """
 
 
+def one_line(error: BaseException | str) -> str:
+    """Return a message in one line; the name of the exception's class if it has no message."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 class SmapcompError(ValueError):
-    """Base of all errors that smapcomp raises on purpose."""
+    """Base class of the errors that smapcomp raises on purpose."""
 
 
 class StreamError(SmapcompError):
-    """A byte string that cannot be decoded."""
+    """The bytes cannot be decoded."""
 
 
 class NotAStreamError(StreamError):
-    """The bytes do not start with the magic of smapcomp."""
+    """The bytes do not start with the magic number of smapcomp."""
 
 
 class UnsupportedVersionError(StreamError):
-    """The stream is of a format version that this release does not know."""
+    """This release does not know the format version of the stream."""
 
 
 class TruncatedError(StreamError):
@@ -27,7 +32,7 @@ class TruncatedError(StreamError):
 
 
 class TrailingBytesError(StreamError):
-    """Bytes follow the end of the stream."""
+    """There are bytes after the end of the stream."""
 
 
 class ChecksumError(StreamError):
@@ -35,47 +40,47 @@ class ChecksumError(StreamError):
 
 
 class MalformedHeaderError(StreamError):
-    """A field of the header has a value, or fields a combination, that is not allowed."""
+    """A field of the header, or a combination of fields, has a value that is not allowed."""
 
 
 class LimitError(StreamError):
-    """The picture is larger than the caller's limit or than the format can carry."""
+    """The picture or the decoding time exceeds a limit of the caller or of the format."""
 
 
 class PayloadError(StreamError):
-    """A layer's payload is not what its coder writes for a picture of the header's size."""
+    """The payload of a layer does not decode to a picture of the size in the header."""
 
 
 class MissingCoderError(StreamError):
-    """The layer needs an external program that is not installed."""
+    """The layer needs a coder that is not installed."""
 
 
 class ModelMismatchError(StreamError):
-    """The stream was made with other weights than those loaded."""
+    """The stream was made with other weights than the loaded ones."""
 
 
 class DigestMismatchError(StreamError):
-    """The decoder computed another label map or another prediction than the encoder did.
+    """The decoder computed another label map or another prediction than the encoder.
 
-    The weights are the same; the device or a library version rounds differently.
+    The weights are the same, but the device or the version of a library rounds differently.
     """
 
 
 class ServerError(SmapcompError):
-    """A server of the networks, or what it serves, is at fault."""
+    """The server that runs the networks failed, or its model is unsuitable."""
 
 
 class ServerUnavailableError(ServerError):
-    """There is no server at the address, or it does not take requests."""
+    """There is no server at the address, or it does not accept requests."""
 
 
 class ServerTimeoutError(ServerError):
-    """The server did not answer within the deadline."""
+    """The server did not answer before the deadline."""
 
 
 class ServerModelError(ServerError):
-    """The server has no such model or version, or it is not the one that is wanted."""
+    """The server has no such model or version, or the model differs from the expected one."""
 
 
 class ServerReplyError(ServerError):
-    """The reply is larger than allowed or not what the model gives, or the request was refused."""
+    """The reply is too large or not what the model returns, or the server refused the request."""

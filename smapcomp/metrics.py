@@ -1,7 +1,7 @@
-"""What a reconstruction and a label map are measured by, in NumPy alone.
+"""Metrics of reconstructions and label maps, in NumPy alone.
 
-`psnr` and `ms_ssim` take pictures as they are stored: uint8 [H, W, C], 0..255. The segmentation
-scores take a confusion matrix, so that they can be summed over pictures.
+`psnr` and `ms_ssim` take pictures as they are stored: uint8 `[H, W, C]` in 0..255. The scores of
+segmentation take a confusion matrix, which can be summed over pictures.
 """
 
 import numpy as np
@@ -9,11 +9,14 @@ import numpy as np
 from smapcomp.design import NUM_CLASSES
 
 MAX_VALUE = 255.0
+"""Largest value of a sample."""
 
-# Wang, Simoncelli, Bovik, "Multiscale structural similarity", 2003: weights of the five scales.
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-# Halved four times, rounding up, the smaller side must still hold the 11-tap window.
+"""Weights of the five scales (Wang et al., "Multiscale structural similarity", 2003)."""
+
 MS_SSIM_MIN_SIDE = 161
+"""Shortest side in pixels for MS-SSIM: halved four times and rounded up, it must still hold the
+11-tap window."""
 
 _WINDOW_TAPS = 11
 _WINDOW_SIGMA = 1.5
@@ -22,16 +25,22 @@ _C2 = (0.03 * MAX_VALUE) ** 2
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB, from the mean squared error over all samples.
+    """Return the peak signal-to-noise ratio in dB over all samples.
 
     Args:
-      a, b: uint8 [H, W, C] of one shape.
+        a: uint8 `[H, W, C]`.
+        b: uint8 of the same shape.
 
     Returns:
-      10 log10(255² / MSE); infinity for equal pictures.
+        10 log10(255² / MSE); infinity for equal pictures.
 
     Raises:
-      ValueError: if the shapes differ or a dtype is not uint8.
+        ValueError: The shapes differ, or a dtype is not uint8.
+
+    Example:
+        >>> black = np.zeros((8, 8, 3), np.uint8)
+        >>> round(psnr(black, black + np.uint8(1)), 2)
+        48.13
     """
     _check_pictures(a, b)
     difference = a.astype(np.int32) - b.astype(np.int32)
@@ -42,29 +51,38 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def psnr_planes(a: np.ndarray, b: np.ndarray) -> float:
-    """Mean over the channels of the PSNR of each, in dB, as the EDMS and DSSLIC papers count it.
+    """Return the mean over the channels of the PSNR of each, in dB, as EDMS and DSSLIC define it.
 
-    Never less than `psnr`. Arguments and errors are those of `psnr`.
+    It is never less than `psnr`. Arguments and errors are those of `psnr`.
     """
     _check_pictures(a, b)
     return float(np.mean([psnr(a[..., c : c + 1], b[..., c : c + 1]) for c in range(a.shape[2])]))
 
 
 def ms_ssim(a: np.ndarray, b: np.ndarray) -> float | None:
-    """Multi-scale structural similarity, as `tf.image.ssim_multiscale` defines it.
+    """Return the multi-scale structural similarity, as `tf.image.ssim_multiscale` defines it.
 
-    Five scales, 11-tap Gaussian window with sigma 1.5, without padding; for each channel, then the
-    mean over the channels. In float64: TensorFlow's float32 lands up to 2e-4 too high above 0.995.
+    It has five scales and an 11-tap Gaussian window with sigma 1.5, without padding, and is the
+    mean over the channels. It is computed in float64: TensorFlow's float32 result is up to 2e-4 too
+    high above 0.995.
 
     Args:
-      a, b: uint8 [H, W, C] of one shape.
+        a: uint8 `[H, W, C]`.
+        b: uint8 of the same shape.
 
     Returns:
-      0..1, 1 for equal pictures. None if the smaller side is under `MS_SSIM_MIN_SIDE` pixels:
-      the fifth scale does not exist there, and a figure of fewer scales could not be compared.
+        0..1, 1 for equal pictures. `None` if a side is shorter than `MS_SSIM_MIN_SIDE`: there is no
+        fifth scale then, and a value of fewer scales could not be compared.
 
     Raises:
-      ValueError: if the shapes differ or a dtype is not uint8.
+        ValueError: The shapes differ, or a dtype is not uint8.
+
+    Example:
+        >>> noise = np.random.default_rng(0).integers(0, 256, (176, 176, 3), dtype=np.uint8)
+        >>> ms_ssim(noise, noise)
+        1.0
+        >>> ms_ssim(noise[:100], noise[:100]) is None
+        True
     """
     _check_pictures(a, b)
     if min(a.shape[:2]) < MS_SSIM_MIN_SIDE:
@@ -75,24 +93,32 @@ def ms_ssim(a: np.ndarray, b: np.ndarray) -> float | None:
 
 
 def bits_per_pixel(n_bytes: int, width: int, height: int) -> float:
-    """Bits of a file for each pixel (not for each sample) of the picture."""
+    """Return the bits of a file for each pixel (not for each sample) of the picture.
+
+    Example:
+        >>> bits_per_pixel(24_576, width=768, height=512)
+        0.5
+    """
     return 8 * n_bytes / (width * height)
 
 
 def confusion_matrix(
     truth: np.ndarray, predicted: np.ndarray, num_classes: int = NUM_CLASSES
 ) -> np.ndarray:
-    """Counts how often each class was taken for each; pixels whose true label is void are ignored.
+    """Count how often each class is predicted as each; pixels whose true label is void are ignored.
 
     Args:
-      truth, predicted: integers [H, W] (any shape, the same for both), 0 = void, 1..num_classes.
+        truth: Integers of any shape in 0..num_classes; 0 is void.
+        predicted: Integers of the same shape and range.
+        num_classes: Number of classes.
 
     Returns:
-      int64 [num_classes + 1, num_classes + 1]: element [t, p] counts pixels of true label t that
-      were predicted p. Row 0 is zero; column 0 counts the pixels predicted void, which are wrong.
+        int64 `[num_classes + 1, num_classes + 1]`: element [t, p] is the number of pixels of true
+        label t and predicted label p. Row 0 is zero. Column 0 counts the pixels that are predicted
+        void, which are errors.
 
     Raises:
-      ValueError: if the shapes differ or a label is outside 0..num_classes.
+        ValueError: The shapes differ, or a label is outside 0..num_classes.
     """
     if truth.shape != predicted.shape:
         raise ValueError(f"label maps of shapes {truth.shape} and {predicted.shape} differ")
@@ -106,16 +132,15 @@ def confusion_matrix(
 
 
 def pixel_accuracy(confusion: np.ndarray) -> float:
-    """Share of the labelled pixels whose label is right, 0..1; NaN when nothing is labelled."""
+    """Return the share of labelled pixels with the right label, 0..1; NaN if none is labelled."""
     total = confusion.sum()
     return float(np.trace(confusion) / total) if total else float("nan")
 
 
 def mean_iou(confusion: np.ndarray) -> float:
-    """Mean over classes of intersection over union, 0..1; NaN when nothing is labelled.
+    """Return the mean over classes of intersection over union, 0..1; NaN if nothing is labelled.
 
-    Classes that occur neither in the truth nor in the prediction have no union and are left out;
-    void is no class.
+    Void is not a class. Classes that occur neither in the truth nor in the prediction are left out.
     """
     intersection = np.diag(confusion)[1:]
     union = confusion.sum(axis=0)[1:] + confusion.sum(axis=1)[1:] - intersection
@@ -132,7 +157,7 @@ def _check_pictures(a: np.ndarray, b: np.ndarray) -> None:
 
 
 def _ms_ssim_plane(a: np.ndarray, b: np.ndarray) -> float:
-    """MS-SSIM of two planes, uint8 [H, W]."""
+    """Return the MS-SSIM of two planes, uint8 `[H, W]`."""
     x, y = a.astype(np.float64), b.astype(np.float64)
     product = 1.0
     for scale, weight in enumerate(MS_SSIM_WEIGHTS):
@@ -145,7 +170,7 @@ def _ms_ssim_plane(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _ssim(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Means over the plane of SSIM and of its contrast-structure factor."""
+    """Return the means over the plane of SSIM and of its contrast-structure factor."""
     mean_x, mean_y = _blur(x), _blur(y)
     mean_product = mean_x * mean_y
     mean_squares = np.square(mean_x) + np.square(mean_y)
@@ -157,14 +182,14 @@ def _ssim(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 
 
 def _window() -> np.ndarray:
-    """The Gaussian window, float64 [11], summing to 1."""
+    """Return the Gaussian window, float64 `[11]`, whose sum is 1."""
     offsets = np.arange(_WINDOW_TAPS) - _WINDOW_TAPS // 2
     window = np.exp(-(offsets**2) / (2 * _WINDOW_SIGMA**2))
     return window / window.sum()
 
 
 def _blur(x: np.ndarray) -> np.ndarray:
-    """Filters [H, W] with the window along both sides, without padding: [H - 10, W - 10]."""
+    """Filter `[H, W]` with the window along both sides without padding: `[H - 10, W - 10]`."""
     return _blur_rows(_blur_rows(x).T).T
 
 
@@ -173,7 +198,7 @@ def _blur_rows(x: np.ndarray) -> np.ndarray:
     length = len(x) - _WINDOW_TAPS + 1
     middle = _WINDOW_TAPS // 2
     blurred = window[middle] * x[middle : middle + length]
-    # The window is symmetric: one product serves two taps.
+    # The window is symmetric, so two taps share one product.
     for tap in range(middle):
         mirrored = _WINDOW_TAPS - 1 - tap
         blurred += window[tap] * (x[tap : tap + length] + x[mirrored : mirrored + length])
@@ -181,7 +206,7 @@ def _blur_rows(x: np.ndarray) -> np.ndarray:
 
 
 def _halve(x: np.ndarray) -> np.ndarray:
-    """Means of 2x2 blocks of [H, W]; an odd last row or column counts twice."""
+    """Return the means of 2x2 blocks of `[H, W]`; an odd last row or column counts twice."""
     height, width = x.shape
     x = np.pad(x, ((0, height % 2), (0, width % 2)), mode="symmetric")
     return (x[::2, ::2] + x[1::2, ::2] + x[::2, 1::2] + x[1::2, 1::2]) / 4

@@ -1,8 +1,8 @@
 """Pillow plugin: after `import smapcomp.pillow`, `Image.open` and `Image.save` know the format.
 
-Opening decodes no pixels and loads no network; that happens when pixels are first accessed. Saving
-takes the options of `smapcomp.compress` and, like Pillow's own formats, `exif`, `icc_profile` (by
-default the image's) and `xmp`; it ignores unknown options.
+Opening an image does not decode its pixels and loads no network; the first access to a pixel does.
+Saving takes the options of `smapcomp.compress`. Like Pillow's own formats it also takes `exif`,
+`icc_profile` (by default the image's) and `xmp`, and ignores unknown options.
 
 Example:
     >>> import io
@@ -25,68 +25,65 @@ from smapcomp.codec.layers.metadata import decode_metadata
 from smapcomp.codec.options import CompressOptions, option_table
 from smapcomp.design import MAX_SIDE, METADATA_KINDS
 from smapcomp.errors import SmapcompError, StreamError
-from smapcomp.pictures import metadata as pillow_metadata
-from smapcomp.pictures.picture import Picture
+from smapcomp.pictures.metadata import EXIF_PREFIX, INFO_KEYS, usable_icc
+from smapcomp.pictures.picture import PILLOW_MODES, Picture
 
 FORMAT = "SMAPCOMP"
 EXTENSIONS = [".smc", ".smap"]
 MIME_TYPE = "image/x-smapcomp"
 
-_MODES = {(1, False): "L", (1, True): "LA", (3, False): "RGB", (3, True): "RGBA"}
-_INFO_KEYS = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
-
 
 class SmapcompImageFile(ImageFile.ImageFile):
-    """A stream as a Pillow image of mode L, LA, RGB or RGBA.
+    """Pillow image of a stream, of mode L, LA, RGB or RGBA.
 
-    `info` holds "icc_profile", "exif" and "xmp" if the stream has them, as for other formats.
+    As for other formats, `info` holds "icc_profile", "exif" and "xmp" if the stream has them.
     """
 
     format = FORMAT
     format_description = "smapcomp semantic layered image"
 
     def _open(self) -> None:
+        assert self.fp is not None
         # Pillow tries the next format after a SyntaxError.
         try:
-            self._data = self.fp.read()
-            facts = smapcomp.info(self._data)
-            self._read_metadata()
+            data = self.fp.read()
+            facts = smapcomp.info(data)
+            self._read_metadata(data)
         except StreamError as error:
             raise SyntaxError(str(error)) from error
+        self._data: bytes | None = data
         self._size = (facts["width"], facts["height"])
-        self._mode = _MODES[facts["channels"], bool(facts.get("alpha"))]
+        self._mode = PILLOW_MODES[facts["channels"] + bool(facts.get("alpha"))]
 
-    def _read_metadata(self) -> None:
-        stream = container.unpack(self._data, None)
+    def _read_metadata(self, data: bytes) -> None:
+        stream = container.unpack(data, None)
         for kind in METADATA_KINDS:
             layer = stream.layer(kind)
             if layer is not None:
-                data = decode_metadata(layer)
-                self.info[_INFO_KEYS[kind]] = (
-                    pillow_metadata.EXIF_PREFIX + data if kind == "exif" else data
-                )
+                value = decode_metadata(layer)
+                self.info[INFO_KEYS[kind]] = EXIF_PREFIX + value if kind == "exif" else value
 
     def load(self) -> Any:
-        """Decode the pixels, once.
+        """Decode the pixels unless that is done already.
 
         Raises:
-            OSError: The stream is damaged, or its weights are not there.
+            OSError: The stream is damaged, or its weights are missing.
         """
         if self._data is not None:
             try:
-                # Pillow's own limit has been applied when the image was opened.
+                # Pillow applied its own limit when it opened the image.
                 picture = smapcomp.decode(self._data, max_pixels=MAX_SIDE**2)
             except SmapcompError as error:
                 raise OSError(str(error)) from error
             self.im = picture.to_image().im
             self._data = None
-            if self._exclusive_fp:
+            if self._exclusive_fp and self.fp is not None:
                 self.fp.close()
             self.fp = None
         return Image.Image.load(self)
 
     def load_seek(self, pos: int) -> None:
-        """Do nothing; that the method exists keeps Pillow's parser from decoding in pieces."""
+        """Do nothing. The method must exist so that Pillow's parser does not decode in pieces."""
 
 
 def _accept(prefix: bytes) -> bool:
@@ -94,23 +91,23 @@ def _accept(prefix: bytes) -> bool:
 
 
 def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
-    given = image.encoderinfo
-    exif = given.get("exif")
+    arguments = image.encoderinfo
+    exif = arguments.get("exif")
     if isinstance(exif, Image.Exif):
         exif = exif.tobytes()
-    xmp = given.get("xmp")
+    xmp = arguments.get("xmp")
     if isinstance(xmp, str):
         xmp = xmp.encode()
     picture = Picture.from_image(image, keep_metadata=True)
     icc = picture.icc
-    if "icc_profile" in given:
+    if "icc_profile" in arguments:
         channels = picture.samples.shape[2]
-        icc = pillow_metadata.usable_icc(
-            given["icc_profile"] or None, image.mode, channels, True, filename or "picture"
+        icc = usable_icc(
+            arguments["icc_profile"] or None, image.mode, channels, True, filename or "picture"
         )
     picture = replace(picture, icc=icc, exif=exif or None, xmp=xmp or None)
     names = {*option_table(CompressOptions), "predictor"}
-    options = {name: value for name, value in given.items() if name in names}
+    options = {name: value for name, value in arguments.items() if name in names}
     fp.write(smapcomp.compress(picture, **options))
 
 

@@ -1,4 +1,4 @@
-"""The variants of the codec, and where their weights come from."""
+"""Variants of the codec: their networks and where the weights come from."""
 
 import functools
 import hashlib
@@ -6,54 +6,64 @@ import io
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from smapcomp.design import COMPNET_SCALE, SCALES, weights_digest
 from smapcomp.errors import SmapcompError
 
-BOX = Path(__file__).parent / "weights"
-"""Weights that come with the package, one folder a variant."""
+if TYPE_CHECKING:
+    import keras
 
-SUMS = "SHA256SUMS"
+BUNDLED_WEIGHTS = Path(__file__).parent / "weights"
+"""Weights that come with the package: one folder for each variant."""
+
+CHECKSUMS_FILE = "SHA256SUMS"
+"""File beside the weights with their SHA-256 sums, as `sha256sum` writes it."""
 
 
-def lossy_role(scale: int) -> str:
-    """What the FineNet of lossy compact images of a scale is called.
+def lossy_finenet_role(scale: int) -> str:
+    """Return the role of the FineNet for lossy compact images of a scale.
 
     Raises:
-        ValueError: The scale is none of `SCALES`.
+        ValueError: The scale is not in `SCALES`.
     """
     if scale not in SCALES:
-        raise ValueError(f"scale {scale!r}; allowed: {', '.join(map(str, SCALES))}")
+        raise ValueError(f"scale {scale!r} is unknown; allowed: {', '.join(map(str, SCALES))}")
     return f"finenet_x{scale}"
 
 
-LOSSY_FINENETS = tuple(map(lossy_role, SCALES))
-"""Of any compact image but CompNet's, one for each compact scale."""
+LOSSY_FINENETS = tuple(map(lossy_finenet_role, SCALES))
+"""Roles of the FineNets for lossy compact images, in the order of `SCALES`."""
 
 FINENETS = ("finenet", *LOSSY_FINENETS)
-"""CompNet's own, and those."""
+"""Roles of all FineNets. The first one is for CompNet's lossless compact images."""
 
 ROLES = ("compnet", "finenet", "segmenter", "smapnet", *LOSSY_FINENETS)
+"""Roles of all networks. The weights of a role are in the file `ROLE.npz`."""
 
 
 def finenet_role(scale: int, lossy: bool) -> str:
-    """Which FineNet predicts from a compact image: CompNet's, lossless, has its own."""
-    return "finenet" if scale == COMPNET_SCALE and not lossy else lossy_role(scale)
+    """Return the role of the FineNet that predicts from a compact image.
+
+    Args:
+        scale: Scale of the compact image, one of `SCALES`.
+        lossy: Whether its coder is lossy. A lossless image of `COMPNET_SCALE` is CompNet's.
+    """
+    return "finenet" if scale == COMPNET_SCALE and not lossy else lossy_finenet_role(scale)
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What distinguishes one set of networks from another, apart from its weights.
+    """Properties of a set of networks, apart from the weights.
 
     Attributes:
-        name: As in the header of a stream.
-        step: Step of the compact image's levels in 1/255. The papers round to 8 bit.
-        label_stride: Side of the block of pixels that shares one label.
-        backbone: Of the segmenter.
-        representation: Of SMapNet.
+        name: Name of the variant, as in the header of a stream.
+        step: Quantiser step of CompNet's compact image in units of 1/255.
+        label_stride: Side in pixels of the square block that shares one label.
+        backbone: Backbone of the segmenter, as `build_pspnet` takes it.
+        representation: Representation of labels in SMapNet, as `build_smapnet` takes it.
     """
 
     name: str
@@ -62,25 +72,39 @@ class Variant:
     backbone: str
     representation: str
 
-    def full_size(self, labels: np.ndarray) -> np.ndarray:
-        """The label map of a grid `[h, w]`: each label repeated over its block of pixels."""
-        return labels.repeat(self.label_stride, 0).repeat(self.label_stride, 1)
+    def label_map(self, grid: np.ndarray) -> np.ndarray:
+        """Return the label map of a label grid: each label repeated over its block of pixels.
+
+        Args:
+            grid: Labels, integers `[h, w]`.
+
+        Returns:
+            The same dtype, `[h * label_stride, w * label_stride]`.
+        """
+        return grid.repeat(self.label_stride, 0).repeat(self.label_stride, 1)
 
 
 VARIANTS = {
+    # The papers round the compact image to 8 bits.
     "paper": Variant("paper", 1, 1, "resnet50", "index"),
-    # Step 8, decided here: with plain down-sampling, steps of 8 to 16 give the best total rate at
-    # equal PSNR; they save 0.1 bpp of the 0.19 that 8-bit levels cost.
+    # With plain down-sampling, steps of 8 to 16 give the best total rate at equal PSNR. Step 8
+    # saves 0.1 of the 0.19 bits per pixel that 8-bit levels cost.
     "lite": Variant("lite", 8, 8, "efficientnet_lite0", "classes"),
 }
+"""All variants by name."""
 
 
 class Networks:
-    """The networks of one variant, read, built and loaded when they are first asked for.
+    """Networks of one variant, each read and built when it is first needed.
 
     Attributes:
         variant: The variant.
-        folder: Where the weights are.
+        folder: Folder of the weights.
+
+    Example:
+        >>> networks = cached_networks("lite")
+        >>> networks.arrays("smapnet")["conv_out/kernel"].shape
+        (3, 3, 64, 150)
     """
 
     def __init__(self, variant: Variant, folder: Path):
@@ -88,17 +112,23 @@ class Networks:
         self.folder = folder
         self._arrays: dict[str, dict[str, np.ndarray]] = {}
         self._digests: dict[str, bytes] = {}
-        self._lossy_finenets: dict[str, Any] = {}
+        self._models: dict[str, keras.Model] = {}
 
     def digest(self, finenet: str) -> bytes:
-        """The model identity in a stream: `weights_digest` of what its decoder needs, 8 bytes.
+        """Return the digest of the weights that a decoder needs, which a stream carries.
 
-        That is FineNet, the segmenter and SMapNet. CompNet is the encoder's alone, so a better one
-        makes streams that every decoder reads.
+        The decoder runs a FineNet, the segmenter and SMapNet. Only the encoder runs CompNet, so a
+        CompNet can be replaced and its streams stay readable for every decoder.
 
         Args:
-            finenet: The role of the FineNet (`finenet_role`); named "finenet" in the digest
-                whatever it is.
+            finenet: Role of the FineNet, one of `FINENETS`. The digest is of arrays named
+                "finenet/…" whatever the role is.
+
+        Returns:
+            `weights_digest` of these networks, 8 bytes.
+
+        Raises:
+            SmapcompError: A file of weights is missing or damaged.
         """
         if finenet not in self._digests:
             roles = {"finenet": finenet, "segmenter": "segmenter", "smapnet": "smapnet"}
@@ -111,74 +141,84 @@ class Networks:
             )
         return self._digests[finenet]
 
-    @functools.cached_property
-    def compnet(self):
-        """`build_compnet`'s model."""
-        from smapcomp.models.compnet import build_compnet
-
-        return self._load("compnet", build_compnet(self.variant.name))
-
-    @functools.cached_property
-    def finenet(self):
-        """`build_finenet`'s model."""
-        from smapcomp.models.finenet import build_finenet
-
-        return self._load("finenet", build_finenet(self.variant.name))
-
-    @functools.cached_property
-    def segmenter(self):
-        """`build_pspnet`'s model."""
-        from smapcomp.models.pspnet import build_pspnet
-
-        return self._load("segmenter", build_pspnet(self.variant.backbone))
-
-    @functools.cached_property
-    def smapnet(self):
-        """`build_smapnet`'s model; the weights tell how many channels it has."""
-        from smapcomp.models.smapnet import build_smapnet
-
-        gamma = self.arrays("smapnet").get("norm/gamma", np.zeros(0))
-        channels = gamma.size or None
-        return self._load("smapnet", build_smapnet(self.variant.representation, channels))
-
-    def lossy_finenet(self, role: str):
-        """`build_lossy_finenet`'s model, for a role of `LOSSY_FINENETS`."""
-        from smapcomp.models.lossy_finenet import build_lossy_finenet
-
-        if role not in self._lossy_finenets:
-            scale = SCALES[LOSSY_FINENETS.index(role)]
-            self._lossy_finenets[role] = self._load(role, build_lossy_finenet(scale))
-        return self._lossy_finenets[role]
+    def weights_file(self, role: str) -> Path:
+        """Return the path of a network's weights, which need not exist."""
+        return self.folder / f"{role}.npz"
 
     def arrays(self, role: str) -> dict[str, np.ndarray]:
-        """The weights of one of `ROLES`, `layer/variable` to an array of any float type.
+        """Return the weights of a network.
+
+        Args:
+            role: One of `ROLES`.
+
+        Returns:
+            Arrays of any float type by `layer/variable`.
 
         Raises:
-            SmapcompError: There is no such file, or it is damaged.
+            SmapcompError: The file is missing or damaged.
         """
         if role not in self._arrays:
-            self._arrays[role] = _read(self.folder / f"{role}.npz")
+            self._arrays[role] = _read_weights(self.weights_file(role))
         return self._arrays[role]
 
-    def _load(self, role: str, model):
-        from smapcomp.models.weights import assign_weights
+    def model(self, role: str) -> "keras.Model":
+        """Return the Keras model of a network, with its weights. This loads Keras.
 
-        try:
-            assign_weights(model, self.arrays(role))
-        except ValueError as error:
-            raise SmapcompError(f"{self.folder / role}.npz: {error}") from error
-        return model
+        Args:
+            role: One of `ROLES`.
+
+        Raises:
+            SmapcompError: The weights are missing, damaged, or of another architecture.
+        """
+        if role not in self._models:
+            from smapcomp.models.weights import assign_weights
+
+            model = self._build(role)
+            try:
+                assign_weights(model, self.arrays(role))
+            except ValueError as error:
+                raise SmapcompError(f"{self.weights_file(role)}: {error}") from error
+            self._models[role] = model
+        return self._models[role]
+
+    def _build(self, role: str) -> "keras.Model":
+        # Imported here since each of these modules loads Keras.
+        if role == "compnet":
+            from smapcomp.models.compnet import build_compnet
+
+            return build_compnet(self.variant.name)
+        if role == "finenet":
+            from smapcomp.models.finenet import build_finenet
+
+            return build_finenet(self.variant.name)
+        if role == "segmenter":
+            from smapcomp.models.pspnet import build_pspnet
+
+            return build_pspnet(self.variant.backbone)
+        if role == "smapnet":
+            from smapcomp.models.smapnet import build_smapnet
+
+            # The weights tell the number of channels.
+            gamma = self.arrays(role).get("norm/gamma", np.zeros(0))
+            return build_smapnet(self.variant.representation, gamma.size or None)
+        if role in LOSSY_FINENETS:
+            from smapcomp.models.lossy_finenet import build_lossy_finenet
+
+            return build_lossy_finenet(SCALES[LOSSY_FINENETS.index(role)])
+        raise ValueError(f"role {role!r} is unknown; allowed: {', '.join(ROLES)}")
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
+def _read_weights(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise SmapcompError(f"{path}: no such weights file")
     data = path.read_bytes()
-    sums = path.parent / SUMS
-    if sums.is_file():
+    checksums = path.parent / CHECKSUMS_FILE
+    if checksums.is_file():
         actual = f"{hashlib.sha256(data).hexdigest()}  {path.name}"
-        if actual not in sums.read_text(encoding="utf-8").splitlines():
-            raise SmapcompError(f"{path}: {SUMS} has no line {actual!r}; the file is damaged")
+        if actual not in checksums.read_text(encoding="utf-8").splitlines():
+            raise SmapcompError(
+                f"{path}: {CHECKSUMS_FILE} has no line {actual!r}; the file is damaged"
+            )
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return dict(arrays)
@@ -186,32 +226,20 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         raise SmapcompError(f"{path}: not a file of weights: {error}") from error
 
 
-def load(variant: str = "lite", weights_dir: str | None = None) -> Networks:
-    """Loads a variant's networks; the last two loaded are kept. As `load_anew` otherwise."""
-    # `load()`, `load("lite")` and `load(variant="lite")` are one key.
-    return _kept(variant, weights_dir)
-
-
-@functools.lru_cache(maxsize=2)
-def _kept(variant: str, weights_dir: str | None) -> Networks:
-    return load_anew(variant, weights_dir)
-
-
-def load_anew(variant: str = "lite", weights_dir: str | None = None) -> Networks:
-    """Loads a variant's networks, which nobody else has.
+def load_networks(variant: str = "lite", weights_dir: str | None = None) -> Networks:
+    """Return the networks of a variant, not shared with other callers.
 
     Args:
         variant: A key of `VARIANTS`.
-        weights_dir: Folder of `compnet.npz`, `finenet.npz` and so on, one for each of `ROLES`
-            that is used; None: those in the box. Files are checked against `SHA256SUMS` where that
-            is there.
+        weights_dir: Folder with a file `ROLE.npz` for each of `ROLES` that will be used; `None`
+            for the bundled weights. If the folder has a `SHA256SUMS`, files are checked against it.
 
     Raises:
-        SmapcompError: The variant is unknown or has no weights, or a file is damaged.
+        SmapcompError: The variant is unknown, or there is no such folder.
     """
     if variant not in VARIANTS:
         raise SmapcompError(f"variant {variant!r} is unknown; allowed: {', '.join(VARIANTS)}")
-    folder = Path(weights_dir) if weights_dir else BOX / variant
+    folder = Path(weights_dir) if weights_dir else BUNDLED_WEIGHTS / variant
     if not folder.is_dir():
         raise SmapcompError(
             f"{folder}: no weights for variant {variant!r}; train them and give --weights_dir"
@@ -219,3 +247,15 @@ def load_anew(variant: str = "lite", weights_dir: str | None = None) -> Networks
             else f"{folder}: no such folder of weights"
         )
     return Networks(VARIANTS[variant], folder)
+
+
+def cached_networks(variant: str = "lite", weights_dir: str | None = None) -> Networks:
+    """Return the networks of a variant, shared by all callers; the last two are kept.
+
+    Arguments and errors are those of `load_networks`.
+    """
+    # `f()`, `f("lite")` and `f(variant="lite")` must be one entry of the cache.
+    return _networks_cache(variant, weights_dir)
+
+
+_networks_cache = functools.lru_cache(maxsize=2)(load_networks)

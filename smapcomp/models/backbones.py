@@ -1,18 +1,18 @@
-"""Convolutional backbones of the segmenters: EfficientNet-Lite0 and ResNet, features only.
+"""Convolutional backbones of the segmenters: EfficientNet-Lite0 and ResNet without their heads.
 
-Both can keep a finer grid than they were trained for: where a stage's stride is dropped, its first
-spatial convolution keeps the dilation of the stage before and all that follow are dilated twice as
-much, so that every feature of the original network reappears, value for value, on its own place of
-the finer grid.
+Both can return features on a finer grid than the original network has. A stage then drops its
+stride of 2. Its first spatial convolution keeps the dilation of the stage before, and all later
+convolutions are dilated twice as much. Every feature of the original network thus reappears, with
+the same value, at its place on the finer grid.
 """
+
+from typing import TypeAlias
 
 import keras
 from keras import layers
 
-Tensor = keras.KerasTensor
+Tensor: TypeAlias = keras.KerasTensor
 
-# Repeats, kernel size, stride, expansion, filters: table 1 of arXiv 1905.11946, whose last stage
-# (320 filters) and head serve classification alone. The Lite variant has no squeeze-and-excitation.
 LITE0_STAGES = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -21,17 +21,24 @@ LITE0_STAGES = (
     (3, 5, 1, 6, 112),
     (4, 5, 2, 6, 192),
 )
+"""Repeats, kernel size, stride, expansion and filters of each stage (arXiv 1905.11946, table 1).
+The last stage of the table (320 filters) and the head serve only classification. The Lite variant
+has no squeeze-and-excitation."""
+
 LITE0_STEM_FILTERS = 32
 LITE0_BN_EPSILON = 1e-3
 
-# Blocks of the four stages (arXiv 1512.03385, table 1), their inner filters and their strides.
 RESNET_BLOCKS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
+"""Blocks of each of the four stages (arXiv 1512.03385, table 1)."""
+
+# Inner filters and strides of the four stages, and filters of the stem's three convolutions.
 RESNET_FILTERS = (64, 128, 256, 512)
 RESNET_STRIDES = (1, 2, 2, 2)
 RESNET_STEM_FILTERS = (64, 64, 128)
 RESNET_BN_EPSILON = 1e-5
 
-# Of ImageNet's RGB pixels, in [0, 1]: what the public ResNets were trained with.
+# Mean and standard deviation of ImageNet's RGB pixels in [0, 1]; the published ResNets expect
+# pixels that are normalised by them.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -51,7 +58,7 @@ def _lite0_block(
     filters: int,
     shift: bool,
 ) -> Tensor:
-    """Inverted residual block: 1x1 expansion, depthwise, 1x1 projection, and the sum."""
+    """Build an inverted residual block: 1x1 expansion, depthwise, 1x1 projection, sum."""
     inputs = x
     channels = x.shape[-1]
     if expansion != 1:
@@ -73,23 +80,25 @@ def _lite0_block(
 
 
 def efficientnet_lite0(image: Tensor, output_stride: int = 8, centred: bool = True) -> list[Tensor]:
-    """Builds EfficientNet-Lite0 on `image` and returns the outputs of its stages 1 to 6.
+    """Build EfficientNet-Lite0 on an image.
 
-    The published weights are TensorFlow's: "same" padding, BN epsilon 1e-3, pixels p normalised
-    as (p-127)/128. With "same" padding and even sizes a stride-2 layer looks half a pixel to the
-    lower right, and three of them put a feature of the 1/8 grid 3.5 pixels away from the middle of
-    its 8x8 block. Labels are read off that grid, so `centred` makes the third strided layer look to
-    the upper left instead, which leaves half a pixel (decided here; the weights don't notice, since
-    only the phase of the sampling differs).
+    The published weights come from TensorFlow: "same" padding, batch normalisation with epsilon
+    1e-3, pixels p normalised as (p - 127) / 128. With "same" padding and even sizes, a layer of
+    stride 2 is centred half a pixel to the lower right of its output. After three such layers a
+    feature of the 1/8 grid lies 3.5 pixels off the middle of its 8x8 block. Labels are read from
+    that grid, so `centred` shifts the third strided layer to the upper left, which leaves half a
+    pixel. The published weights stay valid, since only the phase of the sampling differs.
 
     Args:
-        image: [B, H, W, 3] in [-1, 1]; H and W multiples of `output_stride`.
+        image: float `[batch, height, width, 3]` in [-1, 1]; height and width are multiples of
+            `output_stride`.
         output_stride: 8 (dilated) or 32 (as published).
-        centred: whether features lie on the middle of their blocks; False computes exactly what was
-            published.
+        centred: Whether features lie in the middle of their blocks. `False` computes exactly the
+            published network.
 
     Returns:
-        Six tensors [B, h, w, C], the last [B, H/output_stride, W/output_stride, 192].
+        Outputs of the stages 1 to 6, float `[batch, h, w, channels]`; the last is
+        `[batch, height/output_stride, width/output_stride, 192]`.
 
     Raises:
         ValueError: `output_stride` is neither 8 nor 32.
@@ -99,15 +108,15 @@ def efficientnet_lite0(image: Tensor, output_stride: int = 8, centred: bool = Tr
     x = layers.Rescaling(127.5 / 128.0, 0.5 / 128.0, name="normalise")(image)
     x = layers.Conv2D(LITE0_STEM_FILTERS, 3, 2, "same", use_bias=False, name="stem")(x)
     x = _lite0_norm(x, "stem")
-    reached, dilation, outputs = 2, 1, []
+    total_stride, dilation, outputs = 2, 1, []
     for number, (repeats, kernel, stride, expansion, filters) in enumerate(LITE0_STAGES, start=1):
-        dropped = stride if reached * stride > output_stride else 1
+        dropped = stride if total_stride * stride > output_stride else 1
         stride //= dropped
         for block in range(repeats):
             shift = centred and number == 3 and block == 0
             name = f"stage{number}_block{block + 1}"
             x = _lite0_block(x, name, kernel, stride, dilation, expansion, filters, shift)
-            reached *= stride
+            total_stride *= stride
             if block == 0:
                 stride = 1
                 dilation *= dropped
@@ -124,10 +133,10 @@ def _resnet_conv(
     name: str,
     activate: bool = True,
 ) -> Tensor:
-    """Convolution with as much padding on every side as the window reaches, BN, and ReLU."""
-    reach = dilation * (kernel // 2)
-    if reach:
-        x = layers.ZeroPadding2D(reach, name=f"{name}_pad")(x)
+    """Build convolution with symmetric zero padding, batch normalisation and ReLU."""
+    padding = dilation * (kernel // 2)
+    if padding:
+        x = layers.ZeroPadding2D(padding, name=f"{name}_pad")(x)
     x = layers.Conv2D(
         filters, kernel, stride, "valid", dilation_rate=dilation, use_bias=False, name=name
     )(x)
@@ -138,7 +147,7 @@ def _resnet_conv(
 def _resnet_block(
     x: Tensor, name: str, filters: int, stride: int, dilation: int, project: bool
 ) -> Tensor:
-    """Bottleneck block; the stride sits on the 3x3 convolution."""
+    """Build a bottleneck block, whose 3x3 convolution has the stride."""
     shortcut = x
     if project:
         shortcut = _resnet_conv(x, 4 * filters, 1, stride, 1, f"{name}_shortcut", activate=False)
@@ -150,19 +159,19 @@ def _resnet_block(
 
 
 def resnet(image: Tensor, depth: str, output_stride: int = 8) -> list[Tensor]:
-    """Builds a ResNet with a stem of three 3x3 convolutions and returns the outputs of its stages.
+    """Build a ResNet with a stem of three 3x3 convolutions on an image.
 
     Args:
-        image: [B, H, W, 3] in [-1, 1], of any height and width.
+        image: float `[batch, height, width, 3]` in [-1, 1], of any height and width.
         depth: "resnet50" or "resnet101".
         output_stride: 8 (dilated) or 32.
 
     Returns:
-        Four tensors [B, h, w, C] with C = 256, 512, 1024, 2048; the last has
-        h = ceil(H/output_stride), w = ceil(W/output_stride).
+        Outputs of the four stages, float `[batch, h, w, channels]` with 256, 512, 1024 and 2048
+        channels; the last has h = ceil(height / output_stride) and w = ceil(width / output_stride).
 
     Raises:
-        ValueError: unknown depth, or `output_stride` is neither 8 nor 32.
+        ValueError: The depth is unknown, or `output_stride` is neither 8 nor 32.
     """
     if depth not in RESNET_BLOCKS:
         raise ValueError(f"depth must be one of {sorted(RESNET_BLOCKS)}, got {depth!r}")
@@ -174,18 +183,18 @@ def resnet(image: Tensor, depth: str, output_stride: int = 8) -> list[Tensor]:
     x = layers.Rescaling(scale, offset, name="normalise")(image)
     for index, filters in enumerate(RESNET_STEM_FILTERS, start=1):
         x = _resnet_conv(x, filters, 3, 2 if index == 1 else 1, 1, f"stem_conv{index}")
-    # Zeros never win over the outputs of a ReLU: the same as not counting the padding.
+    # The outputs of a ReLU are not negative, so padding with zeros does not change the maximum.
     x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)
     x = layers.MaxPooling2D(3, 2, "valid", name="stem_pool")(x)
-    reached, dilation, outputs = 4, 1, []
+    total_stride, dilation, outputs = 4, 1, []
     table = zip(RESNET_BLOCKS[depth], RESNET_FILTERS, RESNET_STRIDES, strict=True)
     for number, (blocks, filters, stride) in enumerate(table, start=1):
-        dropped = stride if reached * stride > output_stride else 1
+        dropped = stride if total_stride * stride > output_stride else 1
         stride //= dropped
         for block in range(1, blocks + 1):
             name = f"stage{number}_block{block}"
             x = _resnet_block(x, name, filters, stride, dilation, project=block == 1)
-            reached *= stride
+            total_stride *= stride
             if block == 1:
                 stride = 1
                 dilation *= dropped

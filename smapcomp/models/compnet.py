@@ -1,4 +1,4 @@
-"""CompNet: from the picture and its label map to the compact image."""
+"""CompNet, which makes the compact image from a picture and its label map."""
 
 import keras
 from keras import ops
@@ -14,16 +14,26 @@ from smapcomp.models.layers import (
 
 
 def build_compnet(variant: str) -> keras.Model:
-    """Builds the network that makes the compact image.
+    """Build CompNet.
+
+    "paper" (docs/spec.md, section 2; 2,107,459 parameters):
+
+        image, label map ── 7×7, 64 ── 3×3/2, 128 ── 3×3/2, 256 ── 3×3/2, 512 ── 7×7, 3 ── tanh
+
+    "lite" (218,019 parameters) adds a learned correction to the mean of each block:
+
+        image ─┬─ mean of 8×8 blocks ───────────────────────────────────────────────────── + ── clip
+               └─ 2×2 to channels ── 3×3/2, 32 ── 3×3/2, 64 ── 3×3 ── + ── 2 blocks ── 3×3 ┘
+        labels of the 1/8 grid ── 1×1 label convolution ──────────────┘
 
     Args:
-        variant: "paper" (SPEC section 2; 2,107,459 parameters) or "lite".
+        variant: "paper" or "lite".
 
     Returns:
         Model of `[image, label_map]`, float `[batch, height, width, 3]` in [-1, 1] and int
-        `[batch, height, width]` of 0..150, to float `[batch, height/8, width/8, 3]` in [-1, 1],
-        not yet quantised. Height and width are multiples of 8, at least 16; "paper" needs 32,
-        since its last layer reflects three rows of the 1/8 grid.
+        `[batch, height, width]` in 0..150, to float `[batch, height/8, width/8, 3]` in [-1, 1],
+        not quantised. Height and width are multiples of 8, at least 16; "paper" needs 32, since
+        its last layer reflects three rows of the 1/8 grid.
 
     Raises:
         ValueError: The variant is unknown.
@@ -44,17 +54,18 @@ def _paper(image, label_map):
     for i, filters in enumerate((128, 256, 512), 1):
         x = conv(x, filters, 3, strides=2, name=f"conv{i}")
         x = norm_relu(x, name=f"conv{i}")
-    # The compact image is float32 under any dtype policy: bfloat16 has steps of half a level.
+    # The compact image is float32 under any dtype policy: a bfloat16 step is half a grey level.
     x = conv(x, 3, 7, pad="reflect", name="conv4", dtype="float32")
     return keras.layers.Activation("tanh", dtype="float32", name="tanh")(x)
 
 
 def _lite(image, label_map):
-    """Mean of each block plus a learned correction; no normalisation (decided here).
+    """Return the mean of each block plus a learned correction, without normalisation.
 
-    The mean alone is a good compact image, so the network starts from it (its last layer is zero
-    at the start) and only learns what makes it cheaper to code or easier to predict from. Both
-    are float32 under any dtype policy: bfloat16 has fewer steps than the compact image.
+    The mean alone is a good compact image. The last layer starts with zeros, so training begins
+    there and learns only how to make the image cheaper to code or a better source of the
+    prediction. Mean and correction are float32 under any dtype policy, since bfloat16 has fewer
+    steps than the compact image.
     """
     mean = keras.layers.AveragePooling2D(COMPNET_SCALE, dtype="float32", name="mean")(image)
     x = SpaceToDepth(2, name="blocks")(image)

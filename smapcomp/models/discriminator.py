@@ -1,4 +1,4 @@
-"""The two-scale discriminator of the adversarial and the feature-matching loss."""
+"""Two-scale discriminator for the adversarial loss and the feature-matching loss."""
 
 import keras
 from keras import layers, ops
@@ -7,26 +7,31 @@ from smapcomp.models.label_conv import LabelConv2D, LabelPool2D
 from smapcomp.models.layers import InstanceNormalization, conv
 
 FILTERS = {"paper": 64, "lite": 32}
-"""Of the first convolution; the next three have two, four and eight times as many."""
+"""Filters of the first convolution by variant. The next three have 2, 4 and 8 times as many. "lite"
+is half the size of "paper", for training without a GPU."""
 
 
 def build_discriminator(variant: str) -> keras.Model:
-    """Builds the discriminator.
+    """Build the discriminator: two networks of the same shape that judge patches of a picture.
 
-    Two networks of the same shape judge patches, the second on a picture of half the size. In
-    place of a convolution over the concatenated one-hot map and image, the first layer is the
-    sum of one over each; its kernel is that convolution's, split after the 151st input.
+    The second one sees the picture at half its size:
+
+        image, label map ─┬─ 4×4/2 ── 4×4/2 ── 4×4/2 ── 4×4 ── 4×4, 1 ─> features, scores
+                          └─ 3×3/2 mean ── the same layers, with own weights ─> features, scores
+
+    A convolution over the concatenated one-hot label map and image is computed as the sum of two:
+    a `LabelConv2D` and one over the image. Together their kernels are that convolution's kernel,
+    split after the 151st input.
 
     Args:
-        variant: "paper" (SPEC section 2; 5,838,722 parameters), or "lite": half the filters, for
-            training on a processor (decided here).
+        variant: "paper" (docs/spec.md, section 2; 5,838,722 parameters) or "lite".
 
     Returns:
         Model of `[image, label_map]`, float `[batch, height, width, 3]` in [-1, 1] and int
-        `[batch, height, width]` of 0..150, to `[full, half]`, the scales. Each is the list of
-        the four hidden layers' features and the scores, all float, `[batch, h, w, filters]`
-        with h = height // 2 + 1 in the first layer and scores `[batch, h, w, 1]` that are 1 for
-        real under LSGAN. Any height and width of at least 16.
+        `[batch, height, width]` in 0..150, to `[full, half]`, one list for each scale: the features
+        of the four hidden layers, float `[batch, h, w, filters]` with h = height // 2 + 1 in the
+        first, and the scores, float `[batch, h, w, 1]`, where 1 stands for a real picture. Height
+        and width are at least 16.
 
     Raises:
         ValueError: The variant is unknown.
@@ -60,10 +65,11 @@ def _scale(image, labels, filters: int, name: str) -> list:
 
 @keras.saving.register_keras_serializable(package="smapcomp")
 class AveragePool2D(layers.Layer):
-    """Halves `[batch, height, width, channels]` by the mean of 3×3 pixels around every second one.
+    """Average pooling with a 3×3 window and stride 2, centred on every second pixel.
 
-    Pixels beyond the border are not counted. Keras' own "same" pooling of even sizes looks at
-    the border of one side only, so its pixels lie elsewhere.
+    float `[batch, height, width, channels]` to `[batch, ceil(height/2), ceil(width/2), channels]`.
+    Pixels beyond the border do not count. The "same" pooling of Keras pads even sizes on one side
+    only, so its windows are centred elsewhere.
     """
 
     def call(self, x):

@@ -1,4 +1,4 @@
-"""FineNet: from the up-sampled compact image and the label map to what the picture lacks."""
+"""FineNet, which predicts the detail that an up-sampled compact image lacks."""
 
 from dataclasses import dataclass
 
@@ -18,12 +18,12 @@ from smapcomp.models.layers import (
 
 @dataclass(frozen=True)
 class LiteSize:
-    """Size of the lite FineNet.
+    """Size of the lite FineNet. The default is that of the bundled weights.
 
     Attributes:
         filters: Channels on the 1/8 grid.
         blocks: Residual blocks on the 1/8 grid.
-        tail: (channels, residual blocks) on the 1/4 and on the 1/2 grid.
+        tail: Channels and residual blocks on the 1/4 grid and on the 1/2 grid.
     """
 
     filters: int = 64
@@ -32,15 +32,26 @@ class LiteSize:
 
 
 def build_finenet(variant: str, size: LiteSize | None = None) -> keras.Model:
-    """Builds the network that predicts the picture's detail.
+    """Build FineNet.
+
+    "paper" (docs/spec.md, section 2; 46,066,883 parameters):
+
+        upsampled, label map ── 7×7, 64 ── 3×3/2, 128 ── 3×3/2, 256 ── 3×3/2, 512
+            ── 9 residual blocks, 512 ── up 2, 256 ── up 2, 128 ── up 2, 64 ── 7×7, 3 ── tanh
+
+    "lite" (961,132 parameters) works on the 1/8 grid and up-samples by sub-pixel convolutions:
+
+        upsampled ── 8×8 to channels ── 3×3, 64 ── + ─┬─ 8 residual blocks ── 3×3 ── + ─> trunk
+        labels of the 1/8 grid ── 3×3 label conv ──┘  └──────────────────────────────┘
+        trunk ── up 2, 32 ── 2 residual blocks ── up 2, 16 ── 1 residual block ── up 2 ─> detail
 
     Args:
-        variant: "paper" (SPEC section 2; 46,066,883 parameters) or "lite".
-        size: Of "lite"; the default is what the weights in the box have.
+        variant: "paper" or "lite".
+        size: Size of "lite", by default `LiteSize()`.
 
     Returns:
         Model of `[upsampled, label_map]`, float `[batch, height, width, 3]` in [-1, 1] and int
-        `[batch, height, width]` of 0..150, to float `[batch, height, width, 3]`, to be added to
+        `[batch, height, width]` in 0..150, to float `[batch, height, width, 3]`, which is added to
         `upsampled`. Height and width are multiples of 8, at least 16.
 
     Raises:
@@ -78,11 +89,11 @@ def _paper(upsampled, label_map):
 
 
 def _lite(upsampled, label_map, size: LiteSize):
-    """Residual blocks on the 1/8 grid, then sub-pixel up-sampling (decided here).
+    """Return the detail from residual blocks on the 1/8 grid and sub-pixel up-sampling.
 
-    The up-sampled picture holds no more than its 1/8 grid does, so nearly all arithmetic is spent
-    there; no normalisation, which costs PSNR in super-resolution and would tie the prediction to
-    the whole picture's statistics.
+    The up-sampled picture holds no more information than its 1/8 grid, so nearly all arithmetic is
+    spent there. There is no normalisation: it costs PSNR in super-resolution and would make the
+    prediction depend on the statistics of the whole picture.
     """
     x = SpaceToDepth(8, name="blocks")(upsampled)
     x = _he_conv(x, size.filters, "conv0")

@@ -1,4 +1,4 @@
-"""The convolution over a one-hot label map, computed from the integers."""
+"""Convolution over a one-hot label map, computed from the integer labels."""
 
 import keras
 from keras import ops
@@ -6,31 +6,32 @@ from keras import ops
 from smapcomp.design import NUM_LABELS
 
 NO_LABEL = NUM_LABELS
-"""Stands for a pixel without any label, whose one-hot code is all zeros."""
+"""Value of a pixel without a label; its one-hot code is all zeros."""
 
 
 @keras.saving.register_keras_serializable(package="smapcomp")
 class LabelConv2D(keras.layers.Layer):
-    """Equals `Conv2D` without bias over `one_hot(label_map, 151)`; never builds that tensor.
+    """`Conv2D` without bias over `one_hot(label_map, 151)`, without building that tensor.
 
-    Each output is the sum of the kernel's rows that the labels of its window select. Under
-    TensorFlow, windows that hold a single label, most of them in real maps, take one row of the
-    kernel summed over the window; only the others gather their rows one by one. Other backends
-    gather everywhere, since a compiled JAX function has no shapes that depend on data.
+    Each output is the sum of the rows of the kernel that the labels in its window select. In real
+    label maps most windows hold a single label. Under TensorFlow these take one row of the kernel
+    that is summed over the window, and only the others gather a row for each position. Other
+    backends gather for all windows, since shapes in a compiled JAX function cannot depend on data.
 
-    Processor time beside the dense convolution's, one-hot code included, in one run (7×7, 64
-    filters, four 256×256 label maps of ADE20K with 15 to 37 % of windows mixed): 8 to 13 times
-    less forward and 6 to 10 times less with the kernel's gradient; gathering everywhere is 4 to
-    6 and 2 times less. Outputs differ from the dense convolution's by 2e-7.
+    Measured in one run with a 7×7 window, 64 filters and four 256×256 label maps of ADE20K, in
+    which 15 to 37 % of the windows hold several labels: compared with the dense convolution,
+    one-hot code included, this takes 8 to 13 times less processor time forward and 6 to 10 times
+    less with the gradient of the kernel. Gathering for all windows takes 4 to 6 times and 2 times
+    less. Outputs differ from those of the dense convolution by 2e-7.
 
     Args:
         filters: Output channels.
         kernel_size: Side of the square window.
         strides: Step in both directions.
-        padding: `kernel_size // 2` on every side; "zero" pads the one-hot code with zeros, and
-            "reflect" reflects the map. Then a valid convolution, as in PyTorch.
-        initializer: Of the kernel, `[kernel_size, kernel_size, 151, filters]`: laid out as the
-            dense convolution's, so that weights move freely between the two.
+        padding: Padding by `kernel_size // 2` on every side, as in PyTorch: "zero" pads the one-hot
+            code with zeros, "reflect" reflects the map.
+        initializer: Initializer of the kernel, `[kernel_size, kernel_size, 151, filters]`, which
+            has the layout of the dense convolution's kernel.
 
     Raises:
         ValueError: The padding is unknown.
@@ -59,22 +60,22 @@ class LabelConv2D(keras.layers.Layer):
             name="kernel",
             shape=(self.kernel_size, self.kernel_size, NUM_LABELS, self.filters),
             initializer=self.initializer,
-            # Under mixed precision the rows stay float32, and with them their gradients: sums over
-            # all pixels of a label, of which bfloat16 loses all but the first few hundred.
+            # Under mixed precision the rows stay float32, and with them their gradients. These are
+            # sums over all pixels of a label, which in bfloat16 stop growing after a few hundred.
             autocast=False,
         )
 
     def call(self, label_map):
-        """Convolves a map of labels.
+        """Convolve a label map.
 
         Args:
-            label_map: int `[batch, height, width]` of 0..150; any other value counts as no
-                label, as in `one_hot`. Or `[batch, height, width, n]`: the mean of the one-hot
-                codes of the labels that are there (see `LabelPool2D`).
+            label_map: int `[batch, height, width]` in 0..150; any other value is no label, as in
+                `one_hot`. Or `[batch, height, width, n]` as of `LabelPool2D`, which stands for the
+                mean of the one-hot codes of those of the n values that are labels.
 
         Returns:
-            float `[batch, out_height, out_width, filters]`; with odd windows out_height is
-            ceil(height / strides), with even ones height // strides + 1.
+            float `[batch, out_height, out_width, filters]`. out_height is ceil(height / strides)
+            for odd windows and height // strides + 1 for even ones.
         """
         label_map = ops.cast(label_map, "int32")
         outside = ops.logical_or(label_map < 0, label_map >= NUM_LABELS)
@@ -99,15 +100,15 @@ class LabelConv2D(keras.layers.Layer):
         return ops.pad(label_map, pads, mode="constant", constant_values=NO_LABEL)
 
     def _tap(self, x, offset: int, axis: int):
-        """What the window's entry `offset` sees along an axis, for all output positions."""
+        """Return the inputs of the window's position `offset` along an axis, for all outputs."""
         last = ops.shape(x)[axis] - self.kernel_size + offset
         seen = slice(offset, last + 1, self.strides)
         return x[:, seen] if axis == 1 else x[:, :, seen]
 
     def _sum_rows(self, rows, labels_at):
-        """Sums rows[i, j, labels_at(i, j)] over the window; averages over the last axis."""
+        """Sum rows[i, j, labels_at(i, j)] over the window and average over the last axis."""
         side = self.kernel_size
-        # Unstacked once: the gradient of each rows[i, j] would be as large as the whole kernel.
+        # Unstacked once, since the gradient of each rows[i, j] is as large as the whole kernel.
         tables = ops.unstack(ops.reshape(rows, (side * side, -1, self.filters)), axis=0)
         total = 0.0
         for k, table in enumerate(tables):
@@ -115,10 +116,11 @@ class LabelConv2D(keras.layers.Layer):
         return total
 
     def _convolve_everywhere(self, label_map, rows):
-        """A loop over the window, which XLA compiles faster than its terms one by one.
+        """Convolve in a loop over the window, which XLA compiles faster than an unrolled one.
 
-        Stage 1 of the papers at batch 8, 256×256, for the CPU: 33 s instead of 87 s to compile, and
-        5.9 GiB instead of 6.4; 5.3 instead of 8.7 where results are computed again.
+        Measured for stage 1 of the papers at batch 8 and 256×256 on a CPU: 33 s instead of 87 s to
+        compile, and 5.9 instead of 6.4 GiB of memory; with recomputation of activations 5.3 instead
+        of 8.7 GiB.
         """
         side, step = self.kernel_size, self.strides
         batch, height, width, depth = ops.shape(label_map)
@@ -146,7 +148,7 @@ class LabelConv2D(keras.layers.Layer):
         return ops.scatter_update(result, ops.stack([batch, y, x], axis=1), mixed)
 
     def _over_window(self, label_map, choose):
-        """Highest or lowest label of each window, `[batch, out_height, out_width]`."""
+        """Return the highest or lowest label of each window, `[batch, out_height, out_width]`."""
         x = label_map[..., 0]
         for k in range(1, label_map.shape[-1]):
             x = choose(x, label_map[..., k])
@@ -177,7 +179,12 @@ class LabelConv2D(keras.layers.Layer):
 
 
 def _mean_row(rows, labels):
-    """Rows `[152, filters]` looked up for int labels `[..., n]`; the mean of those that exist."""
+    """Return the mean of the rows that labels select, `[..., filters]`.
+
+    Args:
+        rows: `[152, filters]`; the last row, that of `NO_LABEL`, is zero.
+        labels: int `[..., n]` in 0..151; `NO_LABEL` does not count.
+    """
     if labels.shape[-1] == 1:
         return ops.take(rows, labels[..., 0], axis=0)
     count = ops.sum(ops.cast(labels != NO_LABEL, rows.dtype), axis=-1, keepdims=True)
@@ -186,11 +193,11 @@ def _mean_row(rows, labels):
 
 @keras.saving.register_keras_serializable(package="smapcomp")
 class LabelPool2D(keras.layers.Layer):
-    """Halves a label map as a 3×3, stride 2 average pool halves its one-hot code.
+    """Average pooling of a one-hot label map with a 3×3 window and stride 2, for `LabelConv2D`.
 
-    The mean of nine one-hot codes is kept as the nine labels themselves: int
-    `[batch, height, width]` to int `[batch, ceil(height/2), ceil(width/2), 9]`, for
-    `LabelConv2D`. Pixels beyond the border are no label and are not counted.
+    The mean of nine one-hot codes is represented by the nine labels: int `[batch, height, width]`
+    to int `[batch, ceil(height/2), ceil(width/2), 9]`. Pixels beyond the border have no label and
+    do not count.
     """
 
     def call(self, label_map):

@@ -1,8 +1,8 @@
-"""Building blocks that the networks share.
+"""Layers that the networks share.
 
-Everything here is written with `keras.layers` and `keras.ops`, so that it runs on every Keras
-backend. Where the paper's networks and Keras differ in a default (padding of strided
-convolutions, epsilon, shape of transposed convolutions), the difference is bridged here once.
+They use `keras.layers` and `keras.ops` only, so they run on every Keras backend. The papers'
+networks and Keras differ in some defaults (padding of strided convolutions, epsilon, shape of
+transposed convolutions); the layers of this module have the papers'.
 """
 
 import keras
@@ -13,10 +13,12 @@ from smapcomp.design import max_level
 
 @keras.saving.register_keras_serializable(package="smapcomp")
 class ReflectionPad2D(keras.layers.Layer):
-    """Pads height and width of `[batch, height, width, channels]` by reflection.
+    """Padding of height and width by reflection.
+
+    float `[batch, height, width, channels]` to the same with 2·padding more rows and columns.
 
     Args:
-        padding: Rows and columns added on every side; less than the height and the width.
+        padding: Rows and columns to add on every side; less than the height and the width.
     """
 
     def __init__(self, padding: int, **kwargs):
@@ -43,13 +45,13 @@ class ReflectionPad2D(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="smapcomp")
 class InstanceNormalization(keras.layers.Layer):
-    """Normalises every channel of every picture to zero mean and unit variance.
+    """Normalisation of every channel of every picture to zero mean and unit variance.
 
-    No scale and no offset, as in the papers' networks. The variance is the biased one.
+    It has no scale and no offset, as in the papers' networks. The variance is the biased one.
 
     Args:
-        epsilon: Added to the variance. 1e-5 as in the papers (SPEC section 2); Keras'
-            GroupNormalization defaults to 1e-3, which is visibly different on flat pictures.
+        epsilon: Number that is added to the variance, 1e-5 as in the papers (docs/spec.md,
+            section 2). The 1e-3 of Keras' GroupNormalization differs visibly on flat pictures.
     """
 
     def __init__(self, epsilon: float = 1e-5, **kwargs):
@@ -66,10 +68,12 @@ class InstanceNormalization(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="smapcomp")
 class SpaceToDepth(keras.layers.Layer):
-    """Moves blocks of `size` × `size` pixels into channels.
+    """Rearrangement of blocks of pixels into channels.
 
-    `[batch, height, width, channels]` to `[batch, height/size, width/size, size²·channels]`;
-    height and width are multiples of `size`.
+    `[batch, height, width, channels]` to `[batch, height/size, width/size, size²·channels]`.
+
+    Args:
+        size: Side of a block in pixels; divides height and width.
     """
 
     def __init__(self, size: int, **kwargs):
@@ -99,7 +103,13 @@ class SpaceToDepth(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="smapcomp")
 class DepthToSpace(keras.layers.Layer):
-    """The inverse of `SpaceToDepth`."""
+    """Inverse of `SpaceToDepth`, also called pixel shuffle.
+
+    `[batch, height, width, size²·channels]` to `[batch, size·height, size·width, channels]`.
+
+    Args:
+        size: Side of a block in pixels.
+    """
 
     def __init__(self, size: int, **kwargs):
         super().__init__(**kwargs)
@@ -129,9 +139,12 @@ class DepthToSpace(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="smapcomp")
 class LabelStride(keras.layers.Layer):
-    """Reads one label for each block of `stride` × `stride`: the one right of and below its centre.
+    """Selection of one label for each block: the one to the lower right of the block's centre.
 
     int `[batch, height, width]` to int `[batch, height/stride, width/stride]`.
+
+    Args:
+        stride: Side of a block in pixels; divides height and width.
     """
 
     def __init__(self, stride: int, **kwargs):
@@ -157,7 +170,7 @@ class LabelStride(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="smapcomp")
 class CropTopLeft(keras.layers.Layer):
-    """Drops the first row and column: what a padded transposed convolution leaves out."""
+    """Removal of the first row and column, which a padded transposed convolution leaves out."""
 
     def call(self, x):
         return x[:, 1:, 1:, :]
@@ -182,16 +195,16 @@ def conv(
     pad: str = "zero",
     dtype: str | None = None,
 ):
-    """Convolution with bias as the papers have it: padded on every side, then valid.
+    """Build a convolution with bias that pads every side, as in the papers.
 
     Args:
         x: float `[batch, height, width, channels]`.
         filters: Output channels.
         kernel_size: Odd side of the window.
-        name: Layer name, the key of its weights.
+        name: Name of the layer and thus of its weights.
         strides: Step in both directions.
-        pad: "zero" or "reflect"; `kernel_size // 2` on every side.
-        dtype: That it computes in; None for the dtype policy's.
+        pad: "zero" or "reflect", by `kernel_size // 2` on every side.
+        dtype: Dtype of the computation; `None` for that of the dtype policy.
 
     Returns:
         float `[batch, ceil(height/strides), ceil(width/strides), filters]`.
@@ -212,9 +225,15 @@ def conv(
 
 
 def conv_transpose(x, filters: int, *, name: str):
-    """3×3 transposed convolution of stride 2 with padding 1 and output padding 1 on one side.
+    """Build a 3×3 transposed convolution of stride 2, padding 1 and output padding 1.
 
-    float `[batch, height, width, channels]` to `[batch, 2·height, 2·width, filters]`.
+    Args:
+        x: float `[batch, height, width, channels]`.
+        filters: Output channels.
+        name: Name of the layer.
+
+    Returns:
+        float `[batch, 2·height, 2·width, filters]`.
     """
     x = keras.layers.Conv2DTranspose(
         filters,
@@ -228,37 +247,37 @@ def conv_transpose(x, filters: int, *, name: str):
 
 
 def norm_relu(x, *, name: str):
-    """Instance normalisation, then ReLU."""
+    """Build instance normalisation followed by ReLU."""
     x = InstanceNormalization(name=f"{name}_norm")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)
 
 
 def upsample(compact, scale: int):
-    """Half-pixel bilinear up-sampling (SPEC section 2): `u` of the papers.
+    """Up-sample by bilinear interpolation between pixel centres (docs/spec.md, section 2).
 
     Args:
         compact: float `[batch, height, width, channels]`.
         scale: Factor of both sides.
 
     Returns:
-        float `[batch, scale·height, scale·width, channels]`.
+        The papers' u, float `[batch, scale·height, scale·width, channels]`.
     """
     _, height, width, _ = ops.shape(compact)
     return ops.image.resize(compact, (height * scale, width * scale), interpolation="bilinear")
 
 
 def quantize(compact, step: int):
-    """Rounds a compact image to the values that the compact layer can carry.
+    """Round a compact image to the values that the compact layer can carry.
 
-    The gradient passes straight through.
+    The gradient passes through unchanged (straight-through estimator).
 
     Args:
-        compact: float in [-1, 1].
-        step: Distance of two neighbouring values in units of 1/255; 1 is the papers' 8 bit.
+        compact: float in [-1, 1], any shape.
+        step: Quantiser step in units of 1/255; the papers' is 1.
 
     Returns:
         `(quantized, levels)`: the value that the decoder sees, float in [-1, 1], and its level,
-        float 0..round(255/step); quantized = min(levels·step, 255)/127.5 - 1.
+        float in 0..`max_level(step)`; quantized = min(levels·step, 255)/127.5 - 1.
     """
     exact = (compact + 1.0) * (127.5 / step)
     rounded = ops.clip(ops.round(exact), 0.0, float(max_level(step)))

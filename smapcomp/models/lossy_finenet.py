@@ -1,4 +1,4 @@
-"""FineNet for compact images that were coded lossily: it takes the coder's artefacts away too."""
+"""FineNet for lossy compact images, which also removes the artefacts of their coder."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from smapcomp.models.label_conv import LabelConv2D
 from smapcomp.models.layers import DepthToSpace, LabelStride, SpaceToDepth
 
 LABEL_STRIDE = 8
-"""Pixels along a side of the cells of the grid that labels are read on."""
+"""Side in pixels of the blocks of which one label each is read."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class LossySize:
 
     Attributes:
         widths: Channels on the 1/2, 1/4 and 1/8 grid.
-        blocks: Residual blocks on the 1/2, 1/4, 1/8, again the 1/4 and the 1/2 grid.
+        blocks: Residual blocks on the 1/2, 1/4 and 1/8 grid on the way down, and on the 1/4 and
+            1/2 grid on the way up.
     """
 
     widths: tuple[int, int, int] = (32, 64, 96)
@@ -25,26 +26,32 @@ class LossySize:
 
 
 SIZES = {1: LossySize((48, 96, 128)), 2: LossySize(), 4: LossySize(), 8: LossySize()}
-"""By compact scale: what the weights in the box have, 88,000 multiplications a pixel at scale 1 and
-41,000 else. Decided here: nearly all rates have scale 1, and the box has no room for four of
-the larger."""
+"""Sizes of the bundled weights by compact scale: 88,000 multiplications for each pixel at scale 1
+and 41,000 at the others. Scale 1 has the larger network since it is best at nearly all rates; four
+networks of that size would exceed the size limit of the bundled weights."""
 
 
 def build_lossy_finenet(scale: int, size: LossySize | None = None) -> keras.Model:
-    """Builds the network that predicts the picture from a lossy compact image.
+    """Build the FineNet for lossy compact images of a scale.
 
-    At scale 1 it is a filter of the coder's artefacts, at 2, 4 and 8 it restores resolution too. A
-    U of residual blocks without normalisation (decided here).
+    At scale 1 it removes coding artefacts; at scales 2, 4 and 8 it also restores resolution. It is
+    a U-Net of residual blocks without normalisation:
+
+        1/2 grid   upsampled, level ── blocks ─┬───────────────────────────── + ── blocks ─> detail
+        1/4 grid                               └─ blocks ─┬────────── + ── blocks ─┘
+        1/8 grid                                          └─ + ─ blocks ─┘
+                   labels ── 1×1 label convolution ──────────┘
 
     Args:
-        scale: Of the compact image: 1, 2, 4 or 8.
-        size: None for that of `SIZES`.
+        scale: Scale of the compact image, one of `SCALES`.
+        size: Size of the network, by default that of `SIZES`.
 
     Returns:
-        Model of `[upsampled, label_map, level]`, float `[batch, height, width, 3]` in [-1, 1], int
-        `[batch, height, width]` of 0..150 and float `[batch]` in 0..1 (how coarsely the compact
-        image was coded: 1 - quality/100 on AVIF's scale), to float `[batch, height, width, 3]`, to
-        be added to `upsampled`. Height and width are multiples of 8.
+        Model of `[upsampled, label_map, level]` to float `[batch, height, width, 3]`, which is
+        added to `upsampled`. `upsampled` is float `[batch, height, width, 3]` in [-1, 1],
+        `label_map` int `[batch, height, width]` in 0..150, and `level` float `[batch]` in 0..1, the
+        coarseness of the coding: 1 - quality/100 on AVIF's scale. Height and width are multiples of
+        8.
     """
     size = size or SIZES[scale]
     widths, blocks = size.widths, size.blocks

@@ -1,4 +1,6 @@
-"""PSPNet semantic segmentation (arXiv 1612.01105): the papers' networks, and a light one."""
+"""PSPNet for semantic segmentation (arXiv 1612.01105): the papers' networks and a light one."""
+
+from typing import TypeAlias
 
 import keras
 from keras import layers, ops
@@ -18,11 +20,17 @@ from smapcomp.models.spatial import (
     UpsampleToGrid,
 )
 
-Tensor = keras.KerasTensor
+Tensor: TypeAlias = keras.KerasTensor
 
 OUTPUT_STRIDE = 8
+"""Side in pixels of the block that one feature of the backbone stands for."""
+
 PYRAMID_BINS = (1, 2, 3, 6)
+"""Cells along a side of the pooled feature maps."""
+
 DROPOUT = 0.1
+"""Share of the channels that are dropped in training. Whole channels are dropped, as in the papers'
+segmentation code: neighbouring values of a map are too similar for dropping single ones to help."""
 
 
 def _conv_bn_relu(x: Tensor, filters: int, kernel: int, epsilon: float, name: str) -> Tensor:
@@ -31,10 +39,11 @@ def _conv_bn_relu(x: Tensor, filters: int, kernel: int, epsilon: float, name: st
     return layers.ReLU(name=f"{name}_relu")(x)
 
 
-# Whole channels are dropped, as the authors' segmentation code does: neighbours in a map are too
-# alike for single values to be missed.
 def _pyramid_head(x: Tensor, branch_filters: int, filters: int, epsilon: float) -> Tensor:
-    """Maps features [B, h, w, C] to class logits [B, h, w, 150] that see the whole picture."""
+    """Map features `[batch, h, w, channels]` to logits `[batch, h, w, 150]`.
+
+    The pooled branches let every logit depend on the whole picture.
+    """
     branches = [x]
     for bins in PYRAMID_BINS:
         pooled = AdaptiveAveragePooling2D(bins, name=f"pyramid{bins}_pool")(x)
@@ -54,8 +63,8 @@ def _auxiliary_head(x: Tensor, filters: int, epsilon: float) -> Tensor:
 
 def _build_lite(auxiliary: bool) -> keras.Model:
     image = keras.Input((None, None, 3), name="image")
-    # The lite segmenter mostly sees pictures that were up-sampled by 8: half the size loses nothing
-    # and costs a quarter.
+    # Most of its pictures were up-sampled by 8, so halving them loses nothing and the network takes
+    # a quarter of the time.
     x = PadToMultiple(2 * OUTPUT_STRIDE, name="pad")(image)
     x = layers.AveragePooling2D(2, name="halve")(x)
     stages = efficientnet_lite0(x)
@@ -79,21 +88,30 @@ def _build_paper(depth: str, auxiliary: bool) -> keras.Model:
 
 
 def build_pspnet(backbone: str, auxiliary: bool = False) -> keras.Model:
-    """Builds a PSPNet: image float [B, H, W, 3] in [-1, 1] -> logits of the classes 1..150.
+    """Build a PSPNet.
 
-    "resnet50" and "resnet101" are the papers' (SPEC section 2): logits [B, H, W, 150], bilinear
-    from the 1/8 grid, for any H and W. "efficientnet_lite0" is the lite variant's: logits
-    [B, ceil(H/8), ceil(W/8), 150], one for each started 8x8 block, for H and W from 16; its
-    pyramid has 64 filters a branch and 128 in the head (decided here: the whole of it takes 6 MB
-    in float16).
+        image ── backbone ─┬────────────────────────────────── concatenate ── 3×3 ── 1×1 ─> logits
+                           ├─ mean over 1×1 cells ── 1×1 ── resize ─┤
+                           ├─ mean over 2×2 cells ── 1×1 ── resize ─┤
+                           ├─ mean over 3×3 cells ── 1×1 ── resize ─┤
+                           └─ mean over 6×6 cells ── 1×1 ── resize ─┘
 
     Args:
-        backbone: "resnet50", "resnet101" or "efficientnet_lite0".
-        auxiliary: adds the training-only second output, of the same shape, from the last stage but
-            one (loss weight 0.4). All other layers keep their names and weights.
+        backbone: "resnet50" or "resnet101" for the papers' networks (docs/spec.md, section 2), or
+            "efficientnet_lite0" for the lite variant's, which sees the picture at half its size.
+            Its branches have 64 filters and its head has 128, so that it takes 6 MB in float16.
+        auxiliary: Whether to add a second output of the same shape, which only training needs: the
+            logits of a head on the last stage but one (loss weight 0.4). Names and weights of all
+            other layers stay the same.
+
+    Returns:
+        Model of float `[batch, height, width, 3]` in [-1, 1] to logits of the classes 1..150. The
+        papers' networks take any size and return `[batch, height, width, 150]`, interpolated from
+        the 1/8 grid. The lite network takes sides of at least 16 and returns
+        `[batch, ceil(height/8), ceil(width/8), 150]`, one for each 8×8 block.
 
     Raises:
-        ValueError: unknown backbone.
+        ValueError: The backbone is unknown.
     """
     if backbone == "efficientnet_lite0":
         return _build_lite(auxiliary)
@@ -104,15 +122,15 @@ def build_pspnet(backbone: str, auxiliary: bool = False) -> keras.Model:
 
 
 def label_map_from_logits(logits: Tensor, stride: int = 1) -> Tensor:
-    """Takes the likeliest class of every cell, and repeats it over the cell's pixels.
+    """Return the label map of the likeliest class of every block.
 
     Args:
-        logits: float [B, h, w, 150] of the classes 1..150.
-        stride: pixels on a side of a cell: 1 for the papers' networks, 8 for the lite one.
+        logits: float `[batch, h, w, 150]` of the classes 1..150.
+        stride: Side of a block in pixels: 1 for the papers' networks, 8 for the lite one.
 
     Returns:
-        Label map uint8 [B, h*stride, w*stride], 1..150; of two equal logits the lower id. A picture
-        whose sides are no multiples of `stride` still has to be cropped out of it.
+        uint8 `[batch, h*stride, w*stride]` in 1..150; of equal logits the lower label counts. If
+        the sides of the picture are no multiples of `stride`, the map is larger than the picture.
     """
     label_map = ops.cast(ops.argmax(logits, axis=-1) + 1, "uint8")
     return ops.repeat(ops.repeat(label_map, stride, axis=1), stride, axis=2)

@@ -1,4 +1,4 @@
-"""SMapNet: from the labels found on the up-sampled compact image to those of the picture."""
+"""SMapNet, which repairs the label map of an up-sampled compact image."""
 
 import math
 
@@ -14,23 +14,30 @@ def build_smapnet(
     filters: int = 64,
     blocks: int = 9,
 ) -> keras.Model:
-    """Builds the recursive residual network that corrects a label map (SPEC section 2).
+    """Build SMapNet, a recursive residual network (docs/spec.md, section 2).
 
-    With the default sizes it has 77,190 trainable parameters for three index channels and 74,882
-    for one. The statistics of the batch normalisation, two a channel, are not among them.
+    All blocks share one pair of 3×3 convolutions, conv1 and conv2:
+
+        labels ─┬─ norm ── conv_in ─┬─ conv1 ─ conv2 ─ + ─ … ─ conv1 ─ conv2 ─ + ─ conv_out ─ + ─>
+                │                   └──────────────────┴─ … ───────────────────┘
+                └─────────────────────────────────────────────────────────────────────────────┘
+
+    With three index channels it has 77,190 trainable parameters, with one 74,882. These do not
+    count the statistics of the batch normalisation, two for each channel.
 
     Args:
-        representation: "index": label id / 255 in [0, 1], replicated over the channels; the
-            output times 255, averaged over the channels, rounded and clipped to 0..150 is the
-            corrected map. "classes": logits in, logits out; argmax + 1 is the corrected map
-            (decided here: averages of ids are ids of unrelated classes).
-        channels: Of input and output. "index": 3, the default and the supplement's text, or 1,
-            the authors' released weights. "classes": 150 by default.
-        filters: Of all hidden layers.
-        blocks: Passes through the one pair of shared convolutions.
+        representation: "index" or "classes". "index": the input is label / 255, the same in all
+            channels. The mean of the output over the channels, times 255, rounded and clipped to
+            0..150, is the repaired map. "classes": the input and the output are logits, and
+            argmax + 1 is the repaired map. "classes" avoids that the mean of two labels is the
+            label of an unrelated class.
+        channels: Channels of input and output. For "index" 3, the default, as in the papers'
+            supplement, or 1 as in the authors' released weights; for "classes" 150.
+        filters: Filters of all hidden layers.
+        blocks: Number of passes through the shared convolutions.
 
     Returns:
-        Model of float `[batch, height, width, channels]` to the same shape, of any height and
+        Model of float `[batch, height, width, channels]` to the same shape, for any height and
         width. The input is added to the output, so the network learns the difference.
 
     Raises:
@@ -42,7 +49,7 @@ def build_smapnet(
         raise ValueError(f"representation {representation!r} is unknown; allowed: {allowed}")
     channels = defaults[representation] if channels is None else channels
     x = keras.Input((None, None, channels), name="labels")
-    # The values of the PyTorch layer that the released weights were trained with.
+    # Momentum and epsilon of the PyTorch layer that the released weights were trained with.
     y = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="norm")(x)
     y = _conv(filters, filters, "conv_in")(layers.ReLU(name="norm_relu")(y))
     start = layers.ReLU(name="conv_in_relu")(y)
@@ -55,7 +62,7 @@ def build_smapnet(
         out = layers.Add(name=f"block{i}")([y, start])
     last = _conv(channels, filters, "conv_out")
     if representation == "classes":
-        # Decided here: logits start as they came, since the label map is right in most places.
+        # The label map is right in most places, so training starts from unchanged logits.
         last.kernel_initializer = keras.initializers.Zeros()
     y = last(layers.ReLU(name="out_relu")(out))
     outputs = layers.Add(name="corrected")([y, x])
@@ -63,7 +70,7 @@ def build_smapnet(
 
 
 def _conv(outputs: int, filters: int, name: str) -> layers.Conv2D:
-    """3×3, zero padding, no bias; the same N(0, sqrt(2 / (9·filters))) in every layer."""
+    """Return a 3×3 convolution without bias; weights start from N(0, sqrt(2 / (9·filters)))."""
     return layers.Conv2D(
         outputs,
         3,

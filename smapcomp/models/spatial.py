@@ -1,17 +1,19 @@
-"""Layers that change the size of feature maps, whether height and width are known or not.
+"""Layers that change the size of feature maps.
 
-Everything is `keras.ops` with sizes taken from the tensor, so the layers run under every Keras
-backend.
+Height and width may be unknown when the graph is built. The layers use `keras.ops` only, so they
+run under every Keras backend.
 """
+
+from typing import TypeAlias
 
 import keras
 from keras import ops
 
-Tensor = keras.KerasTensor
+Tensor: TypeAlias = keras.KerasTensor
 
 
 def _bin_matrix(bins: int, size: int | Tensor) -> Tensor:
-    """Returns float32 [bins, size], whose row i averages the positions of bin i."""
+    """Return float32 `[bins, size]`, whose row i averages the positions of bin i."""
     index = ops.arange(bins, dtype="int32")
     start = index * size // bins
     end = ((index + 1) * size + bins - 1) // bins
@@ -21,7 +23,7 @@ def _bin_matrix(bins: int, size: int | Tensor) -> Tensor:
 
 
 def _bilinear_matrix(size_out: int | Tensor, size_in: int | Tensor) -> Tensor:
-    """Returns float32 [size_out, size_in]: linear, half-pixel centres, edges clamped."""
+    """Return the float32 matrix `[size_out, size_in]` of linear interpolation between centres."""
     scale = ops.cast(size_in, "float32") / ops.cast(size_out, "float32")
     centre = (ops.cast(ops.arange(size_out, dtype="int32"), "float32") + 0.5) * scale - 0.5
     centre = ops.clip(centre, 0.0, ops.cast(size_in, "float32") - 1.0)
@@ -30,16 +32,24 @@ def _bilinear_matrix(size_out: int | Tensor, size_in: int | Tensor) -> Tensor:
 
 
 def _apply_matrices(rows: Tensor, columns: Tensor, values: Tensor) -> Tensor:
-    """Applies [n, H] to the rows and [m, W] to the columns of [B, H, W, C]: [B, n, m, C]."""
+    """Apply [n, H] to the rows and [m, W] to the columns of [B, H, W, C]; return [B, n, m, C]."""
     rows, columns = (ops.cast(matrix, values.dtype) for matrix in (rows, columns))
     return ops.einsum("mw,bnwc->bnmc", columns, ops.einsum("nh,bhwc->bnwc", rows, values))
 
 
 def resize_bilinear(values: Tensor, height: int | Tensor, width: int | Tensor) -> Tensor:
-    """Resizes [B, H, W, C] to [B, height, width, C]: bilinear, half-pixel, no antialiasing.
+    """Resize a map by bilinear interpolation between pixel centres, without antialiasing.
 
-    `keras.ops.image.resize` (Keras 3.15) compares the sizes in Python and so cannot take sizes that
-    are known only when a TensorFlow graph runs; two small matrix products can.
+    `keras.ops.image.resize` of Keras 3.15 compares the sizes in Python, so it cannot take sizes
+    that are known only when a TensorFlow graph runs. This uses two small matrix products.
+
+    Args:
+        values: float `[batch, h, w, channels]`.
+        height: New height.
+        width: New width.
+
+    Returns:
+        `[batch, height, width, channels]` of the same dtype.
     """
     _, height_in, width_in, _ = ops.shape(values)
     return _apply_matrices(
@@ -49,14 +59,19 @@ def resize_bilinear(values: Tensor, height: int | Tensor, width: int | Tensor) -
 
 @keras.saving.register_keras_serializable(package="smapcomp")
 class AdaptiveAveragePooling2D(keras.layers.Layer):
-    """Averages a map of any size into bins x bins cells, which may overlap.
+    """Average pooling of a map of any size into bins x bins cells, which may overlap.
 
-    Cell i of a side of n covers floor(i*n/bins) to ceil((i+1)*n/bins), end excluded, which is the
-    pooling the public PSPNet weights were trained with (PyTorch's AdaptiveAvgPool2d). Keras' own
-    layer is not used since it needs the size when the graph is built.
+    Cell i of a side of n covers floor(i*n/bins) to ceil((i+1)*n/bins), the end excluded. This is
+    PyTorch's AdaptiveAvgPool2d, with which the published PSPNet weights were trained. The layer of
+    Keras needs the size when the graph is built.
 
-    Input [B, H, W, C], output [B, bins, bins, C], of the same dtype. H and W may be smaller than
-    `bins`.
+    float `[batch, height, width, channels]` to `[batch, bins, bins, channels]` of the same dtype.
+
+    Args:
+        bins: Cells along a side; height and width may be smaller.
+
+    Raises:
+        ValueError: `bins` is less than 1.
     """
 
     def __init__(self, bins: int, **kwargs: object) -> None:
@@ -80,9 +95,10 @@ class AdaptiveAveragePooling2D(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="smapcomp")
 class ResizeLike(keras.layers.Layer):
-    """Bilinear resize (half-pixel) of the first input to the height and width of the second.
+    """`resize_bilinear` of the first input to the height and width of the second.
 
-    Inputs [B, h, w, C] and [B, H, W, any], output [B, H, W, C].
+    float `[batch, h, w, channels]` and `[batch, height, width, any]` to
+    `[batch, height, width, channels]`.
     """
 
     def call(self, inputs: list[Tensor]) -> Tensor:
@@ -97,10 +113,15 @@ class ResizeLike(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="smapcomp")
 class PadToMultiple(keras.layers.Layer):
-    """Repeats the last row and column until height and width are multiples of `multiple`.
+    """Padding of height and width to the next multiples by repeating the last row and column.
 
-    Input [B, H, W, C], output [B, ceil(H/multiple)*multiple, ceil(W/multiple)*multiple, C].
-    Repetition rather than zeros: a grey bar would be a structure for the network to see.
+    Zeros would be a grey bar, which the network would see as an object.
+
+    Args:
+        multiple: Number that height and width become multiples of.
+
+    Raises:
+        ValueError: `multiple` is less than 1.
     """
 
     def __init__(self, multiple: int, **kwargs: object) -> None:
@@ -130,10 +151,17 @@ class PadToMultiple(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="smapcomp")
 class UpsampleToGrid(keras.layers.Layer):
-    """Doubles a map (bilinear, half-pixel) and crops it to one cell for each started block.
+    """Up-sampling of a map by 2, cropped to one cell for each block of a picture.
 
-    Inputs [B, h, w, C] and the picture [B, H, W, any], with 2h >= ceil(H/stride) and likewise for
-    the width; output [B, ceil(H/stride), ceil(W/stride), C].
+    float `[batch, h, w, channels]` and the picture `[batch, height, width, any]` to
+    `[batch, ceil(height/stride), ceil(width/stride), channels]`. 2h is at least
+    ceil(height/stride), and 2w at least ceil(width/stride).
+
+    Args:
+        stride: Side of a block in pixels.
+
+    Raises:
+        ValueError: `stride` is less than 1.
     """
 
     def __init__(self, stride: int, **kwargs: object) -> None:

@@ -1,4 +1,4 @@
-"""Features of VGG-16 and VGG-19 for the perceptual loss."""
+"""VGG-16 and VGG-19 as feature extractors for the perceptual loss."""
 
 import os
 import zipfile
@@ -12,39 +12,39 @@ _VGG19_CONVS = (2, 2, 4, 4, 1)
 _FILTERS = (64, 128, 256, 512, 512)
 
 _MEAN_BGR = (103.939, 116.779, 123.68)
-"""Of ImageNet's pixels, as the published weights expect it to be subtracted."""
+"""Mean of ImageNet's pixels, blue first, that the published weights expect to be subtracted."""
 
 _PIXEL_STD = 0.225 * 255
-"""Of ImageNet's pixels."""
+"""Standard deviation of ImageNet's pixels in 0..255."""
 
 
 def build_vgg19_features(weights_path: str | os.PathLike | None = None) -> keras.Model:
-    """Builds VGG-19 up to relu5_1, the network of the papers' perceptual loss.
+    """Build VGG-19 up to relu5_1, the network of the papers' perceptual loss.
 
-    The published Keras weights take pixels of 0..255, whereas the papers' loss weights (SPEC
-    section 3) were chosen for a network that takes pixels of unit variance. VGG is homogeneous,
-    so the features are divided by the standard deviation of ImageNet's pixels, 57.375, to have
-    the magnitude that those loss weights expect (decided here).
+    The published Keras weights take pixels in 0..255, but the papers' loss weights (docs/spec.md,
+    section 3) were chosen for a network that takes pixels of unit variance. The features are
+    therefore divided by the standard deviation of ImageNet's pixels, 57.375. VGG is homogeneous, so
+    they then have the magnitude that those loss weights expect.
 
     Args:
         weights_path: Weights of `keras.applications` ("notop", `.h5`), or `.npz` of arrays
-            `block1_conv1_kernel` (height, width, in, out), `block1_conv1_bias`, … of any float
-            type. None leaves the weights random.
+            `block1_conv1_kernel` `[height, width, in, out]`, `block1_conv1_bias` and so on, of any
+            float type. `None` leaves the weights random.
 
     Returns:
-        Model of an image, float `[batch, height, width, 3]`, RGB in [-1, 1], height and width at
-        least 16, to the list of relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1: float
+        Model of float `[batch, height, width, 3]`, RGB in [-1, 1], with sides of at least 16, to
+        the list of relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1: float
         `[batch, height / 2^k, width / 2^k, filters]`, k = 0..4, rounded down.
 
     Raises:
-        ValueError: The file is not such a file or its arrays do not fit.
+        ValueError: The file has another format, or its arrays do not fit.
         FileNotFoundError: There is no such file.
     """
     return _build("vgg19_features", _VGG19_CONVS, keras.applications.VGG19, weights_path)
 
 
 def build_vgg16_features(weights_path: str | os.PathLike | None = None) -> keras.Model:
-    """Builds VGG-16 up to relu5_1; all else as `build_vgg19_features` says."""
+    """Build VGG-16 up to relu5_1; all else is as in `build_vgg19_features`."""
     return _build("vgg16_features", _VGG16_CONVS, keras.applications.VGG16, weights_path)
 
 

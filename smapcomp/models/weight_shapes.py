@@ -1,4 +1,4 @@
-"""Whether arrays are the weights of a network, known without a framework."""
+"""Check of a network's weights that needs no framework."""
 
 from collections.abc import Iterable, Mapping
 
@@ -10,15 +10,15 @@ def check_shapes(
     shapes: Mapping[str, Iterable[int]],
     partial: bool = False,
 ) -> None:
-    """Holds arrays to what a network has.
+    """Check that arrays are the weights of a network.
 
     Args:
-        arrays: By `layer/variable`.
-        shapes: Of the network's variables, by the same names.
-        partial: Accept arrays that lack some of the variables.
+        arrays: Arrays by `layer/variable`.
+        shapes: Shapes of the network's variables by the same names.
+        partial: Whether variables may be missing.
 
     Raises:
-        ValueError: A variable is missing, unknown, or of another shape.
+        ValueError: A variable is missing or unknown, or has another shape.
     """
     missing = sorted(set(shapes) - set(arrays))
     unknown = sorted(set(arrays) - set(shapes))

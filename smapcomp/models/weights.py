@@ -1,6 +1,7 @@
-"""Weight files: one .npz a network, one array a variable, keyed `layer/variable`."""
+"""Weight files: one .npz for each network, one array `layer/variable` for each variable."""
 
 import os
+from typing import Any
 
 import keras
 import numpy as np
@@ -8,8 +9,8 @@ import numpy as np
 from smapcomp.models.weight_shapes import check_shapes
 
 
-def variables_of(model: keras.Model) -> dict[str, keras.Variable]:
-    """Maps `layer/variable` to the variable; the seeds of dropout are no weights."""
+def named_variables(model: keras.Model) -> dict[str, keras.Variable]:
+    """Return the weights of a model by `layer/variable`; seeds of dropout are not weights."""
     found = {}
     for layer in model.layers:
         for variable in layer.variables:
@@ -21,17 +22,19 @@ def variables_of(model: keras.Model) -> dict[str, keras.Variable]:
 def save_weights(
     model: keras.Model, path: str, dtype: str = "float32", leave_out: str | None = None
 ) -> None:
-    """Writes the weights of a model, moving statistics included, under a temporary name first.
+    """Write the weights of a model, moving statistics included, to a file that appears whole.
 
     Args:
         model: Any network of this package.
-        path: The .npz file.
-        dtype: "float32", or "float16" for the box: half the bytes, no visible change.
-        leave_out: Layers whose name begins so are left out: heads that only training needs.
+        path: Path of the .npz file.
+        dtype: "float32", or "float16" as the bundled weights have it, which halves the file and
+            makes no visible difference.
+        leave_out: Prefix of the names of layers that are left out, such as a head that only
+            training needs.
     """
-    arrays = {
+    arrays: dict[str, Any] = {
         key: np.asarray(keras.ops.convert_to_numpy(variable.value), dtype)
-        for key, variable in variables_of(model).items()
+        for key, variable in named_variables(model).items()
         if leave_out is None or not key.startswith(leave_out)
     }
     temporary = f"{path}.tmp"
@@ -41,7 +44,7 @@ def save_weights(
 
 
 def load_weights(model: keras.Model, path, partial: bool = False) -> None:
-    """Reads the weights of a model from a file; else as `assign_weights`."""
+    """Read the weights of a model from a file; all else is as in `assign_weights`."""
     with np.load(path, allow_pickle=False) as arrays:
         try:
             assign_weights(model, arrays, partial)
@@ -50,18 +53,18 @@ def load_weights(model: keras.Model, path, partial: bool = False) -> None:
 
 
 def assign_weights(model: keras.Model, arrays, partial: bool = False) -> None:
-    """Sets the weights of a model.
+    """Set the weights of a model.
 
     Args:
-        model: Built as the one that was saved.
-        arrays: Mapping of `layer/variable` to arrays of any float type.
-        partial: Accept arrays that lack some of the model's variables (pretrained backbones).
+        model: Model of the same architecture as the saved one.
+        arrays: Arrays of any float type by `layer/variable`.
+        partial: Whether variables may be missing, as in a pretrained backbone.
 
     Raises:
-        ValueError: A variable is missing, unknown, or of another shape.
+        ValueError: A variable is missing or unknown, or has another shape.
     """
-    variables = variables_of(model)
-    # Read once: a file's arrays are unpacked each time that they are asked for.
+    variables = named_variables(model)
+    # A file's arrays are unpacked at every access, so they are read once.
     arrays = {key: np.asarray(arrays[key], "float32") for key in arrays}
     shapes = {key: variable.shape for key, variable in variables.items()}
     check_shapes(arrays, shapes, partial)

@@ -1,1 +1,1 @@
-"""Pictures and their files: reading, writing, modes, metadata, deep samples."""
+"""Pictures in memory and in files: samples, alpha, metadata, reading and writing."""

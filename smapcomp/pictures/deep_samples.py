@@ -1,22 +1,27 @@
-"""Files of more than 8 bits a sample, rounded to 8 where Pillow would cut or spoil them.
+"""Reading of samples of more than 8 bits that Pillow would truncate or damage.
 
-Pillow keeps grey of 16 bits but shortens several channels on its own: PNG and TIFF by cutting,
-JPEG 2000 with white running over to black. It takes PPM through Python pixel by pixel. imagecodecs
-and NumPy read those here; every other file is left to Pillow.
+Pillow reads 16-bit grey as it is. It truncates samples of several channels in PNG and TIFF, in JPEG
+2000 it turns white into black, and PPM it reads pixel by pixel in Python. imagecodecs and NumPy
+read these files here, and the samples are rounded to 8 bits. Pillow reads all other files.
 """
 
 import logging
 import mmap
+import os
 import struct
 from collections.abc import Callable
+from typing import Any, TypeAlias, cast
 
 import imagecodecs
 import numpy as np
-from PIL import Image
+from PIL import ImageFile, TiffImagePlugin
 
 from smapcomp.pictures.modes import reduce_to_8_bit
 
 _log = logging.getLogger("smapcomp")
+
+_Samples: TypeAlias = tuple[int, str, np.ndarray]
+"""Bits of a stored sample, Pillow's mode of the samples, and the samples rounded to uint8."""
 
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _PLANES, _EXTRA, _FORMAT = 256, 257, 258, 262, 284, 338, 339
 _CMYK = 5
@@ -25,32 +30,35 @@ _J2K_SIZE_MARKER = b"\xff\x4f\xff\x51"
 _J2K_SEARCHED_BYTES = 1 << 20
 
 
-def read_deep(image: Image.Image, path: object) -> tuple[str, np.ndarray] | None:
-    """Reads a file that Pillow has opened but not loaded, if it is one of those.
+def read_deep_samples(
+    image: ImageFile.ImageFile, path: str | os.PathLike
+) -> tuple[str, np.ndarray] | None:
+    """Read the samples of a file that Pillow would truncate or damage.
 
     Args:
-      image: the opened file, whose size has been checked.
-      path: of the file.
+        image: The file, which Pillow has opened but not loaded; its size has been checked.
+        path: Path of the file.
 
     Returns:
-      None if Pillow reads the file well, else Pillow's name for the kind of samples (L, LA, RGB,
-      RGBA, CMYK) and the samples, uint8 [H, W, C], as they stand in the file.
+        `None` if Pillow reads the file well. Else Pillow's mode of the samples (L, LA, RGB, RGBA or
+        CMYK) and the samples as stored, uint8 `[height, width, channels]`.
 
     Raises:
-      ValueError, RuntimeError: the file is damaged.
+        ValueError: The file is damaged.
+        RuntimeError: The file is damaged.
     """
-    read = _READERS.get(image.format)
+    read = _READERS.get(image.format or "")
     found = read(image, path) if read else None
     if found is None:
         if image.tile and ";16" in str(image.tile[0][3]) and not image.mode.startswith("I"):
-            _log.warning("%s: 16 bits a sample become 8, cut and not rounded", path)
+            _log.warning("%s: 16-bit samples are truncated to 8 bits", path)
         return None
     bits, mode, samples = found
-    _log.warning("%s: %d bits a sample become 8", path, bits)
+    _log.warning("%s: %d-bit samples are rounded to 8 bits", path, bits)
     return mode, samples
 
 
-def _read_png(image: Image.Image, path: object) -> tuple[int, str, np.ndarray] | None:
+def _read_png(image: ImageFile.ImageFile, path: str | os.PathLike) -> _Samples | None:
     if not image.tile or ";16" not in str(image.tile[0][3]):
         return None
     wide = _decoded(path, imagecodecs.png_decode)
@@ -58,7 +66,7 @@ def _read_png(image: Image.Image, path: object) -> tuple[int, str, np.ndarray] |
     return 16, _mode(wide), reduce_to_8_bit(wide)
 
 
-def _read_tiff(image: Image.Image, path: object) -> tuple[int, str, np.ndarray] | None:
+def _read_tiff(image: TiffImagePlugin.TiffImageFile, path: str | os.PathLike) -> _Samples | None:
     tags = image.tag_v2
     bits = tags.get(_BITS, (1,))
     if set(bits) != {16} or len(bits) < 3 or set(tags.get(_FORMAT, (1,))) != {1}:
@@ -77,14 +85,14 @@ def _read_tiff(image: Image.Image, path: object) -> tuple[int, str, np.ndarray] 
     return 16, mode, reduce_to_8_bit(wide)
 
 
-def _read_jpeg2000(image: Image.Image, path: object) -> tuple[int, str, np.ndarray] | None:
+def _read_jpeg2000(image: ImageFile.ImageFile, path: str | os.PathLike) -> _Samples | None:
     with open(path, "rb") as file:
         head = file.read(_J2K_SEARCHED_BYTES)
     start = head.find(_J2K_SIZE_MARKER)
     if start < 0 or len(head) < start + 43:
         return None
     channels = struct.unpack_from(">H", head, start + 40)[0]
-    # Precision minus one, and a bit for signed samples; three bytes a channel.
+    # Three bytes for each channel; the first holds precision minus one and a bit for the sign.
     depths = set(head[start + 42 : start + 42 + 3 * channels : 3])
     if len(depths) != 1 or not 8 <= max(depths) < 16:
         return None
@@ -94,14 +102,14 @@ def _read_jpeg2000(image: Image.Image, path: object) -> tuple[int, str, np.ndarr
     return bits, _mode(wide), reduce_to_8_bit(wide, (1 << bits) - 1)
 
 
-def _read_ppm(image: Image.Image, path: object) -> tuple[int, str, np.ndarray] | None:
+def _read_ppm(image: ImageFile.ImageFile, path: str | os.PathLike) -> _Samples | None:
     codec, _, offset, arguments = image.tile[0]
     if codec == "raw" and arguments == "I;16B":
         mode, maximum = "L", 65535
     elif codec == "ppm":
-        mode, maximum = arguments
+        mode, maximum = cast(tuple[str, int], arguments)
     elif codec == "ppm_plain" and image.mode == "I":
-        # Pillow scales plain text to 0..65535 by itself.
+        # Pillow itself scales plain text to 0..65535.
         image.load()
         return 16, "L", reduce_to_8_bit(np.asarray(image)[:, :, None])
     else:
@@ -114,7 +122,7 @@ def _read_ppm(image: Image.Image, path: object) -> tuple[int, str, np.ndarray] |
     return maximum.bit_length(), mode, reduce_to_8_bit(data, maximum)
 
 
-_READERS: dict[str, Callable[[Image.Image, object], tuple[int, str, np.ndarray] | None]] = {
+_READERS: dict[str, Callable[[Any, str | os.PathLike], _Samples | None]] = {
     "JPEG2000": _read_jpeg2000,
     "PNG": _read_png,
     "PPM": _read_ppm,
@@ -122,13 +130,13 @@ _READERS: dict[str, Callable[[Image.Image, object], tuple[int, str, np.ndarray] 
 }
 
 
-def _decoded(path: object, decode: Callable[[mmap.mmap], np.ndarray]) -> np.ndarray:
+def _decoded(path: str | os.PathLike, decode: Callable[[mmap.mmap], np.ndarray]) -> np.ndarray:
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         return decode(data)
 
 
 def _checked(wide: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Returns the samples as [H, W, C] if they are what was expected."""
+    """Return the samples as `[height, width, channels]` after a check of type and size."""
     wide = wide[:, :, None] if wide.ndim == 2 else wide
     if wide.dtype != np.uint16 or wide.shape[:2] != size or not 1 <= wide.shape[2] <= 4:
         raise ValueError(f"samples {wide.dtype} {wide.shape} in a picture of {size[1]}x{size[0]}")
@@ -140,7 +148,7 @@ def _mode(wide: np.ndarray) -> str:
 
 
 def _unmultiplied(wide: np.ndarray) -> np.ndarray:
-    """Divides alpha, the last channel, out of the others; black where it is 0."""
+    """Divide the other channels by alpha, the last one; black where alpha is 0."""
     out = wide.copy()
     for row, target in zip(wide, out, strict=True):
         alpha = row[:, 3:].astype(np.int64)

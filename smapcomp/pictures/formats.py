@@ -1,4 +1,4 @@
-"""What each output format can hold, and the options by which Pillow writes it."""
+"""Output formats: what each can store, and the options with which Pillow writes it."""
 
 import logging
 from dataclasses import dataclass, field
@@ -6,21 +6,30 @@ from typing import Any
 
 from PIL import Image, PngImagePlugin, TiffImagePlugin, TiffTags
 
-from smapcomp.pictures import metadata as pillow_metadata
+from smapcomp.design import METADATA_KINDS
+from smapcomp.pictures.metadata import EXIF_PREFIX, profile_fits
 from smapcomp.pictures.picture import Picture
 
 _log = logging.getLogger("smapcomp")
 
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
-# A JPEG marker holds 65,533 bytes, the name of what is in it included.
-_JPEG_EXIF_BYTES = 65533 - len(pillow_metadata.EXIF_PREFIX)
+# A JPEG segment holds 65,533 bytes, including the name of its content.
+_JPEG_EXIF_BYTES = 65533 - len(EXIF_PREFIX)
 _JPEG_XMP_BYTES = 65533 - len(b"http://ns.adobe.com/xap/1.0/\0")
 _NAMES = {"icc": "the colour profile", "exif": "EXIF", "xmp": "XMP"}
 
 
 @dataclass(frozen=True)
 class Format:
-    """An output format: Pillow's name and options, and what it holds besides the samples."""
+    """Output format.
+
+    Attributes:
+        name: Pillow's name of the format.
+        options: Options of `Image.save`.
+        alpha: Whether the format stores alpha.
+        metadata: Whether the format stores colour profile, EXIF and XMP.
+        grey: Whether the format stores grey pictures with one channel.
+    """
 
     name: str
     options: dict[str, Any] = field(default_factory=dict)
@@ -29,11 +38,11 @@ class Format:
     grey: bool = True
 
 
-# Without loss where the format allows it; what remains lossy is close to it and keeps full chroma.
+# Formats that can be lossless are written so; the others with little loss and full chroma.
 _AVIF = Format("AVIF", {"quality": 100, "subsampling": "4:4:4"}, alpha=True, metadata=True)
 _JPEG = Format("JPEG", {"quality": 95, "subsampling": "4:4:4"}, metadata=True)
 _TIFF = Format("TIFF", {"compression": "tiff_adobe_deflate"}, alpha=True, metadata=True)
-# Unless it must be exact WebP writes what it likes where a pixel is transparent.
+# Without `exact`, WebP changes the colours of transparent pixels.
 _WEBP = Format("WEBP", {"lossless": True, "exact": True}, alpha=True, metadata=True, grey=False)
 FORMATS = {
     ".avif": _AVIF,
@@ -48,15 +57,21 @@ FORMATS = {
     ".tiff": _TIFF,
     ".webp": _WEBP,
 }
+"""Formats by file extension."""
 
 
 def save_options(picture: Picture, entry: Format, path: object) -> dict[str, Any]:
-    """Options of `Image.save` for a picture, its metadata included.
+    """Return the options of `Image.save` for a picture, its metadata included.
 
-    Metadata that the format cannot hold are left out with a notice that names `path`.
+    A warning on the logger "smapcomp" tells of metadata that the format cannot store.
+
+    Args:
+        picture: The picture.
+        entry: Output format.
+        path: File to be written, for the warning.
     """
-    kept = _held(picture, entry)
-    lost = [_NAMES[kind] for kind in _NAMES if getattr(picture, kind) and kind not in kept]
+    kept = _storable_metadata(picture, entry)
+    lost = [_NAMES[kind] for kind in METADATA_KINDS if getattr(picture, kind) and kind not in kept]
     if lost:
         _log.warning("%s: %s cannot hold %s; left out", path, entry.name, ", ".join(lost))
     options = dict(entry.options)
@@ -65,10 +80,10 @@ def save_options(picture: Picture, entry: Format, path: object) -> dict[str, Any
     if entry.name == "TIFF":
         return options | _tiff_tags(kept)
     if "exif" in kept:
-        options["exif"] = pillow_metadata.EXIF_PREFIX + kept["exif"]
+        options["exif"] = EXIF_PREFIX + kept["exif"]
     if "xmp" in kept and entry.name == "PNG":
         chunk = PngImagePlugin.PngInfo()
-        # Neither compressed nor of a language.
+        # Five zero bytes: end of keyword, no compression, and no language.
         chunk.add(b"iTXt", _XMP_KEYWORD + bytes(5) + kept["xmp"])
         options["pnginfo"] = chunk
     elif "xmp" in kept:
@@ -76,16 +91,16 @@ def save_options(picture: Picture, entry: Format, path: object) -> dict[str, Any
     return options
 
 
-def _held(picture: Picture, entry: Format) -> dict[str, bytes]:
-    """The metadata of the picture that the format can hold."""
-    kept = {kind: getattr(picture, kind) for kind in _NAMES if getattr(picture, kind)}
+def _storable_metadata(picture: Picture, entry: Format) -> dict[str, bytes]:
+    """Return the metadata of a picture that the format can store, by `METADATA_KINDS`."""
+    kept = {kind: getattr(picture, kind) for kind in METADATA_KINDS if getattr(picture, kind)}
     if not entry.metadata:
         return {}
     written_channels = picture.samples.shape[2] if entry.grey else 3
-    # AVIF of grey and alpha is RGB too, since Pillow knows no other.
+    # Pillow writes grey with alpha as RGB in AVIF.
     if entry.name == "AVIF" and picture.alpha is not None:
         written_channels = 3
-    if "icc" in kept and not pillow_metadata.fits(kept["icc"], written_channels):
+    if "icc" in kept and not profile_fits(kept["icc"], written_channels):
         del kept["icc"]
     if entry.name == "JPEG":
         limits = {"exif": _JPEG_EXIF_BYTES, "xmp": _JPEG_XMP_BYTES}
@@ -94,14 +109,14 @@ def _held(picture: Picture, entry: Format) -> dict[str, bytes]:
 
 
 def _tiff_tags(kept: dict[str, bytes]) -> dict[str, Any]:
-    """EXIF and XMP are tags among others in TIFF."""
+    """Return the options that store EXIF and XMP as tags of a TIFF."""
     tags = Image.Exif()
     if "exif" in kept:
-        tags.load(pillow_metadata.EXIF_PREFIX + kept["exif"])
+        tags.load(EXIF_PREFIX + kept["exif"])
     if "xmp" in kept:
         tags[TiffImagePlugin.XMP] = kept["xmp"]
     if not tags:
         return {}
-    # Pillow cannot write directories within directories, which EXIF has, together with compression.
+    # Pillow cannot write nested directories, which EXIF has, together with compression.
     nested = any(tag in TiffTags.TAGS_V2_GROUPS for tag in tags)
     return {"exif": tags, **({"compression": None} if nested else {})}

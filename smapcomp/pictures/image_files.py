@@ -1,11 +1,12 @@
-"""Pictures in and files out.
+"""Reading and writing of picture files.
 
-What is read becomes 8-bit RGB or grey samples with or without alpha, turned upright by the EXIF
-orientation; what cannot be held exactly is said in one line on the logger "smapcomp", or refused.
-Colour profiles are not applied, except to CMYK: they are kept or left out. What is written appears
-under its name whole or not at all.
+A picture is read as 8-bit RGB or grey samples with or without alpha, and turned upright by its EXIF
+orientation. A loss of precision is reported in one line on the logger "smapcomp", or the file is
+refused. Colour profiles are kept or left out; only those of CMYK pictures are applied. A file that
+is written appears whole or not at all.
 """
 
+import io
 import logging
 import os
 import secrets
@@ -14,29 +15,36 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
-
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from smapcomp.design import DEFAULT_MAX_PIXELS
-from smapcomp.errors import SmapcompError
-from smapcomp.pictures import metadata as pillow_metadata
-from smapcomp.pictures import modes as pillow_modes
-from smapcomp.pictures.deep_samples import read_deep
+from smapcomp.errors import SmapcompError, one_line
+from smapcomp.pictures.deep_samples import read_deep_samples
 from smapcomp.pictures.formats import FORMATS, save_options
+from smapcomp.pictures.metadata import (
+    apply_orientation,
+    read_metadata,
+    reset_orientation,
+    usable_icc,
+)
+from smapcomp.pictures.modes import samples_and_alpha
 from smapcomp.pictures.picture import Picture
 
 _log = logging.getLogger("smapcomp")
 
-OUTPUT_EXTENSIONS = tuple(FORMATS)
-ALPHA_EXTENSIONS = tuple(suffix for suffix, entry in FORMATS.items() if entry.alpha)
+# Bytes of a file's name that its temporary name repeats. File systems allow names of 255 bytes.
+_KEPT_BYTES = 200
 
-# What Pillow's readers raise on damaged data.
+OUTPUT_EXTENSIONS = tuple(FORMATS)
+"""Extensions of the picture files that can be written."""
+
+ALPHA_EXTENSIONS = tuple(suffix for suffix, entry in FORMATS.items() if entry.alpha)
+"""Those of them whose formats store alpha."""
+
+# Exceptions that Pillow's readers raise on damaged data.
 _READ_ERRORS = (
     OSError,
     RuntimeError,
@@ -53,50 +61,45 @@ _READ_ERRORS = (
 
 
 class ImageFileError(SmapcompError):
-    """A file that cannot be read or written, or holds no picture of a kind that is supported."""
+    """The file cannot be read or written, or is not a picture of a supported kind."""
 
 
 def read_picture(
     path: str | os.PathLike, max_pixels: int = DEFAULT_MAX_PIXELS, keep_metadata: bool = False
 ) -> Picture:
-    """Reads a picture of any format that Pillow knows.
+    """Read a picture of any format that Pillow knows.
 
-    Grey and bilevel pictures become grey, RGB stays RGB, alpha is kept, whether it is a channel, in
-    a palette or one transparent colour. With a notice, palettes become RGB or grey, CMYK, YCbCr and
-    Lab become RGB, deeper samples are rounded to 8 bit, and of several frames the first is taken.
+    Grey and bilevel pictures become grey, and RGB stays RGB. Alpha is kept, be it a channel, part
+    of a palette or one transparent colour. The following are reported by a warning: palettes become
+    RGB or grey, CMYK, YCbCr and Lab become RGB, deeper samples are rounded to 8 bits, and of
+    several frames the first one is read.
 
     Args:
-      path: the file.
-      max_pixels: the largest picture to accept, width times height.
-      keep_metadata: whether to take colour profile, EXIF and XMP along. Their orientation becomes
-        1, since the samples are upright.
+        path: Path of the file.
+        max_pixels: Largest picture to accept, width times height.
+        keep_metadata: Whether to keep colour profile, EXIF and XMP. Their orientation becomes 1,
+            since the samples are upright.
 
     Raises:
-      ImageFileError: if there is no such file, it is no picture, it is damaged, larger than
-        `max_pixels`, or of samples without an 8-bit meaning (floats, 32-bit integers).
+        ImageFileError: The file does not exist, is damaged or not a picture; the picture is larger
+            than `max_pixels`; or its samples have no 8-bit meaning (floats, 32-bit integers).
     """
     with _pillow_limit_lifted, warnings.catch_warnings():
-        # Pillow warns of bad metadata and of much else that does not matter here.
+        # Pillow warns of bad metadata and of other things that do not matter here.
         warnings.simplefilter("ignore")
         return _read(path, max_pixels, keep_metadata)
 
 
-def read_image(path: str | os.PathLike, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.ndarray:
-    """Reads the samples of a picture that has no transparent pixels, uint8 [H, W, 1 or 3].
+def read_file(path: str | os.PathLike, max_bytes: int) -> bytes:
+    """Read a whole file.
 
-    For measuring and training, where alpha has no meaning; else as `read_picture`.
+    Args:
+        path: Path of the file.
+        max_bytes: Longest file to accept.
 
     Raises:
-      ImageFileError: as `read_picture`, and if a pixel is transparent.
+        ImageFileError: The file does not exist or is longer than `max_bytes`.
     """
-    picture = read_picture(path, max_pixels)
-    if picture.alpha is not None:
-        raise ImageFileError(f"{path}: has transparent pixels; flatten it onto a background first")
-    return picture.samples
-
-
-def read_file(path: str | os.PathLike, max_bytes: int) -> bytes:
-    """Reads a whole file, or raises `ImageFileError` if it is longer than `max_bytes`."""
     try:
         with open(path, "rb") as file:
             data = file.read(max_bytes + 1)
@@ -110,30 +113,24 @@ def read_file(path: str | os.PathLike, max_bytes: int) -> bytes:
 def check_output(
     path: str | os.PathLike, *, overwrite: bool, image: bool = False, alpha: bool = False
 ) -> None:
-    """Finds out, before any work is done, whether `path` may be written.
+    """Check that a file can be written, before the work that produces it.
 
     Args:
-      path: the file to write.
-      overwrite: whether a file of that name may be replaced.
-      image: whether it is to be a picture, so that its extension must be in `OUTPUT_EXTENSIONS`.
-      alpha: whether the picture has transparent pixels, which only `ALPHA_EXTENSIONS` can hold.
+        path: Path of the file.
+        overwrite: Whether an existing file may be replaced.
+        image: Whether the file is a picture, so that its extension must be in `OUTPUT_EXTENSIONS`.
+        alpha: Whether the picture has transparent pixels, which only `ALPHA_EXTENSIONS` can store.
 
     Raises:
-      ImageFileError: if not.
+        ImageFileError: The extension is unknown or cannot store alpha, the file exists, or the
+            place cannot be written.
     """
     target = Path(path)
-    suffix = target.suffix.lower()
-    if image and suffix not in FORMATS:
-        raise ImageFileError(
-            f"{path}: unknown extension {target.suffix!r}; known are {', '.join(FORMATS)}"
-        )
-    if image and alpha and suffix not in ALPHA_EXTENSIONS:
-        raise ImageFileError(
-            f"{path}: {FORMATS[suffix].name} cannot hold the picture's transparent pixels; "
-            f"these can: {', '.join(ALPHA_EXTENSIONS)}"
-        )
+    if image:
+        check_format(target.suffix, path, alpha=alpha)
     try:
-        mode = target.stat().st_mode
+        # pathlib would drop a slash at the end.
+        mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
         mode = None
     except OSError as error:
@@ -145,6 +142,8 @@ def check_output(
             raise ImageFileError(f"{path}: is not a regular file")
         if not overwrite:
             raise ImageFileError(f"{path}: exists; --overwrite replaces it")
+    elif os.path.basename(path) in ("", ".", ".."):
+        raise ImageFileError(f"{path}: the name of a folder, and there is no such folder")
     folder = target.resolve().parent
     if not folder.is_dir():
         raise ImageFileError(f"{path}: there is no directory {folder}")
@@ -152,67 +151,112 @@ def check_output(
         raise ImageFileError(f"{path}: no permission to write in {folder}")
 
 
-def write_picture(path: str | os.PathLike, picture: Picture, overwrite: bool = False) -> None:
-    """Writes a picture in the format of the path's extension.
-
-    PNG, TIFF, BMP, PPM/PGM, WebP and JPEG 2000 keep every sample; JPEG and AVIF lose a little.
-    Metadata that the format cannot hold are left out with a notice.
+def check_format(extension: str, name: object, *, alpha: bool) -> None:
+    """Check that pictures of an extension can be written.
 
     Args:
-      path: where to; the extension is one of `OUTPUT_EXTENSIONS`.
-      picture: the picture.
-      overwrite: whether a file of that name may be replaced.
+        extension: The extension with its dot, in letters of either case.
+        name: Name of the output, for the error.
+        alpha: Whether the picture has transparent pixels, which only `ALPHA_EXTENSIONS` can store.
 
     Raises:
-      ImageFileError: if the path may not be written, the format cannot hold the picture or its
-        alpha, or the disk is full; no part of the file is left behind then.
+        ImageFileError: The extension is unknown or cannot store alpha.
+    """
+    entry = FORMATS.get(extension.lower())
+    if entry is None:
+        raise ImageFileError(
+            f"{name}: unknown extension {extension!r}; known are {', '.join(FORMATS)}"
+        )
+    if alpha and not entry.alpha:
+        raise ImageFileError(
+            f"{name}: {entry.name} cannot hold the picture's transparent pixels; "
+            f"these can: {', '.join(ALPHA_EXTENSIONS)}"
+        )
+
+
+def write_picture(path: str | os.PathLike, picture: Picture, overwrite: bool = False) -> None:
+    """Write a picture in the format of the path's extension.
+
+    PNG, TIFF, BMP, PPM/PGM, WebP and JPEG 2000 keep every sample; JPEG and AVIF are slightly lossy.
+    Metadata that the format cannot store are left out with a warning.
+
+    Args:
+        path: Path of the file, with an extension of `OUTPUT_EXTENSIONS`.
+        picture: The picture.
+        overwrite: Whether an existing file may be replaced.
+
+    Raises:
+        ImageFileError: The path cannot be written, the format cannot store the picture or its
+            alpha, or the disk is full. No part of the file is left behind.
     """
     has_alpha = picture.alpha is not None
     check_output(path, overwrite=overwrite, image=True, alpha=has_alpha)
-    entry = FORMATS[Path(path).suffix.lower()]
-    # The options come first: they tell whether the metadata fit, before there is a file.
-    options = save_options(picture, entry, path)
-    image = replace(picture, icc=None, exif=None, xmp=None).to_image()
-    with _written(path, overwrite) as file:
-        try:
-            image.save(file, entry.name, **options)
-        except (OSError, ValueError, KeyError, struct.error) as error:
-            raise ImageFileError(f"{path}: {entry.name}: {_one_line(error)}") from error
+    write_file(path, encode_picture(picture, Path(path).suffix, path), overwrite=overwrite)
 
+
+def encode_picture(picture: Picture, extension: str, name: object) -> memoryview:
+    """Return the bytes of a picture's file.
+
+    Args:
+        picture: The picture.
+        extension: One of `OUTPUT_EXTENSIONS`, in letters of either case.
+        name: Name of the output, for errors and warnings.
+
+    Raises:
+        ImageFileError: The format is unknown or cannot store the picture or its alpha.
+    """
+    check_format(extension, name, alpha=picture.alpha is not None)
+    entry = FORMATS[extension.lower()]
+    options = save_options(picture, entry, name)
+    image = replace(picture, icc=None, exif=None, xmp=None).to_image()
+    # OpenJPEG never returns when a file cannot be written, so the file is made in memory.
+    buffer = io.BytesIO()
+    try:
+        image.save(buffer, entry.name, **options)
+    except (OSError, ValueError, KeyError, struct.error) as error:
+        raise ImageFileError(f"{name}: {entry.name}: {one_line(error)}") from error
+    return buffer.getbuffer()
 
 def write_image(path: str | os.PathLike, image: np.ndarray, *, overwrite: bool = False) -> None:
-    """Writes uint8 [H, W, 1 to 4], as `Picture.from_array` takes it; else as `write_picture`."""
+    """Write an array that `Picture.from_array` takes; all else is as in `write_picture`."""
     write_picture(path, Picture.from_array(image), overwrite)
 
 
-def write_file(path: str | os.PathLike, data: bytes, *, overwrite: bool = False) -> None:
-    """Writes a file under a temporary name beside its place and renames it.
+def write_file(
+    path: str | os.PathLike, data: bytes | memoryview, *, overwrite: bool = False
+) -> None:
+    """Write a file under a temporary name in the same folder, then rename it.
+
+    Args:
+        path: Path of the file.
+        data: Content of the file.
+        overwrite: Whether an existing file may be replaced.
 
     Raises:
-      ImageFileError: if the path may not be written or the disk is full; no part of the file is
-        left behind then.
+        ImageFileError: The path cannot be written or the disk is full. No part of the file is left
+            behind.
     """
-    with _written(path, overwrite) as file:
-        file.write(data)
-
-
-@contextmanager
-def _written(path: str | os.PathLike, overwrite: bool) -> Iterator[BinaryIO]:
-    """A file to write to that takes its name when the block ends and is removed if it fails."""
     check_output(path, overwrite=overwrite)
-    # A link is followed, so that what it points at is replaced and not the link.
+    # A link is followed, so that its target is replaced and not the link itself.
     target = Path(path).resolve()
-    temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.tmp")
+    kept = cut_name(target.name, _KEPT_BYTES)
+    temporary = target.with_name(f".{kept}.{secrets.token_hex(4)}.tmp")
     try:
         try:
-            # Readable too: Pillow's TIFF writer reads back what it wrote.
-            with open(temporary, "x+b") as file:
-                yield file
+            with open(temporary, "xb") as file:
+                file.write(data)
             os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise ImageFileError(f"{path}: {error.strerror or _one_line(error)}") from error
+        raise ImageFileError(f"{path}: {error.strerror or one_line(error)}") from error
+
+
+def cut_name(name: str, max_bytes: int) -> str:
+    """Return as many whole characters of a file's name as have so many bytes in the file system."""
+    while len(os.fsencode(name)) > max_bytes:
+        name = name[:-1]
+    return name
 
 
 def _read(path: str | os.PathLike, max_pixels: int, keep_metadata: bool) -> Picture:
@@ -221,70 +265,70 @@ def _read(path: str | os.PathLike, max_pixels: int, keep_metadata: bool) -> Pict
             raise ImageFileError(
                 f"{path}: {image.width}x{image.height} pixels; up to {max_pixels} are allowed"
             )
-        # Pillow maps a file whose name it knows into memory, and then turns TIFF wrongly.
+        # If Pillow knows the file's name, it maps the file into memory and then turns TIFF wrongly.
         image.filename = ""
         is_tiff = image.format == "TIFF"
         try:
             frames = getattr(image, "n_frames", 1)
-            before = pillow_metadata.metadata_of(image, path) if is_tiff else None
-            mode, samples, alpha, turned = _samples(image, path)
-            metadata = before or pillow_metadata.metadata_of(image, path)
+            tiff_metadata = read_metadata(image, path) if is_tiff else None
+            mode, samples, alpha, is_upright = _samples(image, path)
+            metadata = tiff_metadata or read_metadata(image, path)
         except SmapcompError as error:
             raise ImageFileError(f"{path}: {error}") from error
         except _READ_ERRORS as error:
-            raise ImageFileError(f"{path}: truncated or damaged ({_one_line(error)})") from error
-    # Pillow's copy goes before there is a turned one.
+            raise ImageFileError(f"{path}: truncated or damaged ({one_line(error)})") from error
+    # Pillow's copy is freed before a turned copy is made.
     del image
     if frames > 1:
-        _log.warning("%s: only the first of %d frames is taken", path, frames)
-    icc = pillow_metadata.usable_icc(metadata.icc, mode, samples.shape[2], keep_metadata, path)
-    if not turned:
-        samples = pillow_metadata.turned_upright(samples, metadata.orientation)
+        _log.warning("%s: only the first of %d frames is read", path, frames)
+    icc = usable_icc(metadata.icc, mode, samples.shape[2], keep_metadata, path)
+    if not is_upright:
+        samples = apply_orientation(samples, metadata.orientation)
         if alpha is not None:
-            alpha = pillow_metadata.turned_upright(alpha, metadata.orientation)
+            alpha = apply_orientation(alpha, metadata.orientation)
     if not keep_metadata:
         return Picture(samples, alpha)
-    metadata = pillow_metadata.upright(metadata)
+    metadata = reset_orientation(metadata)
     return Picture(samples, alpha, icc, metadata.exif, metadata.xmp)
 
 
 def _samples(
-    image: Image.Image, path: str | os.PathLike
+    image: ImageFile.ImageFile, path: str | os.PathLike
 ) -> tuple[str, np.ndarray, np.ndarray | None, bool]:
-    """Mode in the file, samples, alpha, and whether Pillow has turned them upright already."""
-    deep = read_deep(image, path)
+    """Return mode in the file, samples, alpha, and whether Pillow has turned them upright."""
+    deep = read_deep_samples(image, path)
     if deep is None:
         mode = image.mode
-        # Of all readers Pillow's for TIFF applies the orientation by itself.
-        return mode, *pillow_modes.samples_and_alpha(image, path), image.format == "TIFF"
+        # Of Pillow's readers, only that of TIFF applies the orientation.
+        return mode, *samples_and_alpha(image, path), image.format == "TIFF"
     mode, array = deep
     if image.format == "PNG":
-        # For the metadata that follow the samples, and for damage that libpng lets pass.
+        # Loading reads metadata after the samples and finds damage that libpng accepts.
         image.load()
     if mode == "CMYK":
         ink = Image.fromarray(array, mode)
         ink.info = image.info
-        return mode, *pillow_modes.samples_and_alpha(ink, path), False
+        return mode, *samples_and_alpha(ink, path), False
     if mode in ("LA", "RGBA"):
         return mode, np.ascontiguousarray(array[:, :, :-1]), array[:, :, -1].copy(), False
     return mode, array, None, False
 
 
-def _open(path: str | os.PathLike) -> Image.Image:
-    """Opens a picture; nothing of its size is allocated yet."""
+def _open(path: str | os.PathLike) -> ImageFile.ImageFile:
+    """Open a picture; memory for the pixels is not allocated yet."""
     try:
         return Image.open(path)
     except UnidentifiedImageError as error:
         raise ImageFileError(f"{path}: not a picture of a known format") from error
     except _READ_ERRORS as error:
-        reason = getattr(error, "strerror", None) or f"damaged ({_one_line(error)})"
+        reason = getattr(error, "strerror", None) or f"damaged ({one_line(error)})"
         raise ImageFileError(f"{path}: {reason}") from error
 
 
 class _PillowLimit:
-    """Lifts Pillow's own limit on pixels, which `max_pixels` replaces, while pictures are read.
+    """Context in which Pillow's own limit on pixels, which `max_pixels` replaces, is off.
 
-    It belongs to the whole process, so that it comes back when the last of several threads is done.
+    The limit is global, so it is restored when the last of several threads leaves the context.
     """
 
     def __init__(self) -> None:
@@ -306,7 +350,3 @@ class _PillowLimit:
 
 
 _pillow_limit_lifted = _PillowLimit()
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

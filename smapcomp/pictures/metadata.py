@@ -1,4 +1,4 @@
-"""Colour profile, EXIF and XMP of Pillow images: found, set upright, held against the samples."""
+"""Metadata of Pillow images: colour profile, EXIF and XMP, and the EXIF orientation."""
 
 import io
 import logging
@@ -14,11 +14,16 @@ from smapcomp.errors import SmapcompError
 _log = logging.getLogger("smapcomp")
 
 EXIF_PREFIX = b"Exif\0\0"
+"""Bytes before the TIFF structure of EXIF in JPEG and in Pillow's `info`."""
+
+INFO_KEYS = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
+"""Key in the `info` of a Pillow image for each of `METADATA_KINDS`."""
+
 _ORIENTATION = int(ExifTags.Base.Orientation)
 _SHORT = 3
 
-# What a TIFF file says of the photograph, not of how its own samples are stored.
-_TIFF_TAGS_TO_KEEP = {
+# Tags of a TIFF file that describe the photograph and not how the file stores its samples.
+_TIFF_TAGS_TO_KEEP: set[int] = {
     ExifTags.Base.ImageDescription,
     ExifTags.Base.Make,
     ExifTags.Base.Model,
@@ -37,13 +42,21 @@ _TIFF_TAGS_TO_KEEP = {
 
 _ICC_SPACES = {1: b"GRAY", 3: b"RGB "}
 _CONVERTED_MODES = ("CMYK", "LAB", "HSV")
-# A profile whose colours are all this close to sRGB's, of 255, is sRGB: published ones differ by 1.
+# A profile whose colours differ from sRGB's by at most this, in 0..255, counts as sRGB; published
+# sRGB profiles differ by 1.
 _SRGB_TOLERANCE = 2
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """The EXIF orientation, 1..8, and the bytes that `picture.Picture` carries."""
+    """Metadata of an image.
+
+    Attributes:
+        orientation: EXIF orientation, 1..8.
+        icc: Colour profile, as in `picture.Picture`.
+        exif: EXIF, as in `picture.Picture`.
+        xmp: XMP, as in `picture.Picture`.
+    """
 
     orientation: int = 1
     icc: bytes | None = None
@@ -51,15 +64,19 @@ class Metadata:
     xmp: bytes | None = None
 
 
-def metadata_of(image: Image.Image, name: object) -> Metadata:
-    """Collects the metadata of an image; damaged EXIF is left out with a notice.
+def read_metadata(image: Image.Image, name: object) -> Metadata:
+    """Return the metadata of an image; damaged EXIF is left out with a warning.
 
-    TIFF files must be asked before they are loaded, since Pillow turns them and forgets their tags
-    then, PNG files after that, since metadata may follow the samples.
+    Call it for a TIFF file before the image is loaded, since Pillow then turns the image and
+    forgets its tags; for a PNG file after that, since metadata may follow the samples.
+
+    Args:
+        image: The image.
+        name: Name of the picture for the warning.
     """
     icc = image.info.get("icc_profile") or None
     found = Metadata(icc=icc, xmp=_xmp(image))
-    # Pillow's parser raises nearly anything on damaged EXIF; the picture is none the worse for it.
+    # Pillow's parser may raise almost any exception on damaged EXIF, which harms no pixels.
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
         exif = _exif(image)
@@ -72,10 +89,10 @@ def metadata_of(image: Image.Image, name: object) -> Metadata:
 
 
 def bare_exif(exif: bytes) -> bytes:
-    """Returns EXIF without the prefix that it has in JPEG.
+    """Return EXIF without `EXIF_PREFIX`.
 
     Raises:
-      SmapcompError: what is left is no TIFF structure.
+        SmapcompError: The rest is not a TIFF structure.
     """
     bare = exif.removeprefix(EXIF_PREFIX)
     if bare[:4] not in (b"II*\0", b"MM\0*"):
@@ -83,8 +100,8 @@ def bare_exif(exif: bytes) -> bytes:
     return bare
 
 
-def upright(metadata: Metadata) -> Metadata:
-    """Sets the orientation to 1 in EXIF and XMP and leaves every other byte as it is."""
+def reset_orientation(metadata: Metadata) -> Metadata:
+    """Return metadata whose orientation is 1, in EXIF and XMP too; other bytes do not change."""
     return replace(
         metadata,
         orientation=1,
@@ -94,8 +111,16 @@ def upright(metadata: Metadata) -> Metadata:
     )
 
 
-def turned_upright(plane: np.ndarray, orientation: int) -> np.ndarray:
-    """Applies an EXIF orientation, 1..8, to [H, W, ...]; returns an array in one piece."""
+def apply_orientation(plane: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn samples `[height, width, ...]` upright.
+
+    Args:
+        plane: Samples as stored.
+        orientation: EXIF orientation, 1..8.
+
+    Returns:
+        A contiguous array.
+    """
     if orientation >= 5:
         plane = plane.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -108,34 +133,40 @@ def turned_upright(plane: np.ndarray, orientation: int) -> np.ndarray:
 def usable_icc(
     icc: bytes | None, mode: str, channels: int, keep_metadata: bool, name: object
 ) -> bytes | None:
-    """Returns the profile if it may go with samples of 1 or 3 channels that came from a mode.
+    """Return a colour profile if it describes the samples of a picture and may be kept.
 
-    Says in a notice what becomes of a profile that is not kept, unless it is sRGB anyway.
+    A warning on the logger "smapcomp" tells of a profile that is not kept, unless it is sRGB.
+
+    Args:
+        icc: The profile.
+        mode: Pillow's mode of the image that the samples come from.
+        channels: Channels of the samples, 1 or 3.
+        keep_metadata: Whether profiles are kept.
+        name: Name of the picture for the warning.
     """
     if icc is None or mode in _CONVERTED_MODES:
         return None
     if not keep_metadata:
         if not is_srgb(icc):
             _log.warning(
-                "%s: the colour profile %s is not applied, the samples are taken as they are; "
-                "--keep_metadata keeps it",
+                "%s: the colour profile %s is neither applied nor kept; --keep_metadata keeps it",
                 name,
                 _description(icc),
             )
         return None
-    if not fits(icc, channels):
-        _log.warning("%s: the colour profile is not for such samples and left out", name)
+    if not profile_fits(icc, channels):
+        _log.warning("%s: the colour profile does not fit the samples and is left out", name)
         return None
     return icc
 
 
-def fits(icc: bytes, channels: int) -> bool:
-    """Whether a profile is one for grey (1 channel) or RGB (3) samples."""
+def profile_fits(icc: bytes, channels: int) -> bool:
+    """Return whether a profile is for samples of 1 (grey) or 3 channels (RGB)."""
     return icc[16:20] == _ICC_SPACES[channels]
 
 
 def is_srgb(icc: bytes) -> bool:
-    """Whether a profile maps colours to themselves in sRGB, up to rounding."""
+    """Return whether a profile is that of sRGB, up to rounding."""
     steps = np.linspace(0, 255, 6).astype(np.uint8)
     if icc[16:20] == _ICC_SPACES[1]:
         colours = Image.fromarray(steps[None])
@@ -147,10 +178,10 @@ def is_srgb(icc: bytes) -> bool:
     try:
         profile = ImageCms.getOpenProfile(io.BytesIO(icc))
         srgb = ImageCms.createProfile("sRGB")
-        shown = ImageCms.profileToProfile(colours, profile, srgb, outputMode="RGB")
+        mapped = ImageCms.profileToProfile(colours, profile, srgb, outputMode="RGB")
     except ImageCms.PyCMSError:
         return False
-    difference = np.asarray(shown).astype(int) - np.asarray(colours.convert("RGB"))
+    difference = np.asarray(mapped).astype(int) - np.asarray(colours.convert("RGB"))
     return np.abs(difference).max() <= _SRGB_TOLERANCE
 
 
@@ -170,7 +201,7 @@ def _xmp(image: Image.Image) -> bytes | None:
 
 
 def _exif(image: Image.Image) -> bytes | None:
-    """The bytes as they are in the file where Pillow hands them out, else written anew."""
+    """Return the bytes of the file if Pillow provides them, else EXIF that Pillow writes anew."""
     exif = image.info.get("exif")
     if isinstance(exif, bytes) and exif:
         return bare_exif(exif)
@@ -181,7 +212,7 @@ def _exif(image: Image.Image) -> bytes | None:
     kept = Image.Exif()
     tags = image.getexif()
     for tag in _TIFF_TAGS_TO_KEEP & set(tags):
-        kept[tag] = tags.get_ifd(tag) if tag in iter(ExifTags.IFD) else tags[tag]
+        kept[tag] = tags.get_ifd(tag) if tag in set(map(int, ExifTags.IFD)) else tags[tag]
     described = set(kept) - {
         ExifTags.Base.Orientation,
         ExifTags.Base.XResolution,
@@ -192,7 +223,7 @@ def _exif(image: Image.Image) -> bytes | None:
 
 
 def _reset_exif(exif: bytes) -> bytes:
-    """Writes 1 into the orientation entry of the first directory, if there is one."""
+    """Return EXIF with 1 in the orientation entry of the first directory, if there is one."""
     order = "<" if exif[:1] == b"I" else ">"
     try:
         (directory,) = struct.unpack_from(order + "I", exif, 4)

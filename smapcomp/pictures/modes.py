@@ -1,12 +1,13 @@
-"""Pillow's many modes as 8-bit grey or RGB samples and an alpha plane.
+"""Conversion of Pillow's modes to 8-bit grey or RGB samples and an alpha plane.
 
-Large images are gone through in strips: of the whole picture there are never more than Pillow's own
-copy and the arrays that are returned.
+Images are converted strip by strip, so the only copies of a whole picture are Pillow's own and the
+returned arrays.
 """
 
 import io
 import logging
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -18,15 +19,20 @@ _log = logging.getLogger("smapcomp")
 
 _OPAQUE = 255
 
-# Pillow scales the samples of a PNG of few bits to 8, but not the key that goes with them.
+# Pillow scales samples of 2 and 4 bits in a PNG to 8 bits, but not the transparent colour.
 _KEY_SCALES = {"L;2": 85, "L;4": 17}
 _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
 
 
 def reduce_to_8_bit(wide: np.ndarray, maximum: int = 65535) -> np.ndarray:
-    """Rounds [H, W, ...] of 0..maximum (larger ones are clipped) to uint8: round(255 v / maximum).
+    """Scale samples to 8 bits: round(255 v / maximum).
 
-    `maximum` is at most 65,535; 32 bits hold all that is computed then.
+    Args:
+        wide: Integers `[height, width, ...]`; values above `maximum` are clipped.
+        maximum: Value that becomes 255, at most 65,535, so that 32-bit arithmetic suffices.
+
+    Returns:
+        uint8 of the same shape.
     """
     samples = np.empty(wide.shape, np.uint8)
     for rows in strips(*wide.shape[:2]):
@@ -36,20 +42,20 @@ def reduce_to_8_bit(wide: np.ndarray, maximum: int = 65535) -> np.ndarray:
 
 
 def samples_and_alpha(image: Image.Image, name: object) -> tuple[np.ndarray, np.ndarray | None]:
-    """Takes an image apart.
+    """Return samples and alpha of a Pillow image.
 
     Args:
-      image: of any mode; it is loaded if it is not yet, and not changed otherwise.
-      name: of the picture, for notices.
+        image: Image of any mode. It is loaded if it is not yet, and not changed otherwise.
+        name: Name of the picture for warnings.
 
     Returns:
-      Samples, uint8 [H, W, 3] (RGB) or [H, W, 1] (grey), and alpha, uint8 [H, W], or None if the
-      mode has none and no colour is declared transparent.
+        Samples, uint8 `[height, width, 3]` (RGB) or `[height, width, 1]` (grey), and alpha, uint8
+        `[height, width]`, or `None` if the mode has no alpha and no colour is transparent.
 
     Raises:
-      SmapcompError: samples of that mode have no 8-bit meaning.
+        SmapcompError: The mode has no 8-bit meaning.
     """
-    key = _key(image)
+    key = _transparent_colour(image)
     image.load()
     mode = image.mode
     if mode in ("1", "L", "RGB"):
@@ -78,7 +84,7 @@ def _strips_of(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
 def _collect(
     image: Image.Image, mode: str, convert: Callable[[Image.Image], Image.Image] | None = None
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Converts an image to L, LA, RGB or RGBA, strip by strip; returns samples and alpha."""
+    """Convert an image to L, LA, RGB or RGBA, strip by strip; return samples and alpha."""
     colours = 3 if mode.startswith("RGB") else 1
     samples = np.empty((image.height, image.width, colours), np.uint8)
     alpha = np.empty(samples.shape[:2], np.uint8) if mode.endswith("A") else None
@@ -94,8 +100,8 @@ def _collect(
     return samples, alpha
 
 
-def _key(image: Image.Image) -> tuple[int, ...] | None:
-    """The one colour that is transparent, if the image declares one; asked before it is loaded."""
+def _transparent_colour(image: Image.Image) -> tuple[int, ...] | None:
+    """Return the colour that a not yet loaded image declares transparent, if any."""
     key = image.info.get("transparency")
     if isinstance(key, int):
         arguments = [tile[3] for tile in getattr(image, "tile", ())]
@@ -113,7 +119,7 @@ def _key_alpha(samples: np.ndarray, key: tuple[int, ...] | None) -> np.ndarray |
 
 
 def _look_up(image: Image.Image, name: object) -> tuple[np.ndarray, np.ndarray | None]:
-    """Palette pictures; grey if every entry that is in use is."""
+    """Return samples and alpha of a palette image; grey if all entries in use are grey."""
     palette = _palette(image)
     indices, _ = _collect(image, "L", lambda strip: strip.getchannel(0))
     alpha = None
@@ -123,7 +129,7 @@ def _look_up(image: Image.Image, name: object) -> tuple[np.ndarray, np.ndarray |
     for rows in strips(image.height, image.width):
         used[indices[rows]] = True
     grey = (palette[used, :3] == palette[used, :1]).all()
-    _log.warning("%s: a palette becomes %s", name, "grey" if grey else "RGB")
+    _log.warning("%s: the palette is converted to %s", name, "grey" if grey else "RGB")
     colours = np.ascontiguousarray(palette[:, : 1 if grey else 3])
     if alpha is not None:
         alpha = alpha[:, :, 0]
@@ -133,7 +139,7 @@ def _look_up(image: Image.Image, name: object) -> tuple[np.ndarray, np.ndarray |
 
 
 def _palette(image: Image.Image) -> np.ndarray:
-    """Red, green, blue and alpha of 256 entries, uint8 [256, 4]; black beyond the palette's end."""
+    """Return RGBA of the palette's entries, uint8 `[256, 4]`; missing ones are opaque black."""
     palette = np.zeros((256, 4), np.uint8)
     palette[:, 3] = _OPAQUE
     entries = np.array(image.getpalette("RGBA") or [], np.uint8).reshape(-1, 4)[:256]
@@ -149,16 +155,19 @@ def _palette(image: Image.Image) -> np.ndarray:
 def _reduce_grey(
     image: Image.Image, key: tuple[int, ...] | None, name: object
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """16-bit grey, which Pillow keeps as it is in the file: TIFF may mean 12 bits or white by 0."""
+    """Return 8-bit samples and alpha of a 16-bit grey image.
+
+    Pillow returns the values of the file. In a TIFF they may have 12 bits, and 0 may be white.
+    """
     tags = getattr(image, "tag_v2", {})
     bits = tags.get(_TIFF_BITS, (16,))[0]
-    _log.warning("%s: %d bits a sample become 8", name, bits)
+    _log.warning("%s: %d-bit samples are rounded to 8 bits", name, bits)
     samples = np.empty((image.height, image.width, 1), np.uint8)
     alpha = None if key is None else np.empty(samples.shape[:2], np.uint8)
     for rows, strip in _strips_of(image):
         wide = np.asarray(strip)
         samples[rows, :, 0] = reduce_to_8_bit(wide, (1 << bits) - 1)
-        if alpha is not None:
+        if alpha is not None and key is not None:
             alpha[rows] = np.where(wide == key[0], 0, _OPAQUE)
     if tags.get(_TIFF_PHOTOMETRIC) == 0:
         np.subtract(255, samples, out=samples)
@@ -166,24 +175,32 @@ def _reduce_grey(
 
 
 def _to_rgb(image: Image.Image, name: object) -> np.ndarray:
-    """Other colour spaces: CMYK by the embedded profile if there is one, else plain formulas."""
+    """Return RGB samples of an image in another colour space.
+
+    CMYK is converted with the embedded profile if there is one, else with Pillow's formulas.
+    """
     mode, icc = image.mode, image.info.get("icc_profile")
     srgb = ImageCms.createProfile("sRGB")
-    transform, how = None, "without a colour profile"
+    transform, target = None, "RGB without a colour profile"
     try:
         if mode == "LAB":
             transform = ImageCms.buildTransform(ImageCms.createProfile("LAB"), srgb, mode, "RGB")
-            how = "as sRGB"
+            target = "sRGB"
         elif mode == "CMYK" and icc:
             profile = ImageCms.getOpenProfile(io.BytesIO(icc))
-            # What printing programs do by default.
+            # These are the defaults of printing programs.
             intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
             flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
             transform = ImageCms.buildTransform(profile, srgb, mode, "RGB", intent, flags)
-            how = "sRGB by its colour profile"
+            target = "sRGB with its colour profile"
     except ImageCms.PyCMSError:
-        how = "without its colour profile, which is damaged"
-    _log.warning("%s: %s becomes RGB, %s", name, mode, how)
+        target = "RGB without its colour profile, which is damaged"
+    _log.warning("%s: %s is converted to %s", name, mode, target)
     if transform is None:
         return _collect(image, "RGB")[0]
-    return _collect(image, "RGB", lambda strip: ImageCms.applyTransform(strip, transform))[0]
+
+    def convert(strip: Image.Image) -> Image.Image:
+        # The result is `None` only for a transform in place.
+        return cast(Image.Image, ImageCms.applyTransform(strip, transform))
+
+    return _collect(image, "RGB", convert)[0]

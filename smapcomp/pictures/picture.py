@@ -1,32 +1,48 @@
-"""A picture as it is: samples of 8 bit, perhaps an alpha plane, and what is said about both."""
+"""Picture in memory: 8-bit samples, optional alpha, and metadata."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
+from smapcomp.design import METADATA_KINDS
 from smapcomp.errors import SmapcompError
-from smapcomp.pictures import metadata as pillow_metadata
-from smapcomp.pictures import modes as pillow_modes
+from smapcomp.pictures.metadata import (
+    EXIF_PREFIX,
+    INFO_KEYS,
+    bare_exif,
+    read_metadata,
+    usable_icc,
+)
+from smapcomp.pictures.modes import samples_and_alpha
 from smapcomp.pictures.strips import strips
 
-_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+PILLOW_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+"""Pillow's mode by number of channels, alpha included."""
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture.
+    r"""Samples of a picture, its alpha plane and its metadata.
 
     Attributes:
-      samples: uint8 [H, W, 3] (RGB) or [H, W, 1] (grey), as the colour profile says or else sRGB.
-      alpha: uint8 [H, W], 0 transparent to 255 opaque, not multiplied into the samples. A plane
-        that is opaque everywhere becomes None.
-      icc: colour profile of the samples, a whole ICC profile.
-      exif: EXIF, a TIFF structure that starts with its byte order ("Exif\\0\\0" before it is cut).
-      xmp: an XMP packet.
+        samples: uint8 `[height, width, 3]` (RGB) or `[height, width, 1]` (grey), in the colour
+            space of `icc`, or sRGB if there is no profile.
+        alpha: uint8 `[height, width]`, from 0 (transparent) to 255 (opaque), not multiplied into
+            the samples. A plane that is opaque everywhere becomes `None`.
+        icc: Colour profile of the samples, a whole ICC profile.
+        exif: EXIF, a TIFF structure that starts with its byte order; a prefix "Exif\0\0" is
+            removed.
+        xmp: XMP packet.
 
     Raises:
-      SmapcompError: a field is not as said above.
+        SmapcompError: A field has another type or shape.
+
+    Example:
+        >>> import numpy as np
+        >>> picture = Picture.from_array(np.zeros((2, 3, 4), np.uint8))
+        >>> picture.samples.shape, picture.alpha.shape
+        ((2, 3, 3), (2, 3))
     """
 
     samples: np.ndarray
@@ -50,7 +66,7 @@ class Picture:
                 )
             if self.alpha.min() == 255:
                 object.__setattr__(self, "alpha", None)
-        for kind in ("icc", "exif", "xmp"):
+        for kind in METADATA_KINDS:
             data = getattr(self, kind)
             if not isinstance(data, (bytes, type(None))):
                 raise SmapcompError(
@@ -59,15 +75,23 @@ class Picture:
             if data == b"":
                 object.__setattr__(self, kind, None)
         if self.exif is not None:
-            object.__setattr__(self, "exif", pillow_metadata.bare_exif(self.exif))
+            object.__setattr__(self, "exif", bare_exif(self.exif))
 
     @classmethod
     def from_array(cls, array: np.ndarray) -> "Picture":
-        """Takes uint8 [H, W] or [H, W, 1 to 4]; of two and four channels the last is alpha."""
+        """Make a picture from an array.
+
+        Args:
+            array: uint8 `[height, width]` or `[height, width, 1 to 4]`. Of two and four channels
+                the last one is alpha.
+
+        Raises:
+            SmapcompError: The array has another type or shape.
+        """
         _check_array("picture", array, "[H, W] or [H, W, 1 to 4]")
         if array.ndim == 2:
             array = array[:, :, None]
-        if array.ndim != 3 or array.shape[2] not in _MODES:
+        if array.ndim != 3 or array.shape[2] not in PILLOW_MODES:
             raise SmapcompError(
                 f"picture of shape {array.shape}; [H, W] or [H, W, 1 to 4] is needed"
             )
@@ -77,55 +101,52 @@ class Picture:
 
     @classmethod
     def from_image(cls, image: Image.Image, keep_metadata: bool = False) -> "Picture":
-        """Takes a Pillow image of any mode with an 8-bit meaning.
+        """Make a picture from a Pillow image of any mode with an 8-bit meaning.
 
-        Palettes become RGB, or grey if all colours in use are; CMYK, YCbCr, Lab and HSV become RGB
-        and 16-bit samples 8-bit ones, each with a notice on the logger "smapcomp". Pixels stay
-        where they are: an EXIF orientation is not applied, `image_io.read_picture` does that.
+        Palettes become RGB, or grey if all colours in use are grey. CMYK, YCbCr, Lab and HSV become
+        RGB, and 16-bit samples become 8-bit ones. A warning on the logger "smapcomp" tells of each
+        of these conversions. An EXIF orientation is not applied; `image_files.read_picture` does
+        that.
 
         Args:
-          image: loaded or not; not changed otherwise.
-          keep_metadata: whether to take the profile, EXIF and XMP of `image.info` along.
+            image: The image. It is loaded if it is not yet, and not changed otherwise.
+            keep_metadata: Whether to keep colour profile, EXIF and XMP of `image.info`.
 
         Raises:
-          SmapcompError: the mode has no 8-bit meaning (floats, 32-bit integers).
+            SmapcompError: The mode has no 8-bit meaning (floats, 32-bit integers).
         """
         name = getattr(image, "filename", "") or "picture"
-        samples, alpha = pillow_modes.samples_and_alpha(image, name)
-        metadata = pillow_metadata.metadata_of(image, name)
-        icc = pillow_metadata.usable_icc(
-            metadata.icc, image.mode, samples.shape[2], keep_metadata, name
-        )
+        samples, alpha = samples_and_alpha(image, name)
+        metadata = read_metadata(image, name)
+        icc = usable_icc(metadata.icc, image.mode, samples.shape[2], keep_metadata, name)
         if not keep_metadata:
             return cls(samples, alpha)
         return cls(samples, alpha, icc, metadata.exif, metadata.xmp)
 
     def to_array(self) -> np.ndarray:
-        """Returns uint8 [H, W, C]: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha."""
+        """Return uint8 `[height, width, channels]`: grey, grey + alpha, RGB or RGB + alpha."""
         if self.alpha is None:
             return self.samples
         return np.concatenate([self.samples, self.alpha[:, :, None]], axis=2)
 
     def to_image(self) -> Image.Image:
-        """Returns a Pillow image of mode L, LA, RGB or RGBA; metadata are in its `info`."""
+        """Return a Pillow image of mode L, LA, RGB or RGBA with the metadata in its `info`."""
         if self.alpha is None:
             image = Image.fromarray(np.ascontiguousarray(_squeezed(self.samples)))
         else:
-            image = self._image_with_alpha()
-        if self.icc is not None:
-            image.info["icc_profile"] = self.icc
-        if self.exif is not None:
-            image.info["exif"] = pillow_metadata.EXIF_PREFIX + self.exif
-        if self.xmp is not None:
-            image.info["xmp"] = self.xmp
+            image = self._image_with_alpha(self.alpha)
+        for kind, key in INFO_KEYS.items():
+            data = getattr(self, kind)
+            if data is not None:
+                image.info[key] = EXIF_PREFIX + data if kind == "exif" else data
         return image
 
-    def _image_with_alpha(self) -> Image.Image:
-        """In strips, so that no array of all channels is needed beside the image."""
+    def _image_with_alpha(self, alpha: np.ndarray) -> Image.Image:
+        # Strip by strip, so that no array of all channels is needed beside the image.
         height, width, channels = self.samples.shape
-        image = Image.new(_MODES[channels + 1], (width, height))
+        image = Image.new(PILLOW_MODES[channels + 1], (width, height))
         for rows in strips(height, width):
-            strip = np.dstack([self.samples[rows], self.alpha[rows]])
+            strip = np.dstack([self.samples[rows], alpha[rows]])
             image.paste(Image.fromarray(strip), (0, rows.start))
         return image
 

@@ -1,12 +1,16 @@
-"""Large pictures are gone through in strips, so that no second copy of the whole is ever there."""
+"""Strips of a large picture.
+
+Functions that go through a picture strip by strip need no second copy of the whole.
+"""
 
 from collections.abc import Iterator
 
 STRIP_PIXELS = 1 << 20
+"""Pixels of a strip, about."""
 
 
 def strips(height: int, width: int) -> Iterator[slice]:
-    """Rows of a picture of that size, in slices of about a million pixels."""
+    """Yield the rows of a picture as slices of about `STRIP_PIXELS` pixels, from the top down."""
     step = max(1, STRIP_PIXELS // width)
     for top in range(0, height, step):
         yield slice(top, min(top + step, height))

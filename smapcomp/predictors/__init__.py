@@ -1,1 +1,1 @@
-"""Objects that run the networks for the codec, whole pictures or windows of them."""
+"""Classes that run the networks for the codec, on whole pictures or window by window."""

@@ -1,8 +1,19 @@
-"""What the networks do for the codec, window by window, wherever the networks run.
+"""Interface between the codec and the networks, whatever runs them.
 
-Encoder and decoder call the same functions on the same 8-bit compact image, which is all that
-"matched" means. Nothing here needs Keras: the networks of this process are `predictor.Predictor`,
-those of a server `serving.RemotePredictor`.
+Encoder and decoder call the same `TiledPredictor.predict` on the same 8-bit compact image, so both
+get the same label map and the same prediction:
+
+    encoder only:
+        picture ─ segmenter ─> labels, which mode "sent" transmits
+        picture, labels ─ CompNet ─> compact image
+    encoder and decoder:
+        compact image ─ up-sampling ─┬────────────────────────────────── + ─ rounding ─> prediction
+                                     ├──────────────────────── FineNet ──┘
+                                     └─ segmenter ─ SMapNet ──────┘
+
+A large picture goes through the networks window by window (`smapcomp.predictors.tiles`). This
+module needs NumPy alone. `KerasPredictor` and `OnnxPredictor` run the networks in this process,
+`smapcomp.serving.client.remote_predictor.RemotePredictor` on a server.
 """
 
 from abc import ABC, abstractmethod
@@ -12,22 +23,23 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from smapcomp.design import COMPNET_SCALE, Tiling, quantise_compact
-from smapcomp.predictors.tiles import Window, blended_bands, cores
+from smapcomp.predictors.tiles import Window, blended_bands, windows_with_cores
 from smapcomp.zoo import Variant, finenet_role
 
 Rounder = Callable[[int, np.ndarray], np.ndarray]
-"""Rounds a band of predicted values: its first row and float32 `[rows, width, 3]` in grey levels,
-which may lie outside 0..255, to uint8."""
+"""Function that rounds a band of the prediction. It takes the band's first row and its values,
+float32 `[rows, width, 3]` in grey levels, which may lie outside 0..255, and returns uint8."""
 
 
 @dataclass(frozen=True)
 class Compact:
-    """What the decoder has of the compact layer.
+    """Decoded compact image, and what the networks must know about it.
 
     Attributes:
         image: uint8 `[h, w, 3]`.
-        scale: Pixels of the padded picture along a side of one of its pixels.
-        quality: Of its lossy coder, 0..100; None if it is lossless.
+        scale: Side, in pixels of the padded picture, of the block that one of its pixels stands
+            for; one of `SCALES`.
+        quality: Quality of the lossy coder, 0..100. `None` if the coder is lossless.
     """
 
     image: np.ndarray
@@ -41,97 +53,108 @@ class Compact:
 
     @property
     def finenet(self) -> str:
-        """The role of the FineNet that predicts from it."""
+        """Role of the FineNet that predicts from this image."""
         return finenet_role(self.scale, self.quality is not None)
 
-    def window(self, window: Window) -> "Compact":
-        """The part of a window, which is in pixels of the padded picture."""
-        return replace(self, image=window.of(self.image, self.scale))
+    def crop(self, window: Window) -> "Compact":
+        """Return the part in a window, which is in pixels of the padded picture."""
+        return replace(self, image=window.crop(self.image, self.scale))
 
 
 def plain_rounding(_: int, values: np.ndarray) -> np.ndarray:
-    """The nearest of 0..255, halves up."""
+    """Round to the nearest of 0..255, halves up; a `Rounder`."""
     return np.clip(np.floor(values + 0.5), 0, 255).astype(np.uint8)
 
 
 class TiledPredictor(ABC):
-    """The networks of a variant, from bytes to bytes.
+    """Base class of what runs the networks of a variant.
 
     Pictures are uint8 `[height, width, 3]`, padded to what the networks need (multiples of 8, at
-    least 16). Label grids are uint8 `[height/stride, width/stride]` of 0..150. With a tiling, the
-    networks see one window at a time.
+    least 16). Label grids are uint8 `[height/stride, width/stride]` in 0..150, where stride is the
+    variant's `label_stride`. Tilings are in pixels of the padded picture; `None` runs the networks
+    on the whole picture at once.
+
+    A subclass implements the abstract methods, each of which handles one window.
 
     Attributes:
-        variant: Of the networks.
+        variant: Variant of the networks.
     """
 
     variant: Variant
 
     @abstractmethod
     def model_digest(self, finenet: str) -> bytes:
-        """`zoo.Networks.digest` of the networks, for the role of a FineNet."""
+        """Return `zoo.Networks.digest` for the role of a FineNet."""
 
     @abstractmethod
     def run_compnet(self, image: np.ndarray) -> np.ndarray:
-        """CompNet's image of a window, float32 `[height/8, width/8, 3]` in grey levels."""
+        """Return CompNet's image of a window, float32 `[height/8, width/8, 3]` in grey levels."""
 
     @abstractmethod
     def segment(self, image: np.ndarray) -> np.ndarray:
-        """The segmenter's label grid of a window."""
+        """Return the segmenter's label grid of a window."""
 
     @abstractmethod
     def predict_window(
         self, compact: Compact, mode: str, labels: np.ndarray | None, exact: bool
     ) -> tuple[np.ndarray | None, np.ndarray]:
-        """What the decoder makes of a window.
+        """Compute label grid and prediction of a window from its compact image.
 
         Args:
-            compact: Of the window.
-            mode: As `view` takes it.
-            labels: The window's part of the label grid that is given, or None.
-            exact: The values are needed, not only what they round to.
+            compact: Compact image of the window.
+            mode: Source of the labels, as `predict` takes it.
+            labels: Label grid of the window to use instead, or `None`.
+            exact: Whether the unrounded values are needed.
 
         Returns:
-            `(labels, values)`: the label grid, None in mode "none", and the prediction, float32
-            `[height, width, 3]` in grey levels; if it is not exact, its values may be rounded as
-            `plain_rounding` does.
+            `(labels, values)`: the label grid, `None` in mode "none", and the prediction, float32
+            `[height, width, 3]` in grey levels, not clipped. Unless `exact` is true the values may
+            be rounded already, as by `plain_rounding`.
         """
 
     @abstractmethod
     def upsample(self, image: np.ndarray, scale: int) -> np.ndarray:
-        """A window of the compact image up-sampled, float32 `[height, width, 3]` in grey levels."""
+        """Up-sample a window of the compact image.
+
+        Args:
+            image: uint8 `[height/scale, width/scale, 3]`.
+            scale: Scale of the compact image.
+
+        Returns:
+            float32 `[height, width, 3]` in grey levels.
+        """
 
     def compact_levels(
         self, image: np.ndarray, grey: bool, tiling: Tiling | None = None
     ) -> np.ndarray:
-        """The papers' compact image, CompNet's.
+        """Compute CompNet's compact image of a picture.
 
         Args:
             image: Padded picture; a grey one has three equal channels.
-            grey: Give one channel, the mean of CompNet's three.
-            tiling: In pixels.
+            grey: Whether to return one channel, the mean of CompNet's three.
+            tiling: Tiling of the picture.
 
         Returns:
-            Levels, uint8 `[height/8, width/8, 3]`, or 1 channel.
+            Quantised levels, uint8 `[height/8, width/8, 3]`, or one channel.
         """
         height, width, _ = image.shape
         scale = COMPNET_SCALE
         cells = tiling and Tiling(tiling.side // scale, tiling.overlap // scale)
 
-        def find(cell_window: Window) -> np.ndarray:
+        def run(cell_window: Window) -> np.ndarray:
             window = Window(*(scale * edge for edge in cell_window))
-            values = self.run_compnet(window.of(image))
+            values = self.run_compnet(window.crop(image))
             return values.mean(axis=-1, keepdims=True) if grey else values
 
-        bands = blended_bands(height // scale, width // scale, cells, find)
+        bands = blended_bands(height // scale, width // scale, cells, run)
         return np.concatenate([quantise_compact(band, self.variant.step) for _, band in bands])
 
     def source_labels(self, image: np.ndarray, tiling: Tiling | None = None) -> np.ndarray:
-        """The label grid of the picture itself, which mode `sent` transmits."""
+        """Return the label grid of the original picture, which mode "sent" transmits."""
         height, width, _ = image.shape
         grid = self._empty_grid(height, width)
-        for window, core in cores(height, width, tiling):
-            self._keep(grid, self.segment(window.of(image)), window, core)
+        for window, core in windows_with_cores(height, width, tiling):
+            self._copy_core(grid, self.segment(window.crop(image)), window, core)
         return grid
 
     def predict(
@@ -143,52 +166,53 @@ class TiledPredictor(ABC):
         rounder: Rounder | None = None,
         before_band: Callable[[], None] | None = None,
     ) -> tuple[np.ndarray | None, np.ndarray]:
-        """What the decoder makes of a compact image.
+        """Compute label grid and prediction of a picture from its compact image.
 
         Args:
-            compact: The decoder's compact image.
-            mode: "none": no labels; "sent": those given; "matched": the segmenter's of the
-                up-sampled compact image; "mapped": these, repaired by SMapNet.
-            labels: Label grid; if it is given it is used in every mode but "none".
-            tiling: In pixels.
+            compact: Decoded compact image of the picture.
+            mode: Source of the labels, one of `design.MODES`. "none": no labels. "sent":
+                `labels`. "matched": the segmenter, on the up-sampled compact image. "mapped": the
+                same, repaired by SMapNet.
+            labels: Label grid. If it is given, every mode but "none" uses it.
+            tiling: Tiling of the picture.
             rounder: Rounds the prediction; `plain_rounding` by default.
-            before_band: Called before each band is rounded; what it raises ends the work.
+            before_band: Called before each band is rounded. An exception in it ends the work.
 
         Returns:
-            `(labels, prediction)`: the label grid, None in mode "none", and the prediction of the
+            `(labels, prediction)`: the label grid, `None` in mode "none", and the prediction of the
             padded picture, uint8 `[height, width, 3]`.
         """
         height, width = compact.shape
         grid = None if mode == "none" else self._empty_grid(height, width)
-        parts = dict(cores(height, width, tiling))
+        cores = dict(windows_with_cores(height, width, tiling))
         exact = tiling is not None or rounder is not None
 
-        def find(window: Window) -> np.ndarray:
-            given = None
+        def run(window: Window) -> np.ndarray:
+            known = None
             if labels is not None and grid is not None:
-                given = window.of(labels, self.variant.label_stride)
-            seen, values = self.predict_window(compact.window(window), mode, given, exact)
-            if grid is not None:
-                self._keep(grid, seen, window, parts[window])
+                known = window.crop(labels, self.variant.label_stride)
+            found, values = self.predict_window(compact.crop(window), mode, known, exact)
+            if grid is not None and found is not None:
+                self._copy_core(grid, found, window, cores[window])
             return values
 
         rounder = rounder or plain_rounding
         prediction = np.empty((height, width, 3), np.uint8)
-        for top, band in blended_bands(height, width, tiling, find):
+        for top, band in blended_bands(height, width, tiling, run):
             if before_band is not None:
                 before_band()
             prediction[top : top + len(band)] = rounder(top, band)
         return grid, prediction
 
-    def upsampled(self, compact: Compact, tiling: Tiling | None = None) -> np.ndarray:
-        """The up-sampled compact image as a picture, uint8 `[height, width, 3]`."""
+    def upsampled_picture(self, compact: Compact, tiling: Tiling | None = None) -> np.ndarray:
+        """Return the up-sampled compact image, uint8 `[height, width, 3]`."""
         height, width = compact.shape
         pixels = np.empty((height, width, 3), np.uint8)
 
-        def find(window: Window) -> np.ndarray:
-            return self.upsample(compact.window(window).image, compact.scale)
+        def run(window: Window) -> np.ndarray:
+            return self.upsample(compact.crop(window).image, compact.scale)
 
-        for top, band in blended_bands(height, width, tiling, find):
+        for top, band in blended_bands(height, width, tiling, run):
             pixels[top : top + len(band)] = plain_rounding(top, band)
         return pixels
 
@@ -196,8 +220,10 @@ class TiledPredictor(ABC):
         stride = self.variant.label_stride
         return np.empty((height // stride, width // stride), np.uint8)
 
-    def _keep(self, grid: np.ndarray, labels: np.ndarray, window: Window, core: Window) -> None:
-        """Copies the core's labels of a window's into the whole grid."""
+    def _copy_core(
+        self, grid: np.ndarray, labels: np.ndarray, window: Window, core: Window
+    ) -> None:
+        """Copy the labels of a window's core into the grid of the picture."""
         stride = self.variant.label_stride
         inner = Window(
             core.top - window.top,
@@ -205,4 +231,4 @@ class TiledPredictor(ABC):
             core.left - window.left,
             core.right - window.left,
         )
-        core.of(grid, stride)[:] = inner.of(labels, stride)
+        core.crop(grid, stride)[:] = inner.crop(labels, stride)

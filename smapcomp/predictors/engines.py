@@ -1,7 +1,11 @@
-"""What runs the networks in this process; neither engine is loaded before it is asked for."""
+"""Choice of the engine that runs the networks in this process.
+
+No engine is loaded before a predictor is asked for.
+"""
 
 import functools
 import importlib.util
+import os
 import sys
 import threading
 
@@ -13,32 +17,39 @@ from smapcomp.predictors.local import LocalPredictor
 from smapcomp.predictors.onnx_graphs import graph_file, weight_shapes
 
 AUTO, ONNXRUNTIME, TENSORFLOW = ENGINES = ("auto", "onnxruntime", "tensorflow")
-"""What may be asked for. "auto" codes with ONNX Runtime where there are graphs that take the
-weights, and decodes with whichever of both computes what the encoder did."""
+"""Names of the engines. "auto" encodes with ONNX Runtime if there are graphs that fit the weights,
+and decodes with whichever engine reproduces the encoder's results."""
 
-_loading = threading.Lock()
-
-
-def check_engine(engine: str) -> None:
-    """Raises a `SmapcompError` if it is none of `ENGINES`."""
-    if engine not in ENGINES:
-        raise SmapcompError(f"engine {engine!r} is unknown; allowed: {', '.join(ENGINES)}")
+_lock = threading.Lock()
 
 
-def engines_of(variant: str, weights_dir: str | None = None, engine: str = AUTO) -> tuple[str, ...]:
-    """The engines that may run a variant's networks, the one to code with first.
+def _renew_lock() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork.
+    # A thread of the parent may have held the lock; the child lacks that thread.
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+def usable_engines(
+    variant: str, weights_dir: str | None = None, engine: str = AUTO
+) -> tuple[str, ...]:
+    """Return the engines that can run a variant's networks, the one to encode with first.
 
     Args:
-        variant, weights_dir: As `zoo.load` takes them.
-        engine: One of `ENGINES`.
+        variant: A key of `zoo.VARIANTS`.
+        weights_dir: Folder of the weights; `None` for the bundled weights.
+        engine: One of `ENGINES`. Any but "auto" is the only one in the result.
 
     Raises:
-        SmapcompError: The engine that is asked for is unknown or not there, or "auto" finds no
-            such weights.
+        SmapcompError: The engine is unknown or not installed, or the weights cannot be read.
     """
-    check_engine(engine)
-    found = tuple(name for name in (ONNXRUNTIME, TENSORFLOW) if _is_there(name, variant))
-    if engine == AUTO and ONNXRUNTIME in found and not _graphs_take(variant, weights_dir):
+    if engine not in ENGINES:
+        raise SmapcompError(f"engine {engine!r} is unknown; allowed: {', '.join(ENGINES)}")
+    found = tuple(name for name in ENGINES[1:] if _is_available(name, variant))
+    if engine == AUTO and ONNXRUNTIME in found and not _graphs_fit_weights(variant, weights_dir):
         found = found[1:]
     if engine == AUTO and found:
         return found
@@ -49,26 +60,30 @@ def engines_of(variant: str, weights_dir: str | None = None, engine: str = AUTO)
     return (engine,)
 
 
-def predictor_of(variant: str, weights_dir: str | None = None, engine: str = AUTO):
-    """The `LocalPredictor` of a variant; the last few are kept.
+def load_predictor(
+    variant: str, weights_dir: str | None = None, engine: str = AUTO
+) -> LocalPredictor:
+    """Return the predictor of a variant in this process; the last four are kept.
 
     Args:
-        variant, weights_dir: As `zoo.load` takes them.
-        engine: One of `ENGINES`; "auto" is the first of `engines_of`.
+        variant: A key of `zoo.VARIANTS`.
+        weights_dir: Folder of the weights; `None` for the bundled weights.
+        engine: One of `ENGINES`; "auto" is the first of `usable_engines`.
 
     Raises:
-        SmapcompError: There are no such weights, or there is no such engine.
+        SmapcompError: There are no such weights, or the engine is unknown or not installed.
     """
     if engine == AUTO:
-        engine = engines_of(variant, weights_dir)[0]
-    with _loading:  # of two threads that ask at once, one makes it
-        return _kept(variant, weights_dir, engine)
+        engine = usable_engines(variant, weights_dir)[0]
+    with _lock:  # Two threads must not build the same predictor.
+        return _cached_predictor(variant, weights_dir, engine)
 
 
 @functools.lru_cache(maxsize=4)
-def _kept(variant: str, weights_dir: str | None, engine: str) -> LocalPredictor:
-    engines_of(variant, weights_dir, engine)
-    networks = zoo.load(variant, weights_dir)
+def _cached_predictor(variant: str, weights_dir: str | None, engine: str) -> LocalPredictor:
+    usable_engines(variant, weights_dir, engine)
+    networks = zoo.cached_networks(variant, weights_dir)
+    # Each engine takes long to import and may be missing.
     if engine == ONNXRUNTIME:
         from smapcomp.predictors.onnx_predictor import OnnxPredictor
 
@@ -79,29 +94,29 @@ def _kept(variant: str, weights_dir: str | None, engine: str) -> LocalPredictor:
     return KerasPredictor(networks)
 
 
-def _is_there(engine: str, variant: str) -> bool:
+def _is_available(engine: str, variant: str) -> bool:
     if engine == ONNXRUNTIME:
-        return graph_file(variant, "segmenter").is_file() and _importable("onnxruntime")
-    return _importable("tensorflow")
+        return graph_file(variant, "segmenter").is_file() and _is_importable("onnxruntime")
+    return _is_importable("tensorflow")
 
 
-@functools.lru_cache(maxsize=2)  # as `zoo.load`, of which it is asked again for each picture
-def _graphs_take(variant: str, weights_dir: str | None) -> bool:
-    """Whether the weights are those of the graphs' architecture; the box's are."""
+@functools.lru_cache(maxsize=2)  # As many as `zoo.cached_networks` keeps.
+def _graphs_fit_weights(variant: str, weights_dir: str | None) -> bool:
+    """Return whether the weights have the architecture of the graphs, as the bundled ones have."""
     if weights_dir is None:
         return True
-    networks = zoo.load(variant, weights_dir)
+    networks = zoo.cached_networks(variant, weights_dir)
     try:
         for role in zoo.ROLES:
-            if (networks.folder / f"{role}.npz").is_file():
+            if networks.weights_file(role).is_file():
                 check_shapes(networks.arrays(role), weight_shapes(variant, role))
     except ValueError:
         return False
     return True
 
 
-def _importable(package: str) -> bool:
-    # Without loading it; None among the loaded ones marks what may not be.
+def _is_importable(package: str) -> bool:
+    """Return whether a package can be imported, without importing it."""
     if package in sys.modules:
-        return sys.modules[package] is not None
+        return sys.modules[package] is not None  # Python's mark of a blocked import.
     return importlib.util.find_spec(package) is not None

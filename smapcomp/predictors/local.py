@@ -1,4 +1,4 @@
-"""What the networks of this process do, whatever runs them."""
+"""Base class of the predictors that run the networks in this process."""
 
 import threading
 from abc import abstractmethod
@@ -11,47 +11,60 @@ from smapcomp.predictors.base import Compact, TiledPredictor
 from smapcomp.zoo import LOSSY_FINENETS, Networks
 
 COMPNET_MIN_SIDE = 32
-"""The papers' CompNet reflects three rows of its 1/8 grid; only the encoder has to care."""
+"""Shortest side of a picture that the papers' CompNet takes, in pixels: its last layer reflects
+three rows of the 1/8 grid. Only the encoder runs CompNet."""
 
 
 class LocalPredictor(TiledPredictor):
-    """As `TiledPredictor`, by networks of this process; an engine says how one is run.
+    """Predictor that runs the networks in this process with an engine.
 
-    Threads may share one: each network is made ready once.
+    A subclass for an engine says how a network is loaded and run. Several threads may share a
+    predictor.
 
     Args:
-        networks: Of any variant.
+        networks: Networks of any variant.
+
+    Attributes:
+        networks: The same.
+        variant: Variant of the networks.
     """
 
     def __init__(self, networks: Networks):
         self.networks = networks
         self.variant = networks.variant
-        self._ready: dict[str, Any] = {}
-        self._making_ready = threading.Lock()
+        self._forget_networks()
+
+    def _forget_networks(self) -> None:
+        """Start without loaded networks, and with a lock that nobody holds."""
+        self._loaded: dict[str, Any] = {}
+        self._lock = threading.Lock()
 
     @abstractmethod
     def _load_network(self, role: str) -> Any:
-        """What runs the network of one of `zoo.ROLES`; the engine says what that is."""
-
-    def _network(self, role: str) -> Any:
-        """What `_load_network` gave, which is asked once."""
-        with self._making_ready:
-            if role not in self._ready:
-                self._ready[role] = self._load_network(role)
-            return self._ready[role]
+        """Return the engine's object that runs the network of one of `zoo.ROLES`."""
 
     @abstractmethod
     def _run(self, role: str, *inputs: np.ndarray) -> np.ndarray:
-        """A network's output.
+        """Run a network.
 
         Args:
             role: One of `zoo.ROLES`.
-            inputs: In the order of the model's, each of a batch of one picture.
+            inputs: Inputs in the order of the Keras model's, each a batch of one picture.
+
+        Returns:
+            The network's output, a batch of one.
         """
 
     @abstractmethod
     def _smapnet_channels(self) -> int:
-        """Channels of SMapNet's input."""
+        """Return the number of channels of SMapNet's input."""
+
+    def _network(self, role: str) -> Any:
+        """Return the result of `_load_network`, which is called once for each role."""
+        with self._lock:
+            if role not in self._loaded:
+                self._loaded[role] = self._load_network(role)
+            return self._loaded[role]
 
     def model_digest(self, finenet: str) -> bytes:
         return self.networks.digest(finenet)
@@ -60,29 +73,29 @@ class LocalPredictor(TiledPredictor):
         height, width, _ = image.shape
         rows, columns = (max(0, COMPNET_MIN_SIDE - side) for side in (height, width))
         signal = to_signal(np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="edge"))
-        labels = self._full_size(self._segment(signal))
+        labels = self._label_map(self._segment(signal))
         compact = self._run("compnet", signal, labels)
-        return _to_levels(compact[0, : height // COMPNET_SCALE, : width // COMPNET_SCALE])
+        return _to_grey_levels(compact[0, : height // COMPNET_SCALE, : width // COMPNET_SCALE])
 
     def segment(self, image: np.ndarray) -> np.ndarray:
         return self._segment(to_signal(image))
 
-    def found_labels(self, image: np.ndarray, scale: int) -> np.ndarray:
-        """The label grid that a decoder finds in a compact image, mode `mapped`.
+    def decoder_labels(self, image: np.ndarray, scale: int) -> np.ndarray:
+        """Return the label grid that a decoder finds in a compact image in mode "mapped".
 
         Args:
-            image: uint8 `[h, w, 3]`; up-sampled, its sides are multiples of 8.
-            scale: That it is up-sampled by.
+            image: Compact image, uint8 `[h, w, 3]`; `h * scale` and `w * scale` are multiples of 8.
+            scale: Scale of the compact image.
 
         Returns:
-            uint8 `[h * scale / label_stride, w * scale / label_stride]` of 1..150.
+            uint8 `[h * scale / label_stride, w * scale / label_stride]` in 1..150.
         """
-        return self._segment(upsampled(to_signal(image), scale), repair=True)
+        return self._segment(upsample_signal(to_signal(image), scale), repair=True)
 
     def predict_window(
         self, compact: Compact, mode: str, labels: np.ndarray | None, exact: bool
     ) -> tuple[np.ndarray | None, np.ndarray]:
-        signal = upsampled(to_signal(compact.image), compact.scale)
+        signal = upsample_signal(to_signal(compact.image), compact.scale)
         if mode == "none":
             labels = None
         elif labels is None:
@@ -90,18 +103,22 @@ class LocalPredictor(TiledPredictor):
         return labels, self._predict(signal, labels, compact)
 
     def upsample(self, image: np.ndarray, scale: int) -> np.ndarray:
-        return _to_levels(upsampled(to_signal(image), scale)[0])
+        return _to_grey_levels(upsample_signal(to_signal(image), scale)[0])
 
-    def _predict(self, signal: np.ndarray, labels, compact: Compact) -> np.ndarray:
-        """Values in grey levels, float32 `[height, width, 3]`, not yet clipped."""
-        void = labels is None
-        full = np.zeros(signal.shape[:3], np.int32) if void else self._full_size(labels)
-        inputs = [signal, full]
+    def _predict(
+        self, signal: np.ndarray, labels: np.ndarray | None, compact: Compact
+    ) -> np.ndarray:
+        """Return the prediction in grey levels, float32 `[height, width, 3]`, not clipped."""
+        if labels is None:
+            label_map = np.zeros(signal.shape[:3], np.int32)
+        else:
+            label_map = self._label_map(labels)
+        inputs = [signal, label_map]
         if compact.finenet in LOSSY_FINENETS:
             # A lossless compact image is the limit of the finest quality.
             quality = 100 if compact.quality is None else compact.quality
             inputs.append(np.array([1 - quality / 100], np.float32))
-        return _to_levels((signal + self._run(compact.finenet, *inputs))[0])
+        return _to_grey_levels((signal + self._run(compact.finenet, *inputs))[0])
 
     def _segment(self, signal: np.ndarray, repair: bool = False) -> np.ndarray:
         logits = self._run("segmenter", signal)
@@ -113,25 +130,34 @@ class LocalPredictor(TiledPredictor):
         return labels[0].astype(np.uint8)
 
     def _repair_index(self, labels: np.ndarray) -> np.ndarray:
-        """SMapNet on the label index as a picture in [0, 1] (SPEC section 2)."""
+        """Run SMapNet on the labels as a picture in [0, 1] (docs/spec.md, section 2)."""
         channels = self._smapnet_channels()
         index = np.repeat(labels[..., None], channels, axis=-1).astype(np.float32) / 255
         mapped = self._run("smapnet", index).mean(axis=-1)
         return np.clip(np.round(mapped * 255), 0, NUM_CLASSES)
 
-    def _full_size(self, labels: np.ndarray) -> np.ndarray:
-        return self.variant.full_size(labels.astype(np.int32))[None]
+    def _label_map(self, grid: np.ndarray) -> np.ndarray:
+        """Return the label map of a label grid as a batch of one, int32."""
+        return self.variant.label_map(grid.astype(np.int32))[None]
 
 
 def to_signal(image: np.ndarray) -> np.ndarray:
-    """uint8 `[h, w, 3]` to float32 `[1, h, w, 3]` in [-1, 1]."""
+    """Map uint8 `[h, w, 3]` to the networks' float32 `[1, h, w, 3]` in [-1, 1]."""
     return image[None].astype(np.float32) / 127.5 - 1.0
 
 
-def upsampled(signal: np.ndarray, scale: int) -> np.ndarray:
-    """`models.layers.upsample` of float32 `[1, h, w, c]`, to the bit, without a framework.
+def upsample_signal(signal: np.ndarray, scale: int) -> np.ndarray:
+    """Up-sample by bilinear interpolation between pixel centres.
 
-    Columns are blended before rows, as TensorFlow does it.
+    The result equals that of `smapcomp.models.layers.upsample` bit for bit, without a framework:
+    columns are blended before rows, as TensorFlow does it.
+
+    Args:
+        signal: float32 `[1, h, w, c]`.
+        scale: Factor of both sides.
+
+    Returns:
+        float32 `[1, h * scale, w * scale, c]`.
     """
     if scale == 1:
         return signal
@@ -144,7 +170,7 @@ def upsampled(signal: np.ndarray, scale: int) -> np.ndarray:
 
 
 def _neighbours(size: int, scale: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each sample of the larger axis both samples that it lies between, and where."""
+    """Return, for each sample of the longer axis, its two neighbours and its place between them."""
     at = (np.arange(size * scale, dtype=np.float32) + np.float32(0.5)) / scale - np.float32(0.5)
     before = np.floor(at)
     low = np.maximum(before, 0).astype(int)
@@ -152,6 +178,6 @@ def _neighbours(size: int, scale: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return low, high, (at - before).astype(np.float32)
 
 
-def _to_levels(signal: np.ndarray) -> np.ndarray:
-    """Grey levels of a signal: -1 is 0, 1 is 255."""
+def _to_grey_levels(signal: np.ndarray) -> np.ndarray:
+    """Map a signal to grey levels: -1 to 0 and 1 to 255."""
     return (signal + 1.0) * 127.5

@@ -1,18 +1,23 @@
-"""Where the networks' graphs for ONNX Runtime are."""
+"""Files of the networks' graphs for ONNX Runtime."""
 
 import json
 from pathlib import Path
 
 GRAPHS = Path(__file__).parent / "graphs"
-"""One folder a variant; `tools.onnx_graphs` makes them."""
+"""Folder of the graphs, one sub-folder for each variant; `tools.onnx_graphs` writes them."""
 
 
 def graph_file(variant: str, role: str) -> Path:
-    """The graph of one of `zoo.ROLES`."""
+    """Return the path of a network's graph, which need not exist.
+
+    Args:
+        variant: A key of `zoo.VARIANTS`.
+        role: One of `zoo.ROLES`.
+    """
     return GRAPHS / variant / f"{role}.onnx"
 
 
 def weight_shapes(variant: str, role: str) -> dict[str, list[int]]:
-    """The shapes of the weights that the graph takes, by `layer/variable`."""
+    """Return the shapes of the weights that a graph takes, by `layer/variable`."""
     path = graph_file(variant, role).with_suffix(".json")
     return json.loads(path.read_text(encoding="utf-8"))

@@ -1,8 +1,12 @@
-"""Windows of a large picture, and how what was found in each is joined.
+"""Windows of a large picture, and how the results of neighbouring windows are joined.
 
-Memory for the networks then depends on the window's size, not on the picture's. Neighbouring
-windows overlap; in the middle half of the overlap the one fades into the other, and its outer
-quarters, where a network sees the window's edge, count for nothing.
+With windows, the memory that the networks need depends on the window's size and not on the
+picture's. Neighbouring windows overlap. In the middle half of the overlap one fades into the other;
+the outer quarters, where a network sees the edge of its window, are not used:
+
+    window A ────────────────────────────────────┐
+                        │ unused │ fade │ unused │
+                        ┌──────────────────────────────────── window B
 """
 
 from collections.abc import Callable, Iterator
@@ -14,34 +18,39 @@ import numpy as np
 from smapcomp.design import Tiling
 
 MAX_WHOLE_PIXELS = 1 << 21
-"""Of a picture that is predicted in one piece. Decided here: the networks then need some 500 MB."""
+"""Largest picture in pixels that is predicted in one piece; the networks then need about 500 MB."""
 
 DEFAULT_TILING = Tiling(1024, 128)
-"""Decided here: 30 % more arithmetic than without overlap, and 32 pixels at each edge that don't
-count, beyond which the edge moves the prediction by less than its own rounding."""
+"""Tiling of larger pictures. Its overlap costs 30 % more arithmetic and leaves 32 unused pixels at
+each edge. Beyond these the edge moves the prediction by less than its rounding does."""
 
 
 class Window(NamedTuple):
-    """Rows `top`..`bottom` and columns `left`..`right`, the ends excluded."""
+    """Rectangle of rows `top`..`bottom` and columns `left`..`right`, the ends excluded."""
 
     top: int
     bottom: int
     left: int
     right: int
 
-    def of(self, array: np.ndarray, cell: int = 1) -> np.ndarray:
-        """The window's part of an array whose cells are of so many pixels a side."""
+    def crop(self, array: np.ndarray, cell: int = 1) -> np.ndarray:
+        """Return the part of an array that lies in the window, without copying.
+
+        Args:
+            array: `[rows, columns, ...]`.
+            cell: Side, in the window's units, of one cell of the array; divides all edges.
+        """
         rows = slice(self.top // cell, self.bottom // cell)
         return array[rows, self.left // cell : self.right // cell]
 
 
 def choose_tiling(height: int, width: int) -> Tiling | None:
-    """How the encoder cuts a padded picture."""
+    """Return the encoder's tiling of a padded picture; `None` for a single window."""
     return None if height * width <= MAX_WHOLE_PIXELS else DEFAULT_TILING
 
 
-def spans(side: int, tiling: Tiling | None) -> list[tuple[int, int]]:
-    """Starts and ends of the windows along a side: each overlaps the next by `tiling.overlap`."""
+def window_spans(side: int, tiling: Tiling | None) -> list[tuple[int, int]]:
+    """Return start and end of the windows along a side; neighbours share `tiling.overlap`."""
     if tiling is None or side <= tiling.side:
         return [(0, side)]
     step = tiling.side - tiling.overlap
@@ -50,25 +59,26 @@ def spans(side: int, tiling: Tiling | None) -> list[tuple[int, int]]:
 
 
 def blended_bands(
-    height: int, width: int, tiling: Tiling | None, find: Callable[[Window], np.ndarray]
+    height: int, width: int, tiling: Tiling | None, run: Callable[[Window], np.ndarray]
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Joins what is found in each window.
+    """Run a function on each window and join its results.
 
     Args:
-        height, width: Of the whole, in cells.
-        tiling: In cells; None for one window.
-        find: Gives float32 `[rows, columns, channels]` of a window.
+        height: Height of the whole in cells.
+        width: Width of the whole in cells.
+        tiling: Tiling in cells; `None` for a single window.
+        run: Takes a window and returns float32 `[rows, columns, channels]`.
 
     Yields:
         `(top, values)`: bands of full width from the top down, float32 `[rows, width, channels]`,
         that together are the whole.
     """
-    rows = spans(height, tiling)
+    rows = window_spans(height, tiling)
     overlap = tiling.overlap if tiling else 0
     fade = _fade(overlap)[:, None, None]
     pending = None
     for index, (top, bottom) in enumerate(rows):
-        band = _blended_row(top, bottom, width, tiling, find)
+        band = _blended_row(top, bottom, width, tiling, run)
         if pending is not None:
             band[:overlap] = pending * (1 - fade) + band[:overlap] * fade
         end = rows[index + 1][0] if index + 1 < len(rows) else bottom
@@ -76,18 +86,22 @@ def blended_bands(
         pending = band[end - top :]
 
 
-def _blended_row(top, bottom, width, tiling, find) -> np.ndarray:
-    columns = spans(width, tiling)
-    if len(columns) == 1:
-        return find(Window(top, bottom, 0, width))
+def _blended_row(
+    top: int,
+    bottom: int,
+    width: int,
+    tiling: Tiling | None,
+    run: Callable[[Window], np.ndarray],
+) -> np.ndarray:
+    columns = window_spans(width, tiling)
+    if tiling is None or len(columns) == 1:
+        return run(Window(top, bottom, 0, width))
     fade = _fade(tiling.overlap)[None, :, None]
-    row = None
-    for left, right in columns:
-        values = find(Window(top, bottom, left, right))
-        if row is None:
-            row = np.empty((bottom - top, width, values.shape[2]), np.float32)
-            row[:, left:right] = values
-            continue
+    first = run(Window(top, bottom, *columns[0]))
+    row = np.empty((bottom - top, width, first.shape[2]), np.float32)
+    row[:, : first.shape[1]] = first
+    for left, right in columns[1:]:
+        values = run(Window(top, bottom, left, right))
         old = row[:, left : left + tiling.overlap]
         mixed = old * (1 - fade) + values[:, : tiling.overlap] * fade
         row[:, left + tiling.overlap : right] = values[:, tiling.overlap :]
@@ -96,25 +110,32 @@ def _blended_row(top, bottom, width, tiling, find) -> np.ndarray:
 
 
 def _fade(overlap: int) -> np.ndarray:
-    """How much of each cell of an overlap is the later window's, float32 0..1."""
+    """Return the weight of the later window for each cell of an overlap, float32 in 0..1."""
     position = np.arange(overlap, dtype=np.float32) + 0.5
     return np.clip((position - overlap / 4) / (overlap / 2 or 1), 0, 1).astype(np.float32)
 
 
-def cores(height: int, width: int, tiling: Tiling | None) -> Iterator[tuple[Window, Window]]:
-    """Windows, each with the part of the whole that it alone stands for: cut amid the overlaps.
+def windows_with_cores(
+    height: int, width: int, tiling: Tiling | None
+) -> Iterator[tuple[Window, Window]]:
+    """Yield each window with its core, the part of the picture that only this window determines.
+
+    The cores are cut in the middle of the overlaps and together cover the picture once.
 
     Yields:
         `(window, core)`, in the same coordinates.
     """
-    for (top, bottom), (core_top, core_bottom) in _cut(height, tiling):
-        for (left, right), (core_left, core_right) in _cut(width, tiling):
+    for (top, bottom), (core_top, core_bottom) in _spans_with_cores(height, tiling):
+        for (left, right), (core_left, core_right) in _spans_with_cores(width, tiling):
             window = Window(top, bottom, left, right)
             yield window, Window(core_top, core_bottom, core_left, core_right)
 
 
-def _cut(side: int, tiling: Tiling | None):
-    found = spans(side, tiling)
-    middles = [start + tiling.overlap // 2 for start, _ in found[1:]]
+def _spans_with_cores(
+    side: int, tiling: Tiling | None
+) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    spans = window_spans(side, tiling)
+    overlap = tiling.overlap if tiling else 0
+    middles = [start + overlap // 2 for start, _ in spans[1:]]
     edges = [0, *middles, side]
-    return list(zip(found, pairwise(edges), strict=True))
+    return list(zip(spans, pairwise(edges), strict=True))

@@ -1,6 +1,6 @@
-"""What the golden files of the networks hold: the inputs' sizes, by network.
+"""Cases of the golden files: sizes of the networks' inputs, layers and optimizers.
 
-Sizes are small, so that the outputs are; where a network takes any size, one of them is odd.
+Sizes are small to keep the files small. If a network takes any size, one of its sizes is odd.
 """
 
 import zlib
@@ -17,11 +17,11 @@ SIZES = {
     "vgg16": ((1, 16, 16), (1, 17, 22)),
     "vgg19": ((1, 16, 16), (1, 17, 22)),
 }
-"""Network -> batch, height and width of its inputs."""
+"""Batch, height and width of the inputs by network."""
 
 
 def key(network: str, size: tuple[int, int, int]) -> str:
-    """Name of one case, and the seed of its inputs: e.g. "compnet_1x32x40"."""
+    """Return the name of a case, such as "compnet_1x32x40", which seeds its inputs."""
     return f"{network}_{'x'.join(map(str, size))}"
 
 
@@ -33,9 +33,9 @@ INSTANCE_NORM_CASES = {
     "far_from_zero": ((1, 12, 10, 3), 1.0, 20.0),
     "nearly_flat": ((2, 8, 6, 3), 5e-3, 0.25),
 }
-"""Instance normalisation: name of the case -> shape, scale and offset of its input.
+"""Shape, scale and offset of the input of instance normalisation by case.
 
-In "nearly_flat" the variance is about epsilon (1e-5), so that its value shows.
+In "nearly_flat" the variance is about epsilon (1e-5), so a wrong epsilon shows.
 """
 
 LAYERWISE_RULES = (("^(backbone|stem)/", 1.0), ("^head/kernel$", 10.0), ("^head/bias$", 0.1))
@@ -47,11 +47,12 @@ LAYERWISE_SHAPES = {
 }
 LAYERWISE_STEPS = 20
 LAYERWISE_RATE = 5e-3
-"""Layer-wise rates under Adam: (expression, multiplier), variables, steps, learning rate."""
+"""Layer-wise learning rates under Adam: pairs of regular expression and multiplier, shapes of the
+variables, number of steps and learning rate."""
 
 
 def layerwise_gradient(name: str, step: int) -> np.ndarray:
-    """The gradient of a variable at a step: of changing size and sign, float32."""
+    """Return the gradient of a variable at a step, float32, of varying size and sign."""
     seed = zlib.crc32(f"{name}/{step}".encode())
     scale = 10.0 ** ((step % 7) - 3)
     return (scale * np.random.default_rng(seed).normal(size=LAYERWISE_SHAPES[name])).astype("f4")

@@ -1,7 +1,6 @@
-"""Recomputes the golden outputs of instance normalisation and of layer-wise learning rates with
-tensorflow-addons.
+"""Recompute the golden files of instance normalisation and layer-wise learning rates.
 
-From the repository's root, with Python 3.11:
+The reference is tensorflow-addons. From the repository's root, with Python 3.11:
 
     python3.11 -m venv /tmp/tfa && /tmp/tfa/bin/pip install -r tests/golden/requirements-tfa.txt
     /tmp/tfa/bin/python -m tests.golden.make_tfa_golden
@@ -35,7 +34,7 @@ def instance_norm() -> None:
 
 
 def layerwise_adam() -> None:
-    """The variables after each step of `MultiOptimizer`: one Adam for each rule."""
+    """Save the variables after each step of a `MultiOptimizer` with one Adam for each rule."""
     # `MultiOptimizer` tells variables apart by their names.
     variables = {
         name: tf.Variable(draw(name, shape), name=name)
@@ -59,7 +58,7 @@ def layerwise_adam() -> None:
 
 
 class _Weights(tf.keras.layers.Layer):
-    """A layer that holds variables, as `MultiOptimizer` wants them."""
+    """Layer that holds variables, as `MultiOptimizer` expects them."""
 
     def __init__(self, variables):
         super().__init__()

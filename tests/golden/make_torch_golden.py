@@ -1,8 +1,8 @@
-"""Recomputes the networks' golden outputs in PyTorch, from the papers' description alone.
+"""Recompute the networks' golden outputs in PyTorch, from the papers' description alone.
 
-Nothing of smapcomp is imported. One-hot codes are built and convolved densely here, and torch's
-own layers do what smapcomp bridges between PyTorch's and Keras' conventions (padding of strided
-and transposed convolutions, pooling, epsilon). From the repository's root:
+This imports nothing of smapcomp. One-hot codes are built and convolved densely, and PyTorch's own
+layers are used where its conventions differ from Keras' (padding of strided and transposed
+convolutions, pooling, epsilon). From the repository's root:
 
     python -m venv /tmp/torch && /tmp/torch/bin/pip install -r tests/golden/requirements-torch.txt
     /tmp/torch/bin/python -m tests.golden.make_torch_golden
@@ -20,7 +20,7 @@ from tests.golden.weights import LABELS, draw, draw_image, draw_label_map
 
 
 class Net:
-    """A network's parameters, drawn when they are first asked for, and its layers on NCHW."""
+    """Random parameters of a network, and its layers on NCHW tensors."""
 
     def __init__(self, name: str):
         self.name = name
@@ -29,7 +29,7 @@ class Net:
         return torch.from_numpy(draw(f"{self.name}/{variable}", shape))
 
     def kernel(self, layer: str, size: int, inputs: int, outputs: int) -> torch.Tensor:
-        """Of a convolution, (out, in, height, width)."""
+        """Return the kernel of a convolution, (out, in, height, width)."""
         return self.draw(f"{layer}/kernel", size, size, inputs, outputs).permute(3, 2, 0, 1)
 
     def conv(self, x, layer: str, size: int, filters: int, stride=1, pad=0, mode="zeros"):
@@ -39,7 +39,7 @@ class Net:
         return module(x)
 
     def conv_with_labels(self, x, one_hot, names, size: int, filters: int, **options):
-        """A convolution over concat(one-hot, x); its kernel is drawn in two parts."""
+        """Convolve concat(one-hot, x) with a kernel that is drawn in two parts."""
         image_layer, label_layer = names
         module = nn.Conv2d(LABELS + x.shape[1], filters, size, **options)
         parts = [
@@ -71,7 +71,7 @@ def one_hot(label_map):
 
 
 def encoder(net: Net, image, labels):
-    """7C64, 3C128, 3C256, 3C512; the first with reflection, the others with stride 2."""
+    """Apply 7C64, 3C128, 3C256, 3C512: reflection in the first, stride 2 in the others."""
     options = {"padding": 3, "padding_mode": "reflect"}
     x = net.conv_with_labels(image, labels, ("conv0", "labels0"), 7, 64, **options)
     x = norm_relu(x)
@@ -151,7 +151,7 @@ def vgg(name: str, convs: tuple[int, ...], image):
 
 
 def outputs(network: str, size: tuple[int, int, int]) -> list[torch.Tensor]:
-    """Runs one case; inputs are drawn from its name."""
+    """Run one case, whose name seeds the inputs."""
     seed = key(network, size)
 
     def image(channels: int):

@@ -1,7 +1,7 @@
-"""Recomputes the segmenters' golden logits in PyTorch, from their published descriptions alone.
+"""Recompute the segmenters' golden logits in PyTorch, from their published descriptions alone.
 
-Nothing of smapcomp is imported; dilation, "same" padding, adaptive pooling, interpolation and batch
-normalisation are torch's own. From the repository's root:
+This imports nothing of smapcomp. Dilation, "same" padding, adaptive pooling, interpolation and
+batch normalisation are PyTorch's own. From the repository's root:
 
     python -m venv /tmp/torch && /tmp/torch/bin/pip install -r tests/golden/requirements-torch.txt
     /tmp/torch/bin/python -m tests.golden.make_torch_golden_pspnet
@@ -19,7 +19,7 @@ from tests.golden.weights import draw, draw_image
 
 
 class Net:
-    """A network's parameters, drawn when they are first asked for, and its layers on NCHW."""
+    """Random parameters of a network, and its layers on NCHW tensors."""
 
     def __init__(self, name: str, epsilon: float):
         self.name = name
@@ -50,7 +50,7 @@ class Net:
         return module.eval()(x)
 
     def head(self, x, layer: str, filters: int):
-        """3x3 convolution, BN, ReLU, and the classes' 1x1 convolution."""
+        """Apply a 3x3 convolution, batch normalisation, ReLU and the 1x1 convolution to logits."""
         x = F.relu(self.norm(self.conv(x, layer, 3, filters, padding=1), layer))
         return self.conv(x, f"{layer}_logits", 1, 150, bias=self.draw(f"{layer}_logits/bias", 150))
 
@@ -122,11 +122,12 @@ def lite0_block(net: Net, x, name: str, expansion: int, filters: int, size: int,
 
 def lite0_stages(net: Net, image):
     x = ((image + 1) * 127.5 - 127) / 128
-    # TensorFlow's "same" at stride 2 and even size: all of the padding after.
+    # TensorFlow's "same" at stride 2 and even size has all of the padding at the end.
     x = net.conv(F.pad(x, (0, 1, 0, 1)), "stem", 3, 32, stride=2)
     x = F.relu6(net.norm(x, "stem"))
-    # Filters, blocks, expansion, kernel; stride, padding and dilation of the first block; of the
-    # others. Stages 4 and 6 dilate instead of striding; the one of stage 3 looks to the upper left.
+    # Filters, blocks, expansion, kernel; stride, padding and dilation of the first block; padding
+    # and dilation of the others. Stages 4 and 6 dilate instead of striding. The stride of stage 3
+    # is centred to the upper left.
     table = (
         (16, 1, 1, 3, (1, (1, 1), 1), None),
         (24, 2, 6, 3, (2, (0, 1), 1), ((1, 1), 1)),

@@ -1,9 +1,9 @@
-"""Random weights and inputs that two frameworks can draw alike without storing them.
+"""Random weights and inputs that both frameworks draw alike, so that no file stores them.
 
-A golden file holds a network's outputs only. Its weights are functions of each parameter's name
-and shape, so the PyTorch re-creation and the test of the Keras network both call `draw` and get
-the same numbers. Names are `<network>/<Keras layer name>/<Keras variable name>` and shapes are
-Keras's, e.g. `compnet/conv0/kernel`, (height, width, in, out).
+A golden file holds only the outputs of a network. Its weights are functions of the name and the
+shape of each parameter: the PyTorch re-creation and the test of the Keras network both call `draw`
+and get the same numbers. Names are `<network>/<Keras layer name>/<Keras variable name>`, such as
+`compnet/conv0/kernel`, and shapes are Keras' (height, width, in, out).
 """
 
 import math
@@ -12,7 +12,7 @@ import zlib
 import numpy as np
 
 LABELS = 151
-"""Ids in a label map (0 = void, 1..150): the inputs of a convolution over its one-hot form."""
+"""Labels (0 is void, 1..150): the input channels of a convolution over a one-hot label map."""
 
 
 def _generator(name: str) -> np.random.Generator:
@@ -20,20 +20,20 @@ def _generator(name: str) -> np.random.Generator:
 
 
 def draw(name: str, shape: tuple[int, ...], gain: float = math.sqrt(2.0)) -> np.ndarray:
-    """Draws one parameter.
+    """Draw one parameter.
 
     Args:
-        name: Full name; the whole of it is the seed, and its last part decides the distribution.
-        shape: Keras's shape of the variable.
-        gain: Of a `kernel`; the default keeps the variance through layers with ReLU.
+        name: Full name. It is the seed, and its last part selects the distribution.
+        shape: Shape of the variable in Keras.
+        gain: Gain of a `kernel`; the default keeps the variance through layers with ReLU.
 
     Returns:
-        float32 array. `kernel`: N(0, gain / sqrt(fan in)); one over one-hot labels (151 inputs,
-        of which one is on) has the fan in of a single input. `gamma`: 1 + N(0, 0.1).
+        float32 array. `kernel`: N(0, gain / sqrt(fan in)); a kernel over one-hot labels (151
+        inputs, of which one is 1) has the fan in of a single input. `gamma`: 1 + N(0, 0.1).
         `moving_variance`: uniform in [0.5, 1.5]. `bias`, `beta`, `moving_mean`: N(0, 0.1).
 
     Raises:
-        KeyError: for a variable of another kind.
+        KeyError: The variable is of another kind.
     """
     kind = name.rsplit("/", 1)[-1]
     rng = _generator(name)
@@ -54,15 +54,15 @@ def draw(name: str, shape: tuple[int, ...], gain: float = math.sqrt(2.0)) -> np.
 
 
 def draw_image(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Draws an image or another real-valued input: float32, uniform in [-1, 1]."""
+    """Draw an image or another real-valued input: float32, uniform in [-1, 1]."""
     return _generator(name).uniform(-1.0, 1.0, shape).astype(np.float32)
 
 
 def draw_label_map(name: str, shape: tuple[int, int, int]) -> np.ndarray:
-    """Draws a label map [B, H, W], int32 in 0..150, with windows of one label and of many.
+    """Draw a label map [B, H, W], int32 in 0..150, with windows of one label and of many.
 
-    The left half is of one label, the right half of one in each block of 8×8; in the lower half
-    every fourth pixel is any label.
+    The left half has a single label, the right half one for each 8×8 block. In the lower half every
+    fourth pixel on average has a random label.
     """
     rng = _generator(name)
     batch, height, width = shape
@@ -76,15 +76,15 @@ def draw_label_map(name: str, shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def assign(model, network: str, gains: dict[str, float] | None = None) -> None:
-    """Sets every variable of a Keras model to its drawn value.
+    """Set every variable of a Keras model to its drawn value.
 
     Args:
-        model: a `keras.Model` whose layers are named.
-        network: the first part of every name, e.g. "compnet".
-        gains: layer name -> gain, for the kernels that do not use the default.
+        model: A `keras.Model` whose layers have names.
+        network: First part of every name, such as "compnet".
+        gains: Gains of the kernels that do not have the default, by layer name.
 
     Raises:
-        KeyError: for a variable of a kind that `draw` does not know.
+        KeyError: A variable is of a kind that `draw` does not know.
     """
     for layer in model.layers:
         for variable in layer.weights:

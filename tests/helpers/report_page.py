@@ -49,7 +49,8 @@ def choose(page, group, text):
 
 def caption(page, side):
     """Return a side's display name, and the other cells of each row of its caption by the first
-    cell."""
+    cell.
+    """
     place = page.locator(f"#{side}-caption")
     rows = place.locator("tr").evaluate_all(
         "rows => rows.map(row => [...row.children].map(cell => cell.textContent))"

@@ -1,3 +1,5 @@
+"""Quality metrics against closed forms, definitions and TensorFlow."""
+
 import io
 import itertools
 import math
@@ -19,7 +21,7 @@ RNG = np.random.default_rng(3)
 
 
 def natural_picture(height: int, width: int) -> np.ndarray:
-    """Edges, gradients and texture, uint8 [height, width, 3]."""
+    """Return edges, gradients and texture, uint8 [height, width, 3]."""
     y, x = np.mgrid[:height, :width]
     waves = np.sin(x / 17 + np.cos(y / 29) * 3) * 60 + 128
     squares = ((x // 40 + y // 56) % 2) * 50.0
@@ -35,7 +37,7 @@ def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
 
 
 def ms_ssim_by_definition(a: np.ndarray, b: np.ndarray) -> float:
-    """The paper's formula with the 11x11 window taken position by position; two planes [H, W]."""
+    """Compute the paper's formula of two planes [H, W] for each position of the 11x11 window."""
     offsets = np.arange(-5, 6)
     window = np.exp(-(offsets[:, None] ** 2 + offsets[None] ** 2) / (2 * 1.5**2))
     window /= window.sum()
@@ -150,7 +152,7 @@ def test_segmentation_scores_add_up_over_pictures():
     assert mean_iou(total) == pytest.approx(np.mean(overlaps))
 
 
-def test_scores_of_nothing_labelled_are_nan():
+def test_segmentation_scores_without_labelled_pixels_are_nan():
     confusion = confusion_matrix(np.zeros((2, 2), int), np.ones((2, 2), int))
     assert math.isnan(pixel_accuracy(confusion))
     assert math.isnan(mean_iou(confusion))

@@ -1,4 +1,4 @@
-"""`Image.open` and `Image.save` of our format, against the functions of the package itself."""
+"""`Image.open` and `Image.save` give the same as the functions of the package."""
 
 import io
 import subprocess
@@ -10,12 +10,12 @@ from PIL import Image, UnidentifiedImageError
 
 import smapcomp
 import smapcomp.pillow
-from smapcomp.pictures.image_files import read_image
 from smapcomp.pictures.picture import Picture
 from tests.helpers import icc_profiles
 from tests.helpers.paths import ROOT
+from tests.helpers.pictures import read_samples
 
-PHOTO = read_image(ROOT / "docs" / "demo" / "photo.png")[100:124, 200:240]
+PHOTO = read_samples(ROOT / "docs" / "demo" / "photo.png")[100:124, 200:240]
 ALPHA = np.tile(np.arange(40, dtype=np.uint8) * 6, (24, 1))
 EXIF = b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"
 XMP = b"<x:xmpmeta/>"
@@ -34,7 +34,7 @@ def test_pillow_knows_the_names_of_the_format():
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "LA"])
-def test_an_image_comes_back_as_from_the_package(tmp_path, mode):
+def test_images_are_saved_and_opened_as_by_the_package(tmp_path, mode):
     colours = PHOTO if mode.startswith("RGB") else PHOTO[:, :, :1]
     array = np.dstack([colours, ALPHA]) if mode.endswith("A") else colours
     path = tmp_path / "picture.smc"
@@ -48,7 +48,7 @@ def test_an_image_comes_back_as_from_the_package(tmp_path, mode):
 
 
 @pytest.mark.parametrize("mode", ["P", "1", "CMYK"])
-def test_other_modes_are_saved_as_what_they_become(mode):
+def test_other_modes_are_converted_and_saved(mode):
     image = Image.fromarray(PHOTO).convert(mode)
     data = saved(image, quality=40)
     assert data == smapcomp.compress(Picture.from_image(image), quality=40)
@@ -71,14 +71,14 @@ def test_opening_loads_no_network_and_no_pixels(tmp_path):
     assert result.stdout.strip() == "(40, 24) RGB False False"
 
 
-def test_damaged_files_raise_what_pillow_raises():
+def test_damaged_files_are_unidentified_images():
     data = smapcomp.compress(PHOTO)
     for damaged in (data[:4], data[:30], data[:-1], data + b"x"):
         with pytest.raises(UnidentifiedImageError):
             Image.open(io.BytesIO(damaged))
 
 
-def test_a_stream_that_cannot_be_decoded_is_an_oserror_on_loading(monkeypatch):
+def test_loading_a_stream_that_cannot_be_decoded_raises_oserror(monkeypatch):
     with Image.open(io.BytesIO(smapcomp.compress(PHOTO))) as image:
 
         def other_weights(*_, **__):
@@ -97,7 +97,7 @@ def test_metadata_are_saved_and_opened_as_in_other_formats():
         assert (back.info["icc_profile"], back.info["exif"]) == (icc, EXIF)
         assert back.info["xmp"] == XMP
         copy = saved(back)
-    # Pillow keeps a profile by itself, and the others when they are given.
+    # Pillow keeps the profile of an image, but EXIF and XMP only as arguments.
     assert smapcomp.info(copy)["metadata"] == ["icc"]
     exif = Image.Exif()
     exif[0x010F] = "Maker"
@@ -105,7 +105,7 @@ def test_metadata_are_saved_and_opened_as_in_other_formats():
         assert back.getexif()[0x010F] == "Maker"
 
 
-def test_unknown_options_are_passed_over_and_bad_values_are_not():
+def test_unknown_options_are_ignored_and_bad_values_are_refused():
     image = Image.fromarray(PHOTO)
     assert saved(image, quality=20, optimize=True) == smapcomp.compress(PHOTO, quality=20)
     with pytest.raises(ValueError, match="101"):

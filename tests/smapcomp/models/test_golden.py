@@ -1,4 +1,4 @@
-"""The networks compute what a PyTorch re-creation of the papers' description computes."""
+"""The networks agree with a PyTorch re-creation of the papers' description."""
 
 import functools
 
@@ -42,7 +42,7 @@ def built(network: str) -> keras.Model:
 
 
 @pytest.mark.parametrize("network", list(BUILDERS))
-def test_network_computes_what_pytorch_computes_at_two_sizes(network):
+def test_network_gives_the_same_outputs_as_pytorch_at_two_sizes(network):
     model = built(network)
     assign(model, network)
     with np.load(GOLDEN / f"{network}.npz") as golden:
@@ -61,6 +61,6 @@ def test_network_computes_what_pytorch_computes_at_two_sizes(network):
 
 
 @pytest.mark.parametrize("network", list(PARAMETERS))
-def test_network_has_as_many_parameters_as_in_the_papers(network):
+def test_network_has_the_papers_number_of_parameters(network):
     weights = built(network).trainable_weights
     assert sum(int(np.prod(weight.shape)) for weight in weights) == PARAMETERS[network]

@@ -1,4 +1,4 @@
-"""The label convolution gives what a dense convolution over the one-hot map gives."""
+"""The label convolution equals a dense convolution over the one-hot label map."""
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ from smapcomp.models.label_conv import LabelConv2D, LabelPool2D
 from tests.golden.weights import LABELS, draw_label_map
 
 USED = [(7, 1, "reflect"), (4, 2, "zero"), (3, 1, "zero"), (1, 1, "zero"), (5, 3, "reflect")]
-"""Window, strides and padding: those of the networks, and one that no network has."""
+"""Window, strides and padding of the networks, and a combination that no network has."""
 
 SHAPES = [(2, 16, 24), (1, 19, 13)]
 
@@ -74,7 +74,7 @@ def test_pooled_labels_equal_the_average_pooled_one_hot_code(shape):
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "int64"])
-def test_values_that_are_no_label_count_as_in_one_hot(dtype):
+def test_values_outside_0_to_150_count_as_no_label_as_in_one_hot(dtype):
     layer = built(3, 1, "zero")
     label_map = np.array([[[255, 151, 150], [0, 7, 200], [3, 3, 3]]]).astype(dtype)
     if dtype != "uint8":
@@ -85,7 +85,7 @@ def test_values_that_are_no_label_count_as_in_one_hot(dtype):
 
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("pooled", [False, True])
-def test_graphs_of_unknown_size_and_xla_give_the_same(pooled, compiled):
+def test_outputs_are_the_same_in_graphs_of_unknown_size_and_under_xla(pooled, compiled):
     layer = built(4, 2, "zero")
 
     def run(label_map):
@@ -98,7 +98,7 @@ def test_graphs_of_unknown_size_and_xla_give_the_same(pooled, compiled):
         np.testing.assert_allclose(graph(tf.constant(label_map)), run(label_map), atol=1e-5)
 
 
-def test_no_tensor_has_a_channel_for_every_label():
+def test_no_one_hot_tensor_is_built():
     layer = built(7, 1, "reflect")
     graph = tf.function(layer).get_concrete_function(tf.TensorSpec([1, 32, 32], tf.int32)).graph
     shapes = [output.shape for op in graph.get_operations() for output in op.outputs]
@@ -126,7 +126,7 @@ def test_config_keeps_every_option():
     assert config["padding"] == "reflect"
 
 
-def test_an_unknown_padding_is_named_with_those_allowed():
+def test_an_unknown_padding_is_refused_with_the_allowed_ones():
     with pytest.raises(ValueError, match=r"'same'.*zero, reflect"):
         LabelConv2D(4, 3, padding="same")
 
@@ -141,7 +141,7 @@ def test_symbolic_and_actual_shapes_agree():
         assert pooled(LabelPool2D()(label_map)).shape[1:] == pooled(LabelPool2D()(x)).shape[1:]
 
 
-def test_in_bfloat16_every_pixel_counts_in_the_kernels_gradient():
+def test_the_kernels_gradient_counts_every_pixel_in_bfloat16():
     layer = LabelConv2D(2, 3, padding="reflect", dtype="mixed_bfloat16")
     label_map = np.full((1, 64, 64), 9)
     label_map[:, 20:40, 20:40] = np.random.default_rng(4).integers(0, 151, (20, 20))

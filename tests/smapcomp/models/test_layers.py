@@ -1,4 +1,4 @@
-"""The layers that the networks share."""
+"""Instance normalisation."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""PSPNet: the papers' segmenters and the lite one."""
+"""PSPNet: the papers' segmenters agree with PyTorch; properties of the lite one."""
 
 import functools
 
@@ -20,7 +20,7 @@ def draw_weights(model: keras.Model, network: str) -> None:
 
 @functools.cache
 def built(backbone: str) -> keras.Model:
-    """The network with its auxiliary head and its drawn weights."""
+    """Return the network with its auxiliary head and random weights."""
     model = build_pspnet(backbone, auxiliary=True)
     draw_weights(model, f"pspnet_{backbone}")
     return model
@@ -32,7 +32,7 @@ def golden(backbone: str) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("backbone", list(SIZES))
-def test_logits_are_those_that_pytorch_computes_at_two_sizes(backbone):
+def test_logits_equal_those_of_pytorch_at_two_sizes(backbone):
     model, expected = built(backbone), golden(backbone)
     for size in SIZES[backbone]:
         seed = f"{backbone}_{'x'.join(map(str, size))}"
@@ -41,7 +41,7 @@ def test_logits_are_those_that_pytorch_computes_at_two_sizes(backbone):
             values = expected[f"{seed}_{i}"]
             error = np.abs(kept(backbone, np.asarray(output)) - values).max()
             assert error <= 1e-4 * np.abs(values).max(), (seed, i)
-            # The logits differ from place to place: the comparison sees more than the bias.
+            # The logits vary over the picture, so the comparison covers more than the bias.
             assert values.std(axis=(1, 2)).mean() > 0.1 * values.std(), (seed, i)
 
 
@@ -56,7 +56,7 @@ def test_variables_are_those_of_the_pytorch_network(backbone):
     assert actual == expected
 
 
-def test_lite_network_for_use_fits_its_share_of_the_box():
+def test_lite_segmenter_takes_less_than_6_5_mb_in_float16():
     model = build_pspnet("efficientnet_lite0")
     assert 2 * model.count_params() < 6_500_000
 
@@ -92,7 +92,7 @@ def test_dilated_backbone_holds_every_feature_of_the_strided_one(build):
     picture = draw_image("backbone", (1, 64, 96, 3))
     expected = [np.asarray(y) for y in strided(picture, training=False)]
     actual = [np.asarray(y) for y in dilated(picture, training=False)]
-    # "same" padding samples the odd places at stride 2, padding on every side the even ones.
+    # At stride 2, "same" padding samples the odd positions, symmetric padding the even ones.
     first = 1 if build is efficientnet_lite0 else 0
     for coarse, fine in zip(expected, actual, strict=True):
         step = fine.shape[1] // coarse.shape[1]
@@ -103,8 +103,8 @@ def test_dilated_backbone_holds_every_feature_of_the_strided_one(build):
     assert expected[-1].shape[1:3] == (2, 3)
 
 
-def test_lite_features_lie_on_the_middle_of_their_blocks():
-    """With averaging kernels the network is a symmetric filter, whose middle can be measured."""
+def test_lite_features_lie_in_the_middle_of_their_blocks():
+    # With averaging kernels the network is a symmetric filter, whose centre can be measured.
     image = keras.Input((None, None, 3))
     columns = np.arange(96)
     pictures = np.zeros((96, 32, 96, 3), "float32")
@@ -139,7 +139,7 @@ def test_label_map_is_the_likeliest_class_repeated_over_its_block():
         assert cell[label_map[b, y, x] - 1] == max(cell)
 
 
-def test_training_pass_moves_statistics_towards_those_of_the_batch():
+def test_a_training_pass_moves_the_statistics_towards_those_of_the_batch():
     model = build_pspnet("efficientnet_lite0", auxiliary=True)
     picture = draw_image("training", (2, 32, 48, 3))
     stem = keras.Model(model.input, model.get_layer("stem").output)

@@ -1,4 +1,4 @@
-"""VGG features with weights from the two kinds of file that are published."""
+"""VGG features with weights from both kinds of file that are published."""
 
 import h5py
 import numpy as np
@@ -11,7 +11,7 @@ FILTERS = (64, 128, 256, 512, 512)
 
 
 def write_keras_applications_file(path, convs_per_block):
-    """Writes weights as keras.applications publishes them ("notop"), and returns the first two."""
+    """Write weights as keras.applications publishes them ("notop"); return the first two."""
     inputs, first = 3, []
     with h5py.File(path, "w") as file:
         names = []

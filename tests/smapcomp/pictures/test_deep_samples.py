@@ -1,4 +1,4 @@
-"""Files of more than 8 bits a sample, held against rounding in floating point."""
+"""Samples of more than 8 bits are rounded to 8, as computed in floating point."""
 
 import logging
 
@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from smapcomp.pictures.image_files import ImageFileError, read_image, read_picture
-from tests.helpers.made_pictures import UPRIGHT, png, tiff_16_bit
+from smapcomp.pictures.image_files import ImageFileError, read_picture
+from tests.helpers.image_bytes import UPRIGHT, png, tiff_16_bit
+from tests.helpers.pictures import read_samples
 
 RNG = np.random.default_rng(5)
 
@@ -19,13 +20,13 @@ def notices(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     return caplog
 
 
-def test_16_bit_grey_is_rounded_to_8_bit_with_a_notice(tmp_path, notices):
+def test_16_bit_grey_is_rounded_to_8_bits_with_a_warning(tmp_path, notices):
     wide = np.array([[0, 128, 129, 257, 32767, 32896, 65406, 65407, 65535]], np.uint16)
     path = tmp_path / "deep.png"
     Image.fromarray(wide).save(path)
     expected = [round(int(value) / 65535 * 255) for value in wide[0]]
-    assert read_image(path)[0, :, 0].tolist() == expected
-    assert notices.messages == [f"{path}: 16 bits a sample become 8"]
+    assert read_samples(path)[0, :, 0].tolist() == expected
+    assert notices.messages == [f"{path}: 16-bit samples are rounded to 8 bits"]
 
 
 def ppm_16_bit(samples: np.ndarray, maximum: int = 65535) -> bytes:
@@ -55,17 +56,17 @@ DEEP = {
 @pytest.mark.parametrize(
     ("kind", "channels"), [(kind, n) for kind, (_, all_n) in DEEP.items() for n in all_n]
 )
-def test_16_bit_samples_are_rounded_to_8_bit_with_a_notice(tmp_path, notices, kind, channels):
+def test_16_bit_samples_are_rounded_to_8_bits_with_a_warning(tmp_path, notices, kind, channels):
     wide = RNG.integers(0, 65536, (6, 8, channels)).astype(np.uint16)
-    # Around where rounding, cutting and overflowing differ.
+    # Values at which rounding, truncation and overflow give different results.
     wide[0, :, 0] = [0, 128, 129, 255, 256, 65406, 65407, 65535]
     path = tmp_path / "deep"
     path.write_bytes(DEEP[kind][0](wide))
     np.testing.assert_array_equal(read_picture(path).to_array(), rounded(wide))
-    assert notices.messages == [f"{path}: 16 bits a sample become 8"]
+    assert notices.messages == [f"{path}: 16-bit samples are rounded to 8 bits"]
 
 
-def test_12_bit_samples_are_spread_over_the_whole_range(tmp_path, notices):
+def test_12_bit_samples_are_scaled_to_the_whole_range(tmp_path, notices):
     wide = np.array([[[0], [8], [9], [2048], [4086], [4087], [4095]]], np.uint16)
     (tmp_path / "a.pgm").write_bytes(ppm_16_bit(wide, 4095))
     (tmp_path / "b.pgm").write_text("P2 7 1 4095 " + " ".join(map(str, wide.ravel())))
@@ -73,13 +74,13 @@ def test_12_bit_samples_are_spread_over_the_whole_range(tmp_path, notices):
         tiff_16_bit(wide, bits=12, data=b"\0\0\x08\0\x98\0\xff\x6f\xf7\xff\xf0")
     )
     expected = rounded(wide, 4095)
-    np.testing.assert_array_equal(read_image(tmp_path / "a.pgm"), expected)
-    np.testing.assert_array_equal(read_image(tmp_path / "b.pgm"), expected)
-    assert read_image(tmp_path / "c.tif")[0, [0, 6], 0].tolist() == [0, 255]
-    assert notices.messages[0] == f"{tmp_path / 'a.pgm'}: 12 bits a sample become 8"
+    np.testing.assert_array_equal(read_samples(tmp_path / "a.pgm"), expected)
+    np.testing.assert_array_equal(read_samples(tmp_path / "b.pgm"), expected)
+    assert read_samples(tmp_path / "c.tif")[0, [0, 6], 0].tolist() == [0, 255]
+    assert notices.messages[0] == f"{tmp_path / 'a.pgm'}: 12-bit samples are rounded to 8 bits"
 
 
-def test_16_bit_tiff_with_premultiplied_unspecified_or_inverted_samples(tmp_path):
+def test_16_bit_tiff_may_have_premultiplied_unspecified_or_inverted_samples(tmp_path):
     path = tmp_path / "deep.tif"
     wide = np.array([[[20000, 10000, 0, 40000], [0, 0, 0, 0], [65535] * 4]], np.uint16)
     path.write_bytes(tiff_16_bit(wide, extra=1))
@@ -92,7 +93,7 @@ def test_16_bit_tiff_with_premultiplied_unspecified_or_inverted_samples(tmp_path
     np.testing.assert_array_equal(picture.samples, rounded(wide[:, :, :3]))
     grey = wide[:, :, :1]
     path.write_bytes(tiff_16_bit(grey, photometric=0))
-    np.testing.assert_array_equal(read_image(path), 255 - rounded(grey))
+    np.testing.assert_array_equal(read_samples(path), 255 - rounded(grey))
 
 
 def test_16_bit_tiff_is_turned_upright(tmp_path):
@@ -101,10 +102,10 @@ def test_16_bit_tiff_is_turned_upright(tmp_path):
         for orientation, operation in UPRIGHT.items():
             path = tmp_path / "turned.tif"
             path.write_bytes(tiff_16_bit(wide, orientation=orientation))
-            np.testing.assert_array_equal(read_image(path), operation(rounded(wide)))
+            np.testing.assert_array_equal(read_samples(path), operation(rounded(wide)))
 
 
-def test_damaged_16_bit_files_are_errors(tmp_path):
+def test_damaged_16_bit_files_are_refused(tmp_path):
     wide = RNG.integers(0, 65536, (16, 16, 3)).astype(np.uint16)
     path = tmp_path / "cut"
     for encode, _ in DEEP.values():
@@ -112,4 +113,4 @@ def test_damaged_16_bit_files_are_errors(tmp_path):
         for length in range(0, len(whole) - 20, 1 + len(whole) // 40):
             path.write_bytes(whole[:length])
             with pytest.raises(ImageFileError, match=r"damaged|not a picture"):
-                read_image(path)
+                read_samples(path)

@@ -1,3 +1,5 @@
+"""Reading and writing of picture files of every format."""
+
 import logging
 import os
 import subprocess
@@ -8,21 +10,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from smapcomp.pictures import image_files as image_io
+from smapcomp.pictures import image_files
 from smapcomp.pictures.image_files import (
     ALPHA_EXTENSIONS,
     OUTPUT_EXTENSIONS,
     ImageFileError,
     check_output,
     read_file,
-    read_image,
     read_picture,
     write_file,
     write_image,
     write_picture,
 )
 from smapcomp.pictures.picture import Picture
-from tests.helpers.made_pictures import UPRIGHT, png
+from tests.helpers.image_bytes import UPRIGHT, png
+from tests.helpers.pictures import read_samples
 
 RNG = np.random.default_rng(1)
 RGB = RNG.integers(0, 256, (5, 7, 3), np.uint8)
@@ -49,65 +51,65 @@ def test_lossless_formats_return_every_sample(tmp_path, image, extension):
     expected = image
     if extension == "webp" and image.shape[2] == 1:  # WebP knows no grey.
         expected = np.repeat(image, 3, axis=2)
-    np.testing.assert_array_equal(read_image(path), expected)
+    np.testing.assert_array_equal(read_samples(path), expected)
 
 
 @pytest.mark.parametrize("extension", ["jpg", "jpeg", "avif"])
-def test_lossy_formats_stay_close_and_keep_chroma(tmp_path, extension):
+def test_lossy_formats_return_nearly_the_same_samples_and_full_chroma(tmp_path, extension):
     gradient = np.linspace(0, 255, 64)
     image = np.stack(np.broadcast_arrays(gradient, gradient[:, None], 128.0), axis=2)
     image = image.astype(np.uint8)
     path = tmp_path / f"picture.{extension}"
     write_image(path, image)
-    assert np.abs(read_image(path).astype(int) - image).max() <= 6
+    assert np.abs(read_samples(path).astype(int) - image).max() <= 6
 
 
 @pytest.mark.parametrize("orientation", UPRIGHT)
-def test_exif_orientation_is_honoured(tmp_path, orientation):
+def test_exif_orientation_is_applied(tmp_path, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = save(tmp_path / "turned.png", Image.fromarray(RGB), exif=exif)
-    np.testing.assert_array_equal(read_image(path), UPRIGHT[orientation](RGB))
+    np.testing.assert_array_equal(read_samples(path), UPRIGHT[orientation](RGB))
 
 
-def test_palette_picture_becomes_the_same_colours(tmp_path, notices):
+def test_palette_picture_becomes_rgb_of_the_same_colours(tmp_path, notices):
     indices = RNG.integers(0, 4, (5, 7), np.uint8)
     palette = RNG.integers(0, 256, (4, 3), np.uint8)
     image = Image.fromarray(indices)
     image.putpalette(palette.tobytes())
     path = save(tmp_path / "palette.png", image)
-    np.testing.assert_array_equal(read_image(path), palette[indices])
-    assert notices.messages == [f"{path}: a palette becomes RGB"]
+    np.testing.assert_array_equal(read_samples(path), palette[indices])
+    assert notices.messages == [f"{path}: the palette is converted to RGB"]
 
 
 def test_black_and_white_picture_becomes_grey(tmp_path):
     bits = RNG.integers(0, 2, (5, 7)).astype(bool)
     path = save(tmp_path / "bits.png", Image.fromarray(bits))
-    np.testing.assert_array_equal(read_image(path)[:, :, 0], bits * 255)
+    np.testing.assert_array_equal(read_samples(path)[:, :, 0], bits * 255)
 
 
-def test_cmyk_becomes_rgb_with_a_notice(tmp_path, notices):
+def test_cmyk_becomes_rgb_with_a_warning(tmp_path, notices):
     ink = np.zeros((5, 7, 4), np.uint8)
     ink[:, 3:, 1] = 255  # full magenta leaves red and blue
     path = save(tmp_path / "print.tif", Image.fromarray(ink, "CMYK"))
-    image = read_image(path)
+    image = read_samples(path)
     assert image[0, 0].tolist() == [255, 255, 255]
     assert image[0, 6].tolist() == [255, 0, 255]
-    assert notices.messages == [f"{path}: CMYK becomes RGB, without a colour profile"]
+    assert notices.messages == [f"{path}: CMYK is converted to RGB without a colour profile"]
 
 
-def test_first_frame_of_several_is_taken_with_a_notice(tmp_path, notices):
+def test_first_frame_of_several_is_read_with_a_warning(tmp_path, notices):
     frames = [Image.fromarray(frame) for frame in (RGB, 255 - RGB)]
     path = save(tmp_path / "film.tif", frames[0], save_all=True, append_images=frames[1:])
-    np.testing.assert_array_equal(read_image(path), RGB)
-    assert notices.messages == [f"{path}: only the first of 2 frames is taken"]
+    np.testing.assert_array_equal(read_samples(path), RGB)
+    assert notices.messages == [f"{path}: only the first of 2 frames is read"]
 
 
 def test_opaque_alpha_is_dropped(tmp_path, notices):
     for samples in (RGB, GREY):
         opaque = np.concatenate([samples, np.full((5, 7, 1), 255, np.uint8)], axis=2)
         path = save(tmp_path / "opaque.png", Image.fromarray(opaque))
-        np.testing.assert_array_equal(read_image(path), samples)
+        np.testing.assert_array_equal(read_samples(path), samples)
     assert not notices.messages
 
 
@@ -115,7 +117,7 @@ HALF = np.linspace(0, 255, 35).astype(np.uint8).reshape(5, 7)
 
 
 def transparent_pictures() -> dict[str, tuple[bytes, np.ndarray]]:
-    """Files, and the samples with alpha as the last channel that they hold."""
+    """Return files, and their samples with alpha as the last channel."""
     rgba = np.dstack([RGB, HALF])
     grey = np.dstack([GREY, HALF])
     few = np.array([[0, 1, 2, 3]], np.uint8)
@@ -152,18 +154,16 @@ def transparent_pictures() -> dict[str, tuple[bytes, np.ndarray]]:
 
 
 @pytest.mark.parametrize("kind", transparent_pictures())
-def test_alpha_is_kept_however_the_file_has_it(tmp_path, kind):
+def test_alpha_is_kept_however_the_file_stores_it(tmp_path, kind):
     data, expected = transparent_pictures()[kind]
     path = tmp_path / "glass.png"
     path.write_bytes(data)
     np.testing.assert_array_equal(read_picture(path).to_array(), expected)
-    with pytest.raises(ImageFileError, match="has transparent pixels"):
-        read_image(path)
 
 
 @pytest.mark.parametrize("image", [RGB, GREY], ids=["rgb", "grey"])
 @pytest.mark.parametrize("extension", OUTPUT_EXTENSIONS)
-def test_alpha_is_written_or_refused_before_anything_is(tmp_path, image, extension):
+def test_alpha_is_written_or_refused_before_writing(tmp_path, image, extension):
     path = tmp_path / f"glass{extension}"
     picture = Picture(image, HALF)
     if extension not in ALPHA_EXTENSIONS:
@@ -194,19 +194,19 @@ def test_alpha_is_turned_with_the_samples(tmp_path):
         np.testing.assert_array_equal(read_picture(path).to_array(), np.rot90(rgba, -1))
 
 
-def test_palettes_in_use_for_grey_only_become_grey(tmp_path, notices):
+def test_palette_picture_of_grey_colours_becomes_grey(tmp_path, notices):
     indices = RNG.integers(0, 3, (5, 7), np.uint8)
     palette = np.array([[9, 9, 9], [200, 200, 200], [77, 77, 77], [1, 2, 3]], np.uint8)
     path = tmp_path / "grey.png"
     path.write_bytes(png(indices[:, :, None], 8, palette=palette))
-    np.testing.assert_array_equal(read_image(path), palette[indices][:, :, :1])
-    assert notices.messages == [f"{path}: a palette becomes grey"]
+    np.testing.assert_array_equal(read_samples(path), palette[indices][:, :, :1])
+    assert notices.messages == [f"{path}: the palette is converted to grey"]
 
 
-def test_float_samples_are_an_error(tmp_path):
+def test_float_samples_are_refused(tmp_path):
     path = save(tmp_path / "float.tif", Image.fromarray(np.ones((5, 7), np.float32)))
     with pytest.raises(ImageFileError, match="samples of kind 'F' cannot become 8 bit"):
-        read_image(path)
+        read_samples(path)
 
 
 def test_errors_of_reading_name_the_file_and_the_cause_in_one_line(tmp_path):
@@ -228,7 +228,7 @@ def test_errors_of_reading_name_the_file_and_the_cause_in_one_line(tmp_path):
     }
     for name, cause in causes.items():
         with pytest.raises(ImageFileError, match=cause) as caught:
-            read_image(tmp_path / name)
+            read_samples(tmp_path / name)
         assert str(caught.value).startswith(f"{tmp_path / name}: ")
         assert "\n" not in str(caught.value)
 
@@ -242,21 +242,21 @@ def test_any_cut_of_a_picture_is_an_error_or_the_picture(tmp_path):
         for length in range(0, len(whole), 1 + len(whole) // 60):
             path.write_bytes(whole[:length])
             try:
-                image = read_image(path)
+                image = read_samples(path)
             except ImageFileError:
                 continue
             assert image.shape == (16, 16, 3), (file_format, length)
 
 
-def test_limit_on_pixels_is_checked_before_decoding(tmp_path):
+def test_pixel_limit_is_checked_before_decoding(tmp_path):
     path = tmp_path / "huge.ppm"
     path.write_bytes(b"P6\n40000 40000\n255\n")  # 1.6 billion pixels in 19 bytes
     with pytest.raises(ImageFileError, match="pixels"):
-        read_image(path)
+        read_samples(path)
     path = save(tmp_path / "small.png", Image.fromarray(RGB))
     with pytest.raises(ImageFileError, match="7x5 pixels; up to 34 are allowed"):
-        read_image(path, max_pixels=34)
-    assert read_image(path, max_pixels=35).shape == (5, 7, 3)
+        read_samples(path, max_pixels=34)
+    assert read_samples(path, max_pixels=35).shape == (5, 7, 3)
 
 
 def test_file_longer_than_the_limit_is_an_error(tmp_path):
@@ -276,11 +276,11 @@ def test_existing_file_is_kept_unless_overwrite_is_given(tmp_path):
         write_image(path, RGB)
     assert path.read_bytes() == b"mine"
     write_image(path, RGB, overwrite=True)
-    np.testing.assert_array_equal(read_image(path), RGB)
+    np.testing.assert_array_equal(read_samples(path), RGB)
     assert os.listdir(tmp_path) == ["kept.png"]
 
 
-def test_overwriting_a_link_replaces_what_it_points_at(tmp_path):
+def test_overwriting_a_link_replaces_its_target(tmp_path):
     target, link = tmp_path / "target", tmp_path / "link"
     target.write_bytes(b"old")
     link.symlink_to(target)
@@ -308,14 +308,14 @@ def test_places_that_cannot_be_written_are_errors(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["file", "folder.png"]
 
 
-def test_failure_while_writing_leaves_nothing_and_keeps_the_old_file(tmp_path, monkeypatch):
+def test_a_failed_write_leaves_no_new_file_and_keeps_the_old_one(tmp_path, monkeypatch):
     path = tmp_path / "kept"
     path.write_bytes(b"old")
 
     def full_disk(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(image_io.os, "replace", full_disk)
+    monkeypatch.setattr(image_files.os, "replace", full_disk)
     with pytest.raises(ImageFileError, match="No space left on device"):
         write_file(path, b"new", overwrite=True)
     assert path.read_bytes() == b"old"
@@ -328,15 +328,15 @@ def test_arrays_that_are_no_pictures_are_refused(tmp_path, array):
         write_image(tmp_path / "picture.png", array)
 
 
-def test_pillows_own_limit_on_pixels_does_not_count(tmp_path, monkeypatch):
+def test_pillows_own_limit_on_pixels_does_not_apply(tmp_path, monkeypatch):
     path = save(tmp_path / "picture.png", Image.fromarray(RGB))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 3)
-    np.testing.assert_array_equal(read_image(path, max_pixels=35), RGB)
+    np.testing.assert_array_equal(read_samples(path, max_pixels=35), RGB)
     assert Image.MAX_IMAGE_PIXELS == 3
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
-def test_interruption_while_writing_leaves_nothing(tmp_path, monkeypatch, error):
+def test_an_interrupted_write_leaves_no_file(tmp_path, monkeypatch, error):
     def interrupted(image, file, *_, **__):
         file.write(b"half a file")
         raise error
@@ -347,8 +347,8 @@ def test_interruption_while_writing_leaves_nothing(tmp_path, monkeypatch, error)
     assert not os.listdir(tmp_path)
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc to ask")
-def test_a_large_picture_takes_one_copy_of_pillows_and_one_array(tmp_path):
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+def test_reading_a_large_picture_needs_memory_for_two_copies(tmp_path):
     path = tmp_path / "large"
     script = (
         "import re, sys\n"

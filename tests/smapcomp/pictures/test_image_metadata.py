@@ -1,4 +1,4 @@
-"""Colour profile, EXIF and XMP through files of every format."""
+"""Colour profile, EXIF and XMP in picture files of every format."""
 
 import logging
 import struct
@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from smapcomp.pictures.image_files import read_image, read_picture, write_picture
+from smapcomp.pictures.image_files import read_picture, write_picture
 from smapcomp.pictures.picture import Picture
 from tests.helpers import icc_profiles
-from tests.helpers.made_pictures import png
+from tests.helpers.image_bytes import png
+from tests.helpers.pictures import read_samples
 
 RNG = np.random.default_rng(4)
 RGB = RNG.integers(0, 256, (8, 6, 3), np.uint8)
@@ -44,7 +45,7 @@ def parsed(exif: bytes) -> tuple[int | None, str, str]:
 
 @pytest.mark.parametrize("extension", HOLDING)
 @pytest.mark.parametrize("samples", [RGB, GREY], ids=["rgb", "grey"])
-def test_metadata_are_kept_when_asked_for(tmp_path, notices, extension, samples):
+def test_metadata_are_kept_with_keep_metadata(tmp_path, notices, extension, samples):
     icc = icc_profiles.swapped_rgb() if samples is RGB else icc_profiles.grey()
     path = tmp_path / f"picture.{extension}"
     write_picture(path, Picture(samples, None, icc, exif_bytes(), XMP % 1))
@@ -68,7 +69,7 @@ def test_metadata_are_kept_when_asked_for(tmp_path, notices, extension, samples)
 
 
 @pytest.mark.parametrize("extension", HOLDING)
-def test_orientation_is_applied_once_and_reset_in_what_is_kept(tmp_path, extension):
+def test_orientation_is_applied_once_and_reset_in_the_metadata(tmp_path, extension):
     path = tmp_path / f"turned.{extension}"
     options = {"webp": {"lossless": True}, "jpg": {"quality": 100}, "avif": {"quality": 100}}
     image = Image.fromarray(np.repeat(np.repeat(RGB, 16, 0), 16, 1))
@@ -82,11 +83,11 @@ def test_orientation_is_applied_once_and_reset_in_what_is_kept(tmp_path, extensi
     assert (maker, date) == ("Maker", "2020:02:02 02:02:02")
     again = tmp_path / "again.png"
     write_picture(again, picture)
-    np.testing.assert_array_equal(read_image(again), picture.samples)
+    np.testing.assert_array_equal(read_samples(again), picture.samples)
 
 
 def test_nothing_but_the_orientation_changes_in_exif(tmp_path):
-    # A directory that Pillow would not write again: of unknown tags, with a thumbnail behind it.
+    # Pillow could not write this directory again: it has unknown tags, and a thumbnail follows.
     tags = struct.pack("<HHHIHH", 2, _ORIENTATION, 3, 1, 8, 0)
     tags += struct.pack("<HHII", 0xC7FF, 7, 9, 100) + struct.pack("<I", 300)
     exif = b"II*\0" + struct.pack("<I", 8) + tags + bytes(range(256)) * 2
@@ -96,7 +97,7 @@ def test_nothing_but_the_orientation_changes_in_exif(tmp_path):
     assert kept == exif.replace(tags[:14], struct.pack("<HHHIHH", 2, _ORIENTATION, 3, 1, 1, 0))
 
 
-def test_orientation_that_only_xmp_tells_is_applied_and_reset(tmp_path):
+def test_orientation_of_xmp_alone_is_applied_and_reset(tmp_path):
     path = tmp_path / "turned.webp"
     Image.fromarray(RGB).save(path, lossless=True, xmp=XMP % 6)
     picture = read_picture(path, keep_metadata=True)
@@ -104,7 +105,7 @@ def test_orientation_that_only_xmp_tells_is_applied_and_reset(tmp_path):
     assert picture.xmp == XMP % 1
 
 
-def test_metadata_behind_the_samples_of_a_png_are_found(tmp_path):
+def test_metadata_after_the_samples_of_a_png_are_found(tmp_path):
     for bits, samples in ((8, RGB), (16, RGB.astype(np.uint16) * 257)):
         path = tmp_path / "late.png"
         Image.fromarray(RGB).save(path, exif=exif_bytes(3))
@@ -113,21 +114,23 @@ def test_metadata_behind_the_samples_of_a_png_are_found(tmp_path):
         size = 12 + int.from_bytes(chunk[start : start + 4], "big")
         plain = png(samples, bits)
         path.write_bytes(plain[:-12] + chunk[start : start + size] + plain[-12:])
-        np.testing.assert_array_equal(read_image(path), RGB[::-1, ::-1])
+        np.testing.assert_array_equal(read_samples(path), RGB[::-1, ::-1])
 
 
 @pytest.mark.parametrize("extension", ["bmp", "ppm", "jp2"])
-def test_what_a_format_cannot_hold_is_left_out_with_a_notice(tmp_path, notices, extension):
+def test_metadata_that_do_not_fit_a_format_are_left_out_with_a_warning(
+    tmp_path, notices, extension
+):
     path = tmp_path / f"picture.{extension}"
     write_picture(path, Picture(RGB, None, icc_profiles.srgb(), exif_bytes(), XMP % 1))
-    np.testing.assert_array_equal(read_image(path), RGB)
+    np.testing.assert_array_equal(read_samples(path), RGB)
     name = {"bmp": "BMP", "ppm": "PPM", "jp2": "JPEG2000"}[extension]
     assert notices.messages == [
         f"{path}: {name} cannot hold the colour profile, EXIF, XMP; left out"
     ]
 
 
-def test_exif_and_xmp_too_long_for_jpeg_are_left_out_with_a_notice(tmp_path, notices):
+def test_exif_and_xmp_too_long_for_jpeg_are_left_out_with_a_warning(tmp_path, notices):
     path = tmp_path / "picture.jpg"
     long = exif_bytes() + bytes(65536)
     write_picture(path, Picture(RGB, None, icc_profiles.srgb(), long, bytes(65536)))
@@ -135,15 +138,15 @@ def test_exif_and_xmp_too_long_for_jpeg_are_left_out_with_a_notice(tmp_path, not
     assert read_picture(path, keep_metadata=True).icc == icc_profiles.srgb()
 
 
-def test_a_profile_that_is_not_srgb_is_named_when_it_is_left_out(tmp_path, notices):
+def test_a_warning_names_a_left_out_profile_unless_it_is_srgb(tmp_path, notices):
     for name, icc in (("srgb", icc_profiles.srgb()), ("swapped", icc_profiles.swapped_rgb())):
         path = tmp_path / f"{name}.png"
         Image.fromarray(RGB).save(path, icc_profile=icc)
-        np.testing.assert_array_equal(read_image(path), RGB)
+        np.testing.assert_array_equal(read_samples(path), RGB)
     path = tmp_path / "grey.png"
     Image.fromarray(GREY[:, :, 0]).save(path, icc_profile=icc_profiles.grey(1.0))
-    read_image(path)
-    rest = "is not applied, the samples are taken as they are; --keep_metadata keeps it"
+    read_samples(path)
+    rest = "is neither applied nor kept; --keep_metadata keeps it"
     assert notices.messages == [
         f"{tmp_path / 'swapped.png'}: the colour profile 'sRGB built-in' {rest}",
         f"{path}: the colour profile 'by hand' {rest}",
@@ -151,16 +154,18 @@ def test_a_profile_that_is_not_srgb_is_named_when_it_is_left_out(tmp_path, notic
 
 
 @pytest.mark.parametrize("samples", [RGB, GREY], ids=["rgb", "grey"])
-def test_a_profile_for_other_samples_is_not_attached(tmp_path, notices, samples):
+def test_a_profile_for_other_samples_is_left_out_with_a_warning(tmp_path, notices, samples):
     icc = icc_profiles.grey() if samples is RGB else icc_profiles.srgb()
     path = tmp_path / "picture.png"
     Image.fromarray(samples.squeeze()).save(path, icc_profile=icc)
     assert read_picture(path, keep_metadata=True).icc is None
-    assert notices.messages == [f"{path}: the colour profile is not for such samples and left out"]
+    assert notices.messages == [
+        f"{path}: the colour profile does not fit the samples and is left out"
+    ]
 
 
 @pytest.mark.parametrize("extension", ["jpg", "tif"])
-def test_cmyk_becomes_srgb_by_its_profile_which_is_not_kept(tmp_path, notices, extension):
+def test_cmyk_becomes_srgb_by_its_profile_which_is_left_out(tmp_path, notices, extension):
     path = tmp_path / f"print.{extension}"
     ink = Image.new("CMYK", (16, 16), (0, 255, 0, 0))
     ink.save(path, icc_profile=icc_profiles.mid_grey_cmyk())
@@ -169,21 +174,21 @@ def test_cmyk_becomes_srgb_by_its_profile_which_is_not_kept(tmp_path, notices, e
     assert np.abs(picture.samples.astype(int) - 119).max() <= 3
     assert picture.icc is None
     ink.save(path, icc_profile=b"no profile")
-    assert np.abs(read_image(path).astype(int) - [255, 0, 255]).max() <= 3
+    assert np.abs(read_samples(path).astype(int) - [255, 0, 255]).max() <= 3
     assert notices.messages == [
-        f"{path}: CMYK becomes RGB, sRGB by its colour profile",
-        f"{path}: CMYK becomes RGB, without its colour profile, which is damaged",
+        f"{path}: CMYK is converted to sRGB with its colour profile",
+        f"{path}: CMYK is converted to RGB without its colour profile, which is damaged",
     ]
 
 
-def test_lab_becomes_srgb_with_a_notice(tmp_path, notices):
+def test_lab_becomes_srgb_with_a_warning(tmp_path, notices):
     path = tmp_path / "lab.tif"
     Image.new("LAB", (4, 4), (128, 128, 128)).save(path)
-    assert np.abs(read_image(path).astype(int) - 119).max() <= 2
-    assert notices.messages == [f"{path}: LAB becomes RGB, as sRGB"]
+    assert np.abs(read_samples(path).astype(int) - 119).max() <= 2
+    assert notices.messages == [f"{path}: LAB is converted to sRGB"]
 
 
-def test_damaged_exif_does_not_keep_a_picture_from_being_read(tmp_path):
+def test_a_picture_with_damaged_exif_can_be_read(tmp_path):
     for index, damaged in enumerate((b"Exif\0\0junk", exif_bytes(6)[:20], exif_bytes(6)[:-30])):
         path: Path = tmp_path / f"{index}.png"
         Image.fromarray(RGB).save(path, exif=damaged)

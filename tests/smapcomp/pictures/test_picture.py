@@ -1,3 +1,5 @@
+"""`Picture`: conversion from and to arrays and Pillow images."""
+
 import dataclasses
 
 import numpy as np
@@ -16,7 +18,7 @@ SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_arrays_of_one_to_four_channels_come_back(channels):
+def test_arrays_of_one_to_four_channels_survive_the_conversions(channels):
     array = RNG.integers(0, 255, (5, 7, channels), np.uint8)
     picture = Picture.from_array(array)
     assert picture.samples.shape[2] == (3 if channels > 2 else 1)
@@ -32,7 +34,7 @@ def test_a_plane_is_grey():
     np.testing.assert_array_equal(Picture.from_array(GREY[:, :, 0]).samples, GREY)
 
 
-def test_alpha_that_is_opaque_everywhere_is_none():
+def test_opaque_alpha_becomes_none():
     assert Picture(RGB, np.full((5, 7), 255, np.uint8)).alpha is None
     assert Picture.from_array(np.full((5, 7, 4), 255, np.uint8)).alpha is None
     almost = np.full((5, 7), 255, np.uint8)
@@ -40,7 +42,7 @@ def test_alpha_that_is_opaque_everywhere_is_none():
     assert Picture(RGB, almost).alpha is almost
 
 
-def test_large_images_with_alpha_are_put_together_from_strips():
+def test_large_images_with_alpha_survive_the_conversions():
     array = RNG.integers(0, 255, (3000, 701, 4), np.uint8)
     picture = Picture.from_array(array)
     np.testing.assert_array_equal(np.asarray(picture.to_image()), array)
@@ -61,14 +63,14 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_is_no_picture_is_an_error_of_one_line(case):
+def test_wrong_fields_are_refused_in_one_line(case):
     fields, message = WRONG[case]
     with pytest.raises(SmapcompError, match=message) as caught:
         Picture(**fields)
     assert "\n" not in str(caught.value)
 
 
-def test_arrays_of_other_shapes_are_errors():
+def test_arrays_of_other_shapes_are_refused():
     for array in (RGB[None], np.zeros((2, 2, 5), np.uint8), RGB.astype(float), RGB[:, :0]):
         with pytest.raises(SmapcompError):
             Picture.from_array(array)
@@ -79,7 +81,7 @@ def test_fields_cannot_be_changed():
         Picture(RGB).samples = GREY
 
 
-def test_metadata_go_into_pillow_images_and_come_back_when_asked_for():
+def test_metadata_survive_the_conversion_to_pillow_with_keep_metadata():
     picture = Picture(RGB, ALPHA, SRGB, b"Exif\0\0" + EXIF, b"<x/>")
     assert picture.exif == EXIF
     image = picture.to_image()
@@ -90,7 +92,7 @@ def test_metadata_go_into_pillow_images_and_come_back_when_asked_for():
     assert (back.icc, back.exif, back.xmp) == (None, None, None)
 
 
-def test_a_pillow_image_is_not_turned_and_not_changed():
+def test_a_pillow_image_is_neither_turned_nor_changed():
     image = Image.fromarray(RGB)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -117,7 +119,7 @@ def test_premultiplied_alpha_is_divided_out():
     assert picture.alpha.tolist() == [[128]]
 
 
-def test_modes_without_an_8_bit_meaning_are_errors():
+def test_modes_without_an_8_bit_meaning_are_refused():
     for mode in ("F", "I"):
         with pytest.raises(SmapcompError, match=f"samples of kind '{mode}' cannot become 8 bit"):
             Picture.from_image(Image.new(mode, (2, 2)))

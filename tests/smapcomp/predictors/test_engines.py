@@ -1,4 +1,4 @@
-"""ONNX Runtime computes what Keras does but for rounding; each engine decodes its own streams."""
+"""ONNX Runtime and Keras agree up to rounding, and each engine decodes its own streams."""
 
 import subprocess
 import sys
@@ -15,8 +15,8 @@ from smapcomp.pictures.image_files import read_picture, write_picture
 from smapcomp.pictures.picture import Picture
 from smapcomp.predictors import engines
 from smapcomp.predictors.base import Compact
-from smapcomp.predictors.engines import predictor_of
-from smapcomp.predictors.local import upsampled
+from smapcomp.predictors.engines import load_predictor
+from smapcomp.predictors.local import upsample_signal
 from smapcomp.predictors.onnx_graphs import graph_file
 from smapcomp.predictors.onnx_predictor import OnnxPredictor
 from tests.helpers.paths import ROOT
@@ -25,23 +25,24 @@ PHOTO = read_picture(ROOT / "docs" / "demo" / "photo.png").samples
 SMALL = PHOTO[200:247, 100:163]
 
 GREY_LEVELS = 1e-3
-"""Of a value that rounding may cost; ten times what it does."""
+"""Largest difference that rounding may cause, ten times the measured one."""
 
 
 @pytest.fixture(scope="module")
 def both() -> tuple:
-    return predictor_of("lite", None, "onnxruntime"), predictor_of("lite", None, "tensorflow")
+    """Predictors of ONNX Runtime and of TensorFlow."""
+    return load_predictor("lite", None, "onnxruntime"), load_predictor("lite", None, "tensorflow")
 
 
 @pytest.fixture(scope="module")
 def stream() -> bytes:
-    """Made by TensorFlow."""
+    """A stream that TensorFlow encoded."""
     return smapcomp.compress(SMALL, speed=10, engine="tensorflow")
 
 
 @pytest.fixture
 def other_arithmetic(monkeypatch):
-    """ONNX Runtime as on a machine that computes otherwise; gives the roles that it ran."""
+    """Let ONNX Runtime compute other values; return the list of roles that it runs."""
     run, roles = OnnxPredictor._run, []
 
     def changed(self, role, *inputs):
@@ -52,26 +53,28 @@ def other_arithmetic(monkeypatch):
     return roles
 
 
-def test_every_network_gives_what_keras_computes(both):
-    light, heavy = both
+def test_every_network_gives_the_same_values_under_both_engines(both):
+    onnx, tensorflow = both
     picture = PHOTO[96:216, 40:176]
     np.testing.assert_allclose(
-        light.run_compnet(picture), heavy.run_compnet(picture), atol=GREY_LEVELS
+        onnx.run_compnet(picture), tensorflow.run_compnet(picture), atol=GREY_LEVELS
     )
-    np.testing.assert_array_equal(light.segment(picture), heavy.segment(picture))
+    np.testing.assert_array_equal(onnx.segment(picture), tensorflow.segment(picture))
     for scale in (1, 2, 4, 8):
         image = picture[::scale, ::scale]
         for quality in (None, 30):
             compact = Compact(image, scale, quality)
             for mode in ("none", "matched", "mapped"):
-                labels, values = light.predict_window(compact, mode, None, exact=True)
-                expected_labels, expected = heavy.predict_window(compact, mode, None, exact=True)
+                labels, values = onnx.predict_window(compact, mode, None, exact=True)
+                expected_labels, expected = tensorflow.predict_window(
+                    compact, mode, None, exact=True
+                )
                 np.testing.assert_allclose(values, expected, atol=GREY_LEVELS)
                 np.testing.assert_array_equal(labels, expected_labels)
                 assert values.dtype == expected.dtype
 
 
-def test_networks_of_other_sizes_follow_on_each_other(both):
+def test_pictures_of_different_sizes_can_follow_each_other(both):
     for height, width in ((16, 16), (104, 16), (24, 200)):
         compact = Compact(PHOTO[:height, :width], 1, 50)
         found, expected = (p.predict_window(compact, "mapped", None, True)[1] for p in both)
@@ -84,30 +87,31 @@ def test_upsampling_without_a_framework_is_that_of_the_networks_to_the_bit(scale
     for shape in ((1, 1, 7, 3), (1, 33, 2, 3), (1, 40, 56, 3)):
         signal = rng.uniform(-1, 1, shape).astype(np.float32)
         expected = keras.ops.convert_to_numpy(upsample(keras.ops.convert_to_tensor(signal), scale))
-        np.testing.assert_array_equal(upsampled(signal, scale), expected)
+        np.testing.assert_array_equal(upsample_signal(signal, scale), expected)
 
 
-def test_the_number_of_threads_has_no_part_in_the_result(monkeypatch):
+def test_the_result_does_not_depend_on_the_number_of_threads(monkeypatch):
     compact = Compact(PHOTO[:248, :264], 1, 50)
     found = []
     for threads in ("1", "2", "3", "", "many"):
         monkeypatch.setenv("OMP_NUM_THREADS", threads)
-        _, values = OnnxPredictor(zoo.load()).predict_window(compact, "mapped", None, exact=True)
+        _, values = OnnxPredictor(zoo.cached_networks()).predict_window(
+            compact, "mapped", None, exact=True
+        )
         found.append(values)
     for values in found[1:]:
         np.testing.assert_array_equal(values, found[0])
 
 
-def test_auto_codes_with_onnx_runtime_under_the_same_model_digest(stream):
+def test_auto_encodes_with_onnx_runtime_and_the_same_model_digest(stream):
     data = smapcomp.compress(SMALL, speed=10)
     assert data == smapcomp.compress(SMALL, speed=10, engine="onnxruntime")
-    light, heavy = smapcomp.info(data), smapcomp.info(stream)
-    assert light["model_digest"] == heavy["model_digest"]
+    assert smapcomp.info(data)["model_digest"] == smapcomp.info(stream)["model_digest"]
     for engine in ("auto", "onnxruntime"):
         assert smapcomp.decompress(data, engine=engine).shape == SMALL.shape
 
 
-def test_a_stream_is_decoded_by_the_engine_that_computes_as_its_encoder(stream, other_arithmetic):
+def test_a_stream_is_decoded_by_the_engine_that_reproduces_its_encoder(stream, other_arithmetic):
     expected = smapcomp.decompress(stream, engine="tensorflow")
     assert not other_arithmetic
     np.testing.assert_array_equal(smapcomp.decompress(stream), expected)
@@ -124,18 +128,18 @@ def test_a_stream_is_decoded_by_the_engine_that_computes_as_its_encoder(stream, 
     )
 
 
-def test_the_second_engine_has_the_time_that_the_first_has_left(stream, other_arithmetic):
+def test_the_time_limit_covers_both_engines(stream, other_arithmetic):
     with pytest.raises(LimitError, match=r"longer than 0\.001 seconds"):
         smapcomp.decompress(stream, max_seconds=0.001)
     assert smapcomp.decompress(stream, max_seconds=600).shape == SMALL.shape
 
 
-def test_without_tensorflow_a_mismatch_is_an_error_or_a_notice(
+def test_without_tensorflow_a_mismatch_is_an_error_or_a_warning(
     stream, other_arithmetic, monkeypatch, caplog
 ):
-    monkeypatch.setattr(engines, "_importable", lambda package: package != "tensorflow")
-    assert engines.engines_of("lite") == ("onnxruntime",)
-    with pytest.raises(DigestMismatchError, match="this machine's arithmetic rounds otherwise"):
+    monkeypatch.setattr(engines, "_is_importable", lambda package: package != "tensorflow")
+    assert engines.usable_engines("lite") == ("onnxruntime",)
+    with pytest.raises(DigestMismatchError, match="this machine rounds differently"):
         smapcomp.decompress(stream)
     assert smapcomp.decompress(stream, on_mismatch="warn").shape == SMALL.shape
     assert "the picture may be damaged" in caplog.text
@@ -143,21 +147,21 @@ def test_without_tensorflow_a_mismatch_is_an_error_or_a_notice(
         smapcomp.decompress(stream, engine="tensorflow")
 
 
-def test_without_onnx_runtime_or_its_graphs_tensorflow_does_it(monkeypatch):
-    assert engines.engines_of("lite") == ("onnxruntime", "tensorflow")
-    assert engines.engines_of("paper") == ("tensorflow",)
+def test_without_onnx_runtime_or_its_graphs_tensorflow_is_used(monkeypatch):
+    assert engines.usable_engines("lite") == ("onnxruntime", "tensorflow")
+    assert engines.usable_engines("paper") == ("tensorflow",)
     message = "engine 'onnxruntime': no ONNX Runtime for variant 'paper'; there is tensorflow"
     with pytest.raises(SmapcompError, match=message):
-        engines.predictor_of("paper", None, "onnxruntime")
+        engines.load_predictor("paper", None, "onnxruntime")
     with pytest.raises(SmapcompError, match="engine 'torch' is unknown; allowed: auto, onnx"):
         smapcomp.compress(SMALL, engine="torch")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    assert engines.engines_of("lite") == ("tensorflow",)
+    assert engines.usable_engines("lite") == ("tensorflow",)
 
 
-def test_weights_of_another_architecture_are_named(tmp_path):
+def test_an_error_names_the_weights_of_another_architecture(tmp_path):
     for role in ("segmenter", "smapnet", "finenet_x1"):
-        arrays = dict(zoo.load().arrays(role))
+        arrays = dict(zoo.cached_networks().arrays(role))
         if role == "smapnet":
             arrays["conv_in/kernel"] = arrays["conv_in/kernel"][:, :, :75]
         np.savez(tmp_path / f"{role}.npz", **arrays)
@@ -167,13 +171,13 @@ def test_weights_of_another_architecture_are_named(tmp_path):
     np.savez(tmp_path / "finenet_x1.npz", **arrays)
     with pytest.raises(SmapcompError, match=r"finenet_x1\.npz: missing weights .*conv0/kernel"):
         smapcomp.compress(SMALL, weights_dir=str(tmp_path), mode="none", engine="onnxruntime")
-    # A changed architecture, whose graphs nobody has made yet, is Keras' to run.
-    assert engines.engines_of("lite", str(tmp_path)) == ("tensorflow",)
+    # Keras runs a changed architecture for which there are no graphs.
+    assert engines.usable_engines("lite", str(tmp_path)) == ("tensorflow",)
     own = tmp_path / "own"
     own.mkdir()
     for role in ("segmenter", "smapnet", "finenet_x1"):
-        np.savez(own / f"{role}.npz", **zoo.load().arrays(role))
-    assert engines.engines_of("lite", str(own)) == ("onnxruntime", "tensorflow")
+        np.savez(own / f"{role}.npz", **zoo.cached_networks().arrays(role))
+    assert engines.usable_engines("lite", str(own)) == ("onnxruntime", "tensorflow")
 
 
 def test_the_commands_need_no_tensorflow(tmp_path):
@@ -205,7 +209,7 @@ assert main(["", "decompress", "a.smc", "b.png", "--engine=tensorflow"]) == 1
     )
 
 
-def test_the_job_makes_graphs_that_take_the_weight_files(tmp_path, monkeypatch):
+def test_the_graph_tool_writes_graphs_that_fit_the_weight_files(tmp_path, monkeypatch):
     from smapcomp.predictors import onnx_predictor
     from tools import onnx_graphs
 
@@ -214,8 +218,10 @@ def test_the_job_makes_graphs_that_take_the_weight_files(tmp_path, monkeypatch):
     path = tmp_path / "lite" / "smapnet.onnx"
     shapes = path.with_suffix(".json").read_text()
     assert shapes == graph_file("lite", "smapnet").with_suffix(".json").read_text()
-    predictor = OnnxPredictor(zoo.load())
+    predictor = OnnxPredictor(zoo.cached_networks())
     logits = np.random.default_rng(0).normal(size=(1, 5, 7, 150)).astype(np.float32)
     expected = predictor._run("smapnet", logits)
     monkeypatch.setattr(onnx_predictor, "graph_file", lambda *_: path)
-    np.testing.assert_array_equal(OnnxPredictor(zoo.load())._run("smapnet", logits), expected)
+    np.testing.assert_array_equal(
+        OnnxPredictor(zoo.cached_networks())._run("smapnet", logits), expected
+    )

@@ -1,4 +1,4 @@
-"""What the networks do for the codec, with networks whose answers are known."""
+"""Labels, prediction and compact image with networks whose outputs are known."""
 
 from types import SimpleNamespace
 
@@ -18,7 +18,7 @@ COMPACT = Compact(RNG.integers(256, size=(5, 7, 3), dtype=np.uint8), 8, quality=
 
 
 def segmenter_by_hue(stride: int) -> keras.Model:
-    """Class 10, 90 or 150 where red, green or blue is the strongest."""
+    """Return a segmenter that finds class 10, 90 or 150 where red, green or blue dominates."""
     image = keras.Input((None, None, 3))
     kernel = np.zeros((1, 1, 3, 150), np.float32)
     kernel[0, 0, [0, 1, 2], [9, 89, 149]] = 1
@@ -38,19 +38,17 @@ def identity_smapnet(representation: str, channels: int | None) -> keras.Model:
 
 def predictor(variant: str, channels: int | None = None) -> KerasPredictor:
     kind = VARIANTS[variant]
-    return KerasPredictor(
-        SimpleNamespace(
-            variant=kind,
-            compnet=build_compnet("lite"),
-            finenet=build_finenet("lite"),
-            segmenter=segmenter_by_hue(kind.label_stride),
-            smapnet=identity_smapnet(kind.representation, channels),
-        )
-    )
+    models = {
+        "compnet": build_compnet("lite"),
+        "finenet": build_finenet("lite"),
+        "segmenter": segmenter_by_hue(kind.label_stride),
+        "smapnet": identity_smapnet(kind.representation, channels),
+    }
+    return KerasPredictor(SimpleNamespace(variant=kind, model=models.__getitem__))
 
 
 def bilinear(compact: np.ndarray, scale: int = 8) -> np.ndarray:
-    """Half-pixel bilinear up-sampling, one axis after the other, by NumPy's interpolation."""
+    """Up-sample bilinearly between pixel centres with NumPy's interpolation, axis by axis."""
 
     def along(values: np.ndarray, axis: int) -> np.ndarray:
         size = values.shape[axis]
@@ -61,9 +59,7 @@ def bilinear(compact: np.ndarray, scale: int = 8) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("variant", "channels"), [("paper", 1), ("paper", 3), ("lite", None)])
-def test_labels_are_the_strongest_class_and_an_smapnet_that_adds_nothing_keeps_them(
-    variant, channels
-):
+def test_labels_are_the_likeliest_classes_and_a_zero_smapnet_keeps_them(variant, channels):
     made = predictor(variant, channels)
     picture = np.zeros((16, 24, 3), np.uint8)
     picture[:, :8, 0] = picture[:, 8:16, 1] = picture[:, 16:, 2] = 200
@@ -76,17 +72,17 @@ def test_labels_are_the_strongest_class_and_an_smapnet_that_adds_nothing_keeps_t
     assert made.predict(COMPACT, "none")[0] is None
 
 
-def test_a_finenet_that_adds_nothing_leaves_the_upsampled_compact_image():
+def test_a_zero_finenet_predicts_the_upsampled_compact_image():
     # A new lite FineNet ends in zeros.
     made = predictor("lite")
     _, prediction = made.predict(COMPACT, "none")
     np.testing.assert_allclose(prediction, bilinear(COMPACT.image), atol=0.51)
-    np.testing.assert_array_equal(made.upsampled(COMPACT), prediction)
+    np.testing.assert_array_equal(made.upsampled_picture(COMPACT), prediction)
 
 
-def test_no_labels_are_void_labels():
+def test_mode_none_predicts_as_with_a_void_label_map():
     made = predictor("lite")
-    detail = made.networks.finenet.get_layer("detail")
+    detail = made.networks.model("finenet").get_layer("detail")
     kernel, bias = detail.get_weights()
     detail.set_weights([RNG.normal(0, 0.05, kernel.shape), bias])
     _, void = made.predict(COMPACT, "none")
@@ -96,7 +92,7 @@ def test_no_labels_are_void_labels():
     assert np.abs(labelled.astype(int) - void).max() > 1
 
 
-def test_a_compnet_that_corrects_nothing_gives_the_mean_of_each_block():
+def test_a_zero_compnet_gives_the_mean_of_each_block():
     # A new lite CompNet ends in zeros.
     made = predictor("lite")
     picture = RNG.integers(256, size=(24, 48, 3), dtype=np.uint8)
