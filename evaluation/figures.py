@@ -1,12 +1,14 @@
-r"""Makes the papers' comparisons: crops of Kodak pictures from several codecs at one rate.
+"""Make the papers' visual comparisons: crops of Kodak pictures from several codecs at one rate.
 
     python -m evaluation.figures --pictures=kodak --out=out/figures
 
-The pictures are those of EDMS's supplement, at the rates that it has in its captions (SPEC section
-5): each is coded by every codec to its rate, decoded from the file, and shown beside the original,
-captioned with bits per pixel, PSNR and MS-SSIM of the whole picture (protocol `fair`). The crop is
-where the codecs' squared errors differ most, so that nobody chooses it. One PNG file a picture; the
-coded files stay in the folder, so an interrupted run goes on where it was.
+The pictures and their rates are those of EDMS's supplement (SPEC section 5). Every codec codes each
+picture to its rate. The crop of the decoded picture is shown beside the original's, with bits per
+pixel, PSNR and MS-SSIM of the whole picture (protocol `fair`). The crop is where the codecs'
+squared errors differ most, so nobody chooses it. There is one PNG file for each picture. The coded
+files stay in the folder, so an interrupted run continues where it stopped.
+
+Exit status: 0 success; 1 a picture, a codec, a file or a flag is at fault; 130 interrupted.
 """
 
 import os
@@ -24,14 +26,15 @@ from evaluation.analysis.references import load_references
 from evaluation.measurement import harness
 from evaluation.measurement.measure import read_rgb
 from evaluation.measurement.points import Point
-from smapcomp.errors import MissingCoderError, SmapcompError
-from smapcomp.pictures import image_files as image_io
+from smapcomp.errors import SmapcompError
+from smapcomp.jobs.exits import errors_in_one_line, refuse_arguments
+from smapcomp.pictures import image_files
 from smapcomp.pictures.picture import Picture
 
 FLAGS = flags.FLAGS
 
 PICTURES = ("kodim09", "kodim18", "kodim14", "kodim11", "kodim16", "kodim17")
-"""Of EDMS's supplement."""
+"""Pictures of EDMS's supplement."""
 
 CODECS = {
     "jpeg-420": "JPEG",
@@ -43,33 +46,34 @@ CODECS = {
     "smapcomp:mode=mapped,compact_coder=jxl": "smapcomp as EDMS (mapped)",
     "smapcomp": "smapcomp, default",
 }
-"""What is shown beside the original, in this order, and what it is called there; BPG only where it
-is installed."""
+"""Codecs in the order of their crops, with the titles of the crops. BPG is left out where it is not
+installed."""
 
 CROP, ZOOM = 144, 2
-"""Pixels of a crop's side, and how large each is shown."""
+"""Side of a crop in pixels, and its magnification."""
 
 _GAP, _LINE, _COLUMNS = 12, 20, 3
 _STRIDE = 8
 _INK, _FAINT, _PAPER, _MARK = (20, 20, 20), (90, 90, 90), (255, 255, 255), (213, 94, 0)
 
 
-def published() -> dict[str, Point]:
-    """EDMS as its supplement captions it, by picture, in the supplement's order."""
+def published_points() -> dict[str, Point]:
+    """Return EDMS's points in the captions of its supplement, by picture, in that order."""
     points = {p.picture: p for p in load_references() if p.codec == "edms-published-figures"}
     return {name: points[name] for name in PICTURES}
 
 
 def choose_crop(original: np.ndarray, decoded: Sequence[np.ndarray], side: int) -> tuple[int, int]:
-    """Where the codecs differ most.
+    """Return where the codecs differ most.
 
     Args:
-        original, decoded: uint8 RGB `[height, width, 3]`, neither side under `side`.
-        side: Of the window, pixels.
+        original: uint8 RGB `[height, width, 3]`.
+        decoded: The codecs' pictures of the same shape.
+        side: Side of the window in pixels, no longer than the picture's sides.
 
     Returns:
-        Top and left of the window, multiples of 8, whose greatest and least squared error by codec
-        lie furthest apart.
+        Top and left of the window, multiples of 8, in which the largest and the smallest squared
+        error of the codecs differ most.
     """
     sums = [_window_sums(np.square(original - p.astype(np.float64)), side) for p in decoded]
     spread = (np.max(sums, axis=0) - np.min(sums, axis=0))[::_STRIDE, ::_STRIDE]
@@ -78,41 +82,44 @@ def choose_crop(original: np.ndarray, decoded: Sequence[np.ndarray], side: int) 
 
 
 def _window_sums(error: np.ndarray, side: int) -> np.ndarray:
-    """Sum of `[height, width, 3]` over the window that begins at each pixel where it fits."""
+    """Sum `[height, width, 3]` over the window at each pixel where the window fits."""
     table = np.pad(error.sum(axis=2).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     rows = table[side:] - table[:-side]
     return rows[:, side:] - rows[:, :-side]
 
 
 def caption(point: Point) -> str:
-    """Bits per pixel, PSNR and MS-SSIM of a point; of a published one, PSNR as published."""
+    """Return bits per pixel, PSNR and MS-SSIM of a point.
+
+    A published point has the published PSNR.
+    """
     similarity = "–" if point.ms_ssim is None else f"{point.ms_ssim:.4f}"
     psnr = point.psnr_planes if point.psnr is None else point.psnr
     return f"{point.bpp:.3f} bpp / {psnr:.2f} dB / {similarity}"
 
 
-def draw(
+def draw_comparison(
     name: str,
     original: np.ndarray,
     panels: Sequence[tuple[str, Point, np.ndarray]],
     note: str = "",
 ) -> np.ndarray:
-    """The comparison of one picture.
+    """Draw the comparison of one picture.
 
     Args:
-        name: Of the picture.
-        original: uint8 RGB `[height, width, 3]`, neither side under `CROP`.
-        panels: Label, point and decoded picture, of the original's shape, of each codec.
-        note: Stands under the whole picture.
+        name: Name of the picture.
+        original: uint8 RGB `[height, width, 3]`, no side shorter than `CROP`.
+        panels: Title, point and decoded picture of each codec.
+        note: Text below the whole picture.
 
     Returns:
-        uint8 RGB `[height, width, 3]`: a line of title, the original whole with the crop marked,
-        and the crops.
+        uint8 RGB `[height, width, 3]`: a title, the whole original with the crop marked, and the
+        crops.
     """
     top, left = choose_crop(original, [panel[2] for panel in panels], CROP)
     side = CROP * ZOOM
     cells = [("original", f"{name}, crop at {left}, {top}", original)]
-    cells += [(label, caption(point), picture) for label, point, picture in panels]
+    cells += [(title, caption(point), picture) for title, point, picture in panels]
     rows = -(-len(cells) // _COLUMNS)
     cell_height = side + 2 * _LINE + _GAP
     height = rows * cell_height + 2 * _LINE + _GAP
@@ -125,38 +132,49 @@ def draw(
     bold, plain = ImageFont.load_default(17), ImageFont.load_default(14)
     pen.text(
         (_GAP, _GAP // 2),
-        f"{name} at matched rates, protocol fair: bits per pixel of the whole file / "
+        f"{name} at equal rates, protocol fair: bits per pixel of the whole file / "
         "PSNR over RGB / MS-SSIM of the whole picture",
         _INK,
         plain,
     )
     sheet.paste(whole, (_GAP, 2 * _LINE))
     pen.text((_GAP, 2 * _LINE + whole.height + 1), note, _FAINT, plain)
-    for index, (label, text, picture) in enumerate(cells):
+    for index, (title, text, picture) in enumerate(cells):
         row, column = divmod(index, _COLUMNS)
         x, y = x0 + column * (side + _GAP), 2 * _LINE + row * cell_height
         crop = Image.fromarray(picture[top : top + CROP, left : left + CROP])
         sheet.paste(crop.resize((side, side), Image.Resampling.NEAREST), (x, y))
-        pen.text((x, y + side + 1), label, _INK, bold)
+        pen.text((x, y + side + 1), title, _INK, bold)
         pen.text((x, y + side + _LINE + 1), text, _FAINT, plain)
     return np.asarray(sheet)
 
 
-def make(pictures: Sequence[Path], out: Path, jobs: int) -> list[Path]:
-    """Codes what is not coded yet and writes a figure for each picture of `PICTURES`.
+def write_figures(pictures: Sequence[Path], out: Path, jobs: int) -> list[Path]:
+    """Code the pictures of `PICTURES` where needed, and write a figure of each.
+
+    Args:
+        pictures: Files of pictures; those that are not of `PICTURES` are ignored.
+        out: Folder to write to.
+        jobs: Number of processes.
 
     Returns:
         The figures' files.
 
     Raises:
-        SmapcompError: None of the pictures is among `PICTURES`, or coding fails.
+        SmapcompError: None of the pictures is of `PICTURES`, or a picture cannot be coded.
     """
-    theirs = published()
-    targets = {path: (theirs[path.stem].bpp,) for path in pictures if path.stem in theirs}
+    published = published_points()
+    targets = {path: (published[path.stem].bpp,) for path in pictures if path.stem in published}
     if not targets:
-        raise SmapcompError(f"--pictures: none of them is {', '.join(theirs)}")
-    names = [name for name in CODECS if _installed(name)]
-    found = harness.run_matched(names, targets, out, jobs)
+        raise SmapcompError(f"--pictures: has none of {', '.join(published)}")
+    names = []
+    for name in CODECS:
+        reason = codecs.why_unavailable(name)
+        if reason:
+            print(f"{name} is left out: {reason}", file=sys.stderr)
+        else:
+            names.append(name)
+    found = harness.measure_rates(names, targets, out, jobs)
     files = []
     for path, (rate,) in targets.items():
         panels = []
@@ -164,39 +182,30 @@ def make(pictures: Sequence[Path], out: Path, jobs: int) -> list[Path]:
             point, decoded = found[name, path.stem, rate]
             panels.append((CODECS[name], point, read_rgb(decoded)))
         files.append(out / f"{path.stem}.png")
-        note = f"EDMS as published: {caption(theirs[path.stem])}"
-        sheet = Picture.from_array(draw(path.stem, read_rgb(path), panels, note))
-        image_io.write_picture(files[-1], sheet, overwrite=True)
+        note = f"EDMS as published: {caption(published[path.stem])}"
+        sheet = Picture.from_array(draw_comparison(path.stem, read_rgb(path), panels, note))
+        image_files.write_picture(files[-1], sheet, overwrite=True)
     return files
 
 
-def _installed(name: str) -> bool:
-    try:
-        codecs.find(name).version()
-    except MissingCoderError as error:
-        print(f"left out: {error}", file=sys.stderr)
-        return False
-    return True
-
-
 def main(arguments: list[str]) -> None:
-    if len(arguments) > 1:
-        raise app.UsageError(f"unknown arguments: {' '.join(arguments[1:])}")
-    try:
+    """Run the command.
+
+    Args:
+        arguments: The command line without its flags.
+    """
+    refuse_arguments(arguments)
+    with errors_in_one_line("figures"):
         pictures = find_pictures(FLAGS.pictures, FLAGS.kodak_dir)
-        for file in make(pictures, Path(FLAGS.out), FLAGS.jobs):
+        for file in write_figures(pictures, Path(FLAGS.out), FLAGS.jobs):
             print(file)
-    except SmapcompError as error:
-        print(f"figures: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("\nfigures: interrupted; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
 
 
 if __name__ == "__main__":
     flags.DEFINE_string("pictures", "kodak", "Folder of pictures, or `kodak`.")
-    flags.DEFINE_string("kodak_dir", None, "Folder of the Kodak pictures; default: downloaded.")
+    flags.DEFINE_string(
+        "kodak_dir", None, "Folder of the Kodak pictures; downloaded once by default."
+    )
     flags.DEFINE_string("out", None, "Folder to write to.", required=True)
-    flags.DEFINE_integer("jobs", os.cpu_count(), "Processes.", 1)
+    flags.DEFINE_integer("jobs", os.cpu_count(), "Number of processes.", 1)
     app.run(main)

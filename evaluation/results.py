@@ -1,115 +1,114 @@
-"""What an evaluation shows of measured points: its tables, and the page of its report."""
+"""Results of an evaluation: its tables and the page of its report."""
 
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from evaluation.analysis.codec_names import label
+from evaluation.analysis.codec_names import display_name, is_own
 from evaluation.analysis.protocols import Metric, Protocol
 from evaluation.analysis.tables import bd_table, equal_rates_table, mean_table, time_table
 from evaluation.measurement import harness
 from evaluation.measurement.measure import read_rgb
 from evaluation.measurement.points import Point
-from evaluation.plotting.styles import is_own
 from evaluation.report import (
+    ComparedPicture,
+    Reconstruction,
     Section,
-    Shown,
-    ShownPicture,
     markdown_table_to_html,
     plot_to_html,
     write_report,
 )
 from smapcomp.errors import SmapcompError
 
-ANCHORS = ("avif-444-psnr-s4", "avif-444-default-s6", "webp-m6", "jpeg-420")
-"""What BD-rates are against where the protocol's anchor has no points, the best first."""
+FALLBACK_ANCHORS = ("avif-444-psnr-s4", "avif-444-default-s6", "webp-m6", "jpeg-420")
+"""Anchors of BD-rates if the protocol's anchor has no points, the best first."""
 
 
-def choose_anchor(points: Sequence[Point], protocol: Protocol, wanted: str | None) -> str:
-    """The codec that BD-rates are against.
+def choose_anchor(points: Sequence[Point], protocol: Protocol, requested: str | None) -> str:
+    """Return the codec that BD-rates are against.
 
     Args:
-        points: Of any codecs.
-        protocol: Its anchor is taken where it has points, else the first of `ANCHORS` that has.
-        wanted: Name of a codec that must have points; None for the choice.
+        points: Points of any codecs.
+        protocol: Protocol whose anchor is preferred; without points of it, the first of
+            `FALLBACK_ANCHORS` with points is used.
+        requested: Name of a codec that must have points; `None` for the choice above.
 
     Raises:
-        SmapcompError: None has points.
+        SmapcompError: The requested codec, or every codec, has no points.
     """
-    there = {point.codec for point in points}
-    if wanted is not None:
-        if wanted not in there:
-            raise SmapcompError(
-                f"anchor {wanted!r} has no points here; there are {', '.join(sorted(there))}"
-            )
-        return wanted
-    for name in (protocol.anchor, *ANCHORS, *sorted(there)):
-        if name in there:
+    measured = {point.codec for point in points}
+    if requested is not None:
+        if requested not in measured:
+            known = ", ".join(sorted(measured))
+            raise SmapcompError(f"anchor {requested!r} has no points; these have: {known}")
+        return requested
+    for name in (protocol.anchor, *FALLBACK_ANCHORS, *sorted(measured)):
+        if name in measured:
             return name
     raise SmapcompError("there are no points")
 
 
-def tables(
+def make_tables(
     points: Sequence[Point],
     timed: Sequence[Point],
     protocol: Protocol,
     anchor: str,
     names: Sequence[str],
 ) -> dict[str, str]:
-    """The tables of an evaluation, heading to Markdown.
+    """Return the tables of an evaluation, heading to Markdown.
 
     Args:
-        points: Measured ones and references.
-        timed: On pictures of many sizes; may be empty.
-        protocol: What is counted.
-        anchor: Codec that BD-rates are against. Where it was not measured by one of the
-            protocol's metrics there is a second table against one that was.
-        names: Codecs to show, this project's first.
+        points: Measured points and references.
+        timed: Points on pictures of several sizes; may be empty.
+        protocol: Protocol that counts rate and quality.
+        anchor: Codec that BD-rates are against. If it lacks one of the protocol's metrics, there is
+            a second table against an anchor that has it.
+        names: Codecs to include, this project's first.
     """
-    there = {point.codec for point in points}
-    own = [name for name in names if is_own(name) and name in there]
+    measured = {point.codec for point in points}
+    own = [name for name in names if is_own(name) and name in measured]
     found = {}
     if own:
         found["At equal rates"] = equal_rates_table(points, protocol, own[0], codecs=names)
-    if there - {anchor}:
+    if measured - {anchor}:
         found["BD-rate"] = bd_table(points, protocol, anchor, names)
     for metric in protocol.metrics:
-        second = _other_anchor(points, metric, anchor)
+        second = _fallback_anchor(points, metric, anchor)
         if second:
-            heading = f"BD-rate, with {metric.label}"
+            heading = f"BD-rate, with {metric.name}"
             found[heading] = bd_table(points, protocol, second, [*names, anchor])
             break
     for name in own:
-        found[f"Points of {label(name)}"] = mean_table(points, name, protocol)
+        found[f"Points of {display_name(name)}"] = mean_table(points, name, protocol)
     found["Time and memory"] = time_table(timed or points, names)
     return found
 
 
-def shown_pictures(
+def compared_pictures(
     pictures: Sequence[Path], names: Sequence[str], rates: Sequence[float], out: Path, jobs: int
-) -> list[ShownPicture]:
-    """The pictures of the report's slider, coded at the rates by each codec.
+) -> list[ComparedPicture]:
+    """Return the pictures of the report's slider, coded at rates by each codec.
 
     Args:
-        pictures: Files.
-        names: Codecs.
+        pictures: Files of pictures.
+        names: Names of codecs.
         rates: Bits per pixel.
         out: Folder where the coded files are kept.
-        jobs: Processes.
+        jobs: Number of processes.
 
     Raises:
-        SmapcompError: Coding fails.
+        SmapcompError: A picture cannot be coded.
     """
     if not rates:
         return []
-    found = harness.run_matched(names, dict.fromkeys(pictures, rates), out, jobs)
-    shown: dict[str, list[Shown]] = {}
+    found = harness.measure_rates(names, dict.fromkeys(pictures, rates), out, jobs)
+    compared: dict[str, list[Reconstruction]] = {}
     for (codec, picture, rate), (point, decoded) in found.items():
-        shown.setdefault(picture, []).append(
-            Shown(
+        compared.setdefault(picture, []).append(
+            Reconstruction(
                 codec=codec,
-                label=label(codec),
+                display_name=display_name(codec),
                 target_bpp=rate,
                 quality=point.quality,
                 bytes=point.bytes,
@@ -120,7 +119,7 @@ def shown_pictures(
                 image=read_rgb(decoded),
             )
         )
-    return [ShownPicture(path.stem, read_rgb(path), shown[path.stem]) for path in pictures]
+    return [ComparedPicture(path.stem, read_rgb(path), compared[path.stem]) for path in pictures]
 
 
 def write_page(
@@ -130,23 +129,23 @@ def write_page(
     text: Mapping[str, str],
     plots: Sequence[Path],
     points: Sequence[Point],
-    shown: Sequence[ShownPicture],
+    compared: Sequence[ComparedPicture],
     environments: Mapping[str, dict],
 ) -> None:
-    """Writes the report.
+    """Write the report.
 
     Args:
         path: The HTML file.
-        protocol: What is counted.
-        names: Codecs to show.
-        text: The tables, as `tables` gives them.
-        plots: Files of figures; those in SVG go in.
-        points: Measured ones and references.
-        shown: Pictures of the slider.
-        environments: Where points were measured.
+        protocol: Protocol that counts rate and quality.
+        names: Codecs to include.
+        text: The tables of `make_tables`.
+        plots: Files of plots; those in SVG are inserted.
+        points: Measured points and references.
+        compared: Pictures of the slider.
+        environments: Environments in which the points were measured, by key.
 
     Raises:
-        SmapcompError: The file can't be written.
+        SmapcompError: The file cannot be written.
     """
     drawn = "\n".join(
         plot_to_html(plot.read_text("utf-8"), _caption(plot.stem, protocol))
@@ -160,33 +159,35 @@ def write_page(
         path,
         title="smapcomp against other codecs",
         summary=(
-            f"{len(pictures)} pictures. Protocol {protocol.title}. Every figure is of a picture "
-            "decoded from the file that was written."
+            f"{len(pictures)} pictures. Protocol {protocol.title}. Every picture was decoded "
+            "from the file that was written."
         ),
         sections=sections,
         points=points,
-        pictures=shown,
+        pictures=compared,
         environments=environments,
         protocols={protocol.name: names},
-        labels={name: label(name) for name in names},
+        display_names={name: display_name(name) for name in names},
         commands=[f"python -m evaluation.evaluate {shlex.join(sys.argv[1:])}"],
     )
 
 
 def _caption(stem: str, protocol: Protocol) -> str:
-    """What a figure of `plots.write_plots` shows, by the name of its file."""
-    captions = {"time": "Processor time against the size of the picture"}
-    captions[f"{protocol.name}-bd-rate"] = "BD-rates, by picture and of the mean curves"
+    """Return the caption of a plot of `plots.write_plots` by the name of its file."""
+    captions = {"time": "Processor time against picture size"}
+    captions[f"{protocol.name}-bd-rate"] = "BD-rates: means over pictures, and of the mean curves"
     for metric in protocol.metrics:
         name = f"{protocol.name}-{metric.key.replace('_', '-')}"
         captions[name] = f"{metric.title}, against {protocol.unit}"
-        captions[f"{name}-difference"] = f"{metric.title}, against the anchor at equal rates"
+        captions[f"{name}-difference"] = (
+            f"Difference of {metric.title} from the anchor at equal rates"
+        )
     return captions[stem]
 
 
-def _other_anchor(points: Sequence[Point], metric: Metric, anchor: str) -> str | None:
-    """The first of `ANCHORS` that was measured by a metric, where the anchor was not."""
-    known = {point.codec for point in points if metric.of(point) is not None}
+def _fallback_anchor(points: Sequence[Point], metric: Metric, anchor: str) -> str | None:
+    """Return the first of `FALLBACK_ANCHORS` that has a metric, if the anchor lacks it."""
+    known = {point.codec for point in points if metric.value(point) is not None}
     if anchor in known:
         return None
-    return next((name for name in ANCHORS if name in known), None)
+    return next((name for name in FALLBACK_ANCHORS if name in known), None)

@@ -1,1 +1,1 @@
-"""Ablation studies: effect of each part of the codec (`evaluation.ablations` is the command)."""
+"""Ablation studies: the effect of each part of the codec. The command is `evaluation.ablations`."""

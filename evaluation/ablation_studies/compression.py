@@ -1,4 +1,4 @@
-"""Ablations of what is coded: which codecs they need measured, and what the points tell."""
+"""Ablations of coding: the codecs to measure for each group, and the differences between them."""
 
 import math
 import sys
@@ -9,20 +9,20 @@ import numpy as np
 
 from evaluation import codecs
 from evaluation.ablation_studies import tables
-from evaluation.ablation_studies.tables import Row, row
+from evaluation.ablation_studies.tables import Row, make_row
 from evaluation.analysis import bd
 from evaluation.analysis.protocols import FAIR
-from evaluation.analysis.statistics import mean_difference, mean_of
+from evaluation.analysis.statistics import mean_difference, mean_with_interval
 from evaluation.measurement.points import Point
 from smapcomp.codec.coders import find_coder
 from smapcomp.codec.options import CompressOptions
 from smapcomp.errors import MissingCoderError, SmapcompError
 
 Options = Mapping[str, str]
-Wanted = list[tuple[str, Sequence[float]]]
+CodecLadders = list[tuple[str, Sequence[float]]]
 
-PAPERS = {"compact_coder": "jxl"}
-"""The papers' design: CompNet's image of an eighth without loss, and a residual."""
+PAPERS_DESIGN = {"compact_coder": "jxl"}
+"""Options of the papers' design: CompNet's compact image at 1/8 size, lossless, and a residual."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Design:
     """Settings in which the modes are compared.
 
     Attributes:
-        name: For people.
-        options: Of the codec.
-        qualities: From the coarsest on.
+        name: Name for people.
+        options: Options of the codec.
+        qualities: Qualities, the coarsest first.
     """
 
     name: str
@@ -41,34 +41,38 @@ class Design:
 
 
 DESIGNS = (
-    Design("papers' design", PAPERS, (20, 40)),
+    Design("papers' design", PAPERS_DESIGN, (20, 40)),
     Design("default design", {}, (40, 60)),
 )
 MODE_PAIRS = (("sent", "none"), ("matched", "none"), ("mapped", "none"), ("mapped", "matched"))
 
-JXL, SCALE_8, FREE = "lossless, CompNet", "lossy, scale 8", "lossy, any scale"
+LOSSLESS, LOSSY_SCALE_8, LOSSY_ANY_SCALE = "lossless, CompNet", "lossy, scale 8", "lossy, any scale"
 COMPACT_LAYERS = {
-    JXL: (PAPERS, (10, 20, 40, 60)),
-    SCALE_8: ({"compact_scale": "8"}, (25, 40, 50, 60)),
-    FREE: ({}, (30, 40, 50, 60)),
+    LOSSLESS: (PAPERS_DESIGN, (10, 20, 40, 60)),
+    LOSSY_SCALE_8: ({"compact_scale": "8"}, (25, 40, 50, 60)),
+    LOSSY_ANY_SCALE: ({}, (30, 40, 50, 60)),
 }
-"""Options and ladder: each from about 29 to 37 dB on Kodak, so that the curves lie beside each
-other."""
-COMPACT_PAIRS = ((SCALE_8, JXL), (FREE, JXL), (FREE, SCALE_8))
+"""Options and qualities of each compact layer. All curves run from about 29 to 37 dB on Kodak, so
+that they overlap."""
+COMPACT_PAIRS = (
+    (LOSSY_SCALE_8, LOSSLESS),
+    (LOSSY_ANY_SCALE, LOSSLESS),
+    (LOSSY_ANY_SCALE, LOSSY_SCALE_8),
+)
 
 RESIDUAL_LADDERS = {
     "av1": (10, 20, 40, 60),
     "heic": (15, 25, 35, 50),
 }
-"""Of the residual coders that may be installed; the first is what others are compared with."""
+"""Qualities of the residual coders; the others are compared with the first."""
 
 
 def codec_name(common: Options, options: Options) -> str:
-    """The codec with options, as points call it: what is a default is not among them.
+    """Return the name of smapcomp with options, as points have it, without default options.
 
     Args:
         common: Variant and weights folder, if they are not the default.
-        options: Those of an ablation.
+        options: Options of an ablation.
     """
     found = {**options, **common}
     if found.get("mode") == CompressOptions.mode:
@@ -77,8 +81,8 @@ def codec_name(common: Options, options: Options) -> str:
     return codecs.find(f"smapcomp:{text}" if text else "smapcomp").name
 
 
-def modes_wanted(common: Options) -> Wanted:
-    """What group "modes" needs measured."""
+def modes_ladders(common: Options) -> CodecLadders:
+    """Return the codecs and qualities to measure for the group "modes"."""
     names = list(dict.fromkeys(mode for pair in MODE_PAIRS for mode in reversed(pair)))
     return [
         (codec_name(common, {**design.options, "mode": mode}), design.qualities)
@@ -87,13 +91,13 @@ def modes_wanted(common: Options) -> Wanted:
     ]
 
 
-def lossless_wanted(common: Options) -> Wanted:
-    """What group "lossless" needs measured."""
+def lossless_ladders(common: Options) -> CodecLadders:
+    """Return the codecs and qualities to measure for the group "lossless"."""
     return [(codec_name(common, options), ladder) for options, ladder in COMPACT_LAYERS.values()]
 
 
-def residual_wanted(common: Options) -> Wanted:
-    """What group "residual" needs measured, of the residual coders that are installed."""
+def residual_ladders(common: Options) -> CodecLadders:
+    """Return the codecs and qualities of the group "residual", for the installed coders."""
     return [
         (codec_name(common, _residual(coder)), RESIDUAL_LADDERS[coder])
         for coder in residual_coders()
@@ -101,7 +105,7 @@ def residual_wanted(common: Options) -> Wanted:
 
 
 def residual_coders() -> list[str]:
-    """The names in `RESIDUAL_LADDERS` that are installed."""
+    """Return the names in `RESIDUAL_LADDERS` that are installed."""
     return [name for name in RESIDUAL_LADDERS if _installed(name)]
 
 
@@ -114,7 +118,7 @@ def _installed(coder: str) -> bool:
 
 
 def modes_rows(points: Sequence[Point], common: Options, pictures: str) -> list[Row]:
-    """Group "modes"."""
+    """Return the rows of the group "modes"."""
     curves = Curves(points)
     rows: list[Row] = []
     for design in DESIGNS:
@@ -130,7 +134,7 @@ def modes_rows(points: Sequence[Point], common: Options, pictures: str) -> list[
 
 
 def lossless_rows(points: Sequence[Point], common: Options, pictures: str) -> list[Row]:
-    """Group "lossless"."""
+    """Return the rows of the group "lossless"."""
     names = {name: codec_name(common, options) for name, (options, _) in COMPACT_LAYERS.items()}
     rows: list[Row] = []
     for pair in COMPACT_PAIRS:
@@ -140,7 +144,7 @@ def lossless_rows(points: Sequence[Point], common: Options, pictures: str) -> li
 
 
 def residual_rows(points: Sequence[Point], common: Options, pictures: str) -> list[Row]:
-    """Group "residual"."""
+    """Return the rows of the group "residual"."""
     base, *others = residual_coders()
     rows: list[Row] = []
     for coder in others:
@@ -150,14 +154,14 @@ def residual_rows(points: Sequence[Point], common: Options, pictures: str) -> li
 
 
 LOSS_QUALITY = 50
-"""The prediction alone does not depend on it."""
+"""Quality at which predictions are measured; they do not depend on it."""
 
 
-def losses_wanted(common: Mapping[str, Options]) -> Wanted:
-    """What group "losses" needs measured.
+def losses_ladders(common: Mapping[str, Options]) -> CodecLadders:
+    """Return the codecs and qualities to measure for the group "losses".
 
     Args:
-        common: Of each variant, variant and weights folder.
+        common: Name of each training variant to its options, variant and weights folder.
     """
     return [(_prediction(options), (LOSS_QUALITY,)) for options in common.values()]
 
@@ -165,13 +169,15 @@ def losses_wanted(common: Mapping[str, Options]) -> Wanted:
 def losses_rows(
     points: Sequence[Point], common: Mapping[str, Options], pictures: str, conditions: str
 ) -> list[Row]:
-    """Group "losses": every variant against the first, and that against no FineNet at all.
+    """Return the rows of the group "losses".
+
+    Every variant is compared with the first one, and the first one with no FineNet at all.
 
     Args:
-        points: Of `losses_wanted`.
-        common: As there.
-        pictures: Name of the set.
-        conditions: How they were trained.
+        points: Points of `losses_ladders`.
+        common: As for `losses_ladders`.
+        pictures: Name of the set of pictures.
+        conditions: How the variants were trained.
     """
     curves = Curves(points)
     names = {variant: _prediction(options) for variant, options in common.items()}
@@ -196,10 +202,10 @@ class Curves:
             self._points.setdefault((point.codec, point.quality), {})[point.picture] = point
 
     def at(self, codec: str, quality: float) -> dict[str, Point]:
-        """By picture.
+        """Return the points of a codec at a quality, by picture.
 
         Raises:
-            SmapcompError: Nothing was measured there.
+            SmapcompError: There are none.
         """
         if (codec, quality) not in self._points:
             raise SmapcompError(f"{codec}: no points of quality {quality:g}")
@@ -208,7 +214,7 @@ class Curves:
     def paired(
         self, variant: str, base: str, quality: float, field: str
     ) -> tuple[list[float], list[float]]:
-        """A field of both codecs' points, for the pictures of which both have it."""
+        """Return a field of two codecs' points, for the pictures for which both have it."""
         ours, theirs = self.at(variant, quality), self.at(base, quality)
         pairs = [
             (getattr(ours[picture], field), getattr(theirs[picture], field))
@@ -219,7 +225,7 @@ class Curves:
     def paired_fields(
         self, codec: str, quality: float, variant: str, base: str
     ) -> tuple[list[float], list[float]]:
-        """Two fields of one codec's points."""
+        """Return two fields of one codec's points, for the pictures that have both."""
         points = self.at(codec, quality)
         return _columns(
             [
@@ -229,7 +235,10 @@ class Curves:
         )
 
     def slope(self, codec: str, qualities: Sequence[float], picture: str) -> float:
-        """dB of PSNR for a factor of e in bits, between the ends of a ladder."""
+        """Return the gain in PSNR, in dB, when the bits grow by a factor of e.
+
+        The gain is a mean between the ends of a range of qualities.
+        """
         low, high = (self.at(codec, quality)[picture] for quality in (qualities[0], qualities[-1]))
         return (high.psnr - low.psnr) / math.log(high.bpp / low.bpp)
 
@@ -247,7 +256,16 @@ def _at_quality(
     ladder: Sequence[int],
     where: tuple[str, str, tuple[str, str]],
 ) -> list[Row]:
-    """Bits, PSNR, and PSNR at equal bits; `where` is the set, the conditions and the pair."""
+    """Return the rows of bits, PSNR, and PSNR at equal bits, at one quality.
+
+    Args:
+        curves: The points.
+        ours: Name of the compared codec.
+        theirs: Name of the codec that it is compared with.
+        quality: Quality of both.
+        ladder: All qualities, the coarsest first.
+        where: Name of the set of pictures, conditions, and the pair of variants.
+    """
     a, b = curves.at(ours, quality), curves.at(theirs, quality)
     names = sorted(a.keys() & b.keys())
     percent = [100 * (a[name].bpp / b[name].bpp - 1) for name in names]
@@ -259,35 +277,37 @@ def _at_quality(
         for name in names
     ]
     return [
-        row("modes", *where, tables.BITS, mean_of(percent), bpp),
+        make_row("modes", *where, tables.BITS, mean_with_interval(percent), bpp),
         _means("modes", *where, tables.PSNR, curves.paired(ours, theirs, quality, "psnr")),
-        row("modes", *where, tables.PSNR_AT_EQUAL_BITS, mean_of(gains)),
+        make_row("modes", *where, tables.PSNR_AT_EQUAL_BITS, mean_with_interval(gains)),
     ]
 
 
 def _means(group, pictures, conditions, pair, figure, found) -> Row:
     ours, theirs = found
     value = sum(ours) / len(ours)
-    return row(group, pictures, conditions, pair, figure, mean_difference(ours, theirs), value)
+    return make_row(group, pictures, conditions, pair, figure, mean_difference(ours, theirs), value)
 
 
 def _bd_rows(group, points, pictures, conditions, pair, names) -> list[Row]:
-    """BD-rates by each metric that at least two pictures have one for."""
+    """Return BD-rates by each metric for which at least two pictures have one."""
     rows = []
     for metric in FAIR.metrics:
-        found = bd.compare(points, *names, FAIR, metric)
+        found = bd.compare_codecs(points, *names, FAIR, metric)
         if found.warning:
             print(f"ablations: {' against '.join(pair)}: {found.warning}", file=sys.stderr)
         if len(found.rates) > 1:
             figure = tables.BD_RATES[metric.key]
-            rows.append(row(group, pictures, conditions, pair, figure, mean_of(found.rates)))
+            rows.append(
+                make_row(group, pictures, conditions, pair, figure, mean_with_interval(found.rates))
+            )
     return rows
 
 
 def _residual(coder: str) -> Options:
     first = next(iter(RESIDUAL_LADDERS))
-    return PAPERS if coder == first else {**PAPERS, "residual_coder": coder}
+    return PAPERS_DESIGN if coder == first else {**PAPERS_DESIGN, "residual_coder": coder}
 
 
 def _prediction(common: Options) -> str:
-    return codec_name(common, {**PAPERS, "mode": "none", "residual_coder": "none"})
+    return codec_name(common, {**PAPERS_DESIGN, "mode": "none", "residual_coder": "none"})

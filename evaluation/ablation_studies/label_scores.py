@@ -1,4 +1,4 @@
-"""Segmentation scores of sets of labelled pictures, kept picture by picture."""
+"""Accuracy of label maps on sets of labelled pictures, kept picture by picture."""
 
 import hashlib
 import io
@@ -8,34 +8,38 @@ import numpy as np
 from tqdm import tqdm
 
 from evaluation.ablation_studies import tables
-from evaluation.ablation_studies.tables import Row, row
+from evaluation.ablation_studies.tables import Row, make_row
 from evaluation.analysis.statistics import mean_difference, score_difference
 from evaluation.measurement import segmentation
-from evaluation.measurement.segmentation import VIEWS
+from evaluation.measurement.segmentation import LABEL_MAP_KINDS
 from smapcomp.errors import SmapcompError
-from smapcomp.pictures import image_files as image_io
+from smapcomp.pictures import image_files
 
 ROLES = ("compnet", "segmenter", "smapnet")
+"""Networks that the label maps depend on."""
 KEEP_EVERY = 50
-"""Pictures between two writes of what has been scored."""
+"""Number of pictures after which the counts are written."""
 
 NO_SMAPNET = "none"
+"""Name of the variant without SMapNet."""
 
 
-def measure(networks, data: str, split: str | None, folder: Path) -> np.ndarray:
-    """Scores every picture of a source that is not scored yet.
+def score_label_maps(networks, data: str, split: str | None, folder: Path) -> np.ndarray:
+    """Count the label pixels of every picture of a source that is not counted yet.
 
     Args:
         networks: `zoo.Networks`.
-        data, split: As `data.load` takes them.
-        folder: Where the counts are kept, a file for each source and networks.
+        data: Source, as `data.load` takes it.
+        split: Split, as `data.load` takes it.
+        folder: Folder where the counts are kept, with a file for each source and set of networks.
 
     Returns:
-        `Labelled.counts` of all pictures that have a labelled pixel, `[pictures, views, 3, 150]`.
+        `ClassCounts.counts` of all pictures with a labelled pixel, `[pictures, kinds, 3, 150]`.
 
     Raises:
-        SmapcompError: The source or a picture of it doesn't read, or has no labels at all.
+        SmapcompError: The source or a picture cannot be read, or no picture has labels.
     """
+    # These imports load TensorFlow and Keras.
     from data import clear_errors, load
     from smapcomp.predictors.keras_predictor import KerasPredictor
 
@@ -48,7 +52,7 @@ def measure(networks, data: str, split: str | None, folder: Path) -> np.ndarray:
         progress = tqdm(initial=len(names), total=total, desc="label maps", unit="picture")
         with progress:
             predictor = KerasPredictor(networks)
-            for found in segmentation.measure(predictor, examples.as_numpy_iterator()):
+            for found in segmentation.count_labels(predictor, examples.as_numpy_iterator()):
                 names.append(found.name)
                 counts.append(found.counts)
                 progress.update()
@@ -61,44 +65,50 @@ def measure(networks, data: str, split: str | None, folder: Path) -> np.ndarray:
     return scored
 
 
-def view_rows(counts: np.ndarray, pictures: str) -> list[Row]:
-    """Group "segmentation": the picture itself, and SMapNet, against u.
+def segmentation_rows(counts: np.ndarray, pictures: str) -> list[Row]:
+    """Return the rows of the group "segmentation": x, and SMapNet, compared with u.
 
     Args:
-        counts: Of `measure`.
-        pictures: Name of the set.
+        counts: Result of `score_label_maps`.
+        pictures: Name of the set of pictures.
     """
     rows: list[Row] = []
-    base = VIEWS.index("u")
-    for view in ("x", "u, after SMapNet"):
-        pair = counts[:, VIEWS.index(view)], counts[:, base]
-        rows += compare("segmentation", pictures, "", (view, "u"), *pair)
+    base = LABEL_MAP_KINDS.index("u")
+    for kind in ("x", "u, after SMapNet"):
+        pair = counts[:, LABEL_MAP_KINDS.index(kind)], counts[:, base]
+        rows += score_rows("segmentation", pictures, "", (kind, "u"), *pair)
     return rows
 
 
 def smapnet_rows(
     counts: dict[str, np.ndarray], pictures: str, conditions: str, reference: str = "classes"
 ) -> list[Row]:
-    """Group "smapnet": every SMapNet against none, and every other against one of them.
+    """Return the rows of the group "smapnet".
+
+    Every SMapNet is compared with none, and every other SMapNet with one of them.
 
     Args:
-        counts: Of `measure` for the networks with each SMapNet.
-        pictures: Name of the set.
-        conditions: How they were trained.
-        reference: Name of the one that the others are compared with.
+        counts: Name of each SMapNet to the result of `score_label_maps` for networks with it.
+        pictures: Name of the set of pictures.
+        conditions: How the networks were trained.
+        reference: Name of the SMapNet that the others are compared with.
     """
-    maps = {name: found[:, VIEWS.index("u, after SMapNet")] for name, found in counts.items()}
-    # u's label map has no part of SMapNet in it and is the same in all of them.
-    maps[NO_SMAPNET] = next(iter(counts.values()))[:, VIEWS.index("u")]
+    maps = {
+        name: found[:, LABEL_MAP_KINDS.index("u, after SMapNet")] for name, found in counts.items()
+    }
+    # The label map of u does not depend on SMapNet and is the same for all of them.
+    maps[NO_SMAPNET] = next(iter(counts.values()))[:, LABEL_MAP_KINDS.index("u")]
     pairs = [(name, NO_SMAPNET) for name in counts]
     pairs += [(name, reference) for name in counts if name != reference and reference in counts]
     rows: list[Row] = []
     for variant, base in pairs:
-        rows += compare("smapnet", pictures, conditions, (variant, base), maps[variant], maps[base])
+        rows += score_rows(
+            "smapnet", pictures, conditions, (variant, base), maps[variant], maps[base]
+        )
     return rows
 
 
-def compare(
+def score_rows(
     group: str,
     pictures: str,
     conditions: str,
@@ -106,10 +116,19 @@ def compare(
     variant: np.ndarray,
     base: np.ndarray,
 ) -> list[Row]:
-    """Pixel accuracy and mean IoU of two label maps of each picture, `[pictures, 3, 150]`."""
+    """Return the rows of pixel accuracy and mean IoU of two label maps of each picture.
+
+    Args:
+        group: Key of `tables.TITLES`.
+        pictures: Name of the set of pictures.
+        conditions: How the networks were trained.
+        pair: Names of the variant and of what it is compared with.
+        variant: Counts of the variant, `[pictures, 3, 150]`.
+        base: Counts of what it is compared with.
+    """
     ours, theirs = (100 * segmentation.pixel_accuracy(part) for part in (variant, base))
     found = [
-        row(
+        make_row(
             *(group, pictures, conditions, pair, tables.PIXEL_ACCURACY),
             mean_difference(ours, theirs),
             float(ours.mean()),
@@ -125,12 +144,12 @@ def compare(
 
         difference = score_difference(percent, variant, base)
         value = float(percent(variant.sum(0)))
-        found.append(row(group, pictures, conditions, pair, figure, difference, value))
+        found.append(make_row(group, pictures, conditions, pair, figure, difference, value))
     return found
 
 
 def _key(networks, data: str, split: str | None) -> str:
-    """Of what is scored and the files that score it, 12 hexadecimal digits."""
+    """Return 12 hexadecimal digits of a digest of the source, the split and the networks' files."""
     digest = hashlib.sha256(f"{data}\n{split}\n{networks.variant}\n".encode())
     for role in ROLES:
         path = networks.folder / f"{role}.npz"
@@ -151,4 +170,4 @@ def _kept(path: Path) -> tuple[list[str], list[np.ndarray]]:
 def _keep(path: Path, names: list[str], counts: list[np.ndarray]) -> None:
     file = io.BytesIO()
     np.savez_compressed(file, names=np.array(names), counts=np.stack(counts))
-    image_io.write_file(path, file.getvalue(), overwrite=True)
+    image_files.write_file(path, file.getvalue(), overwrite=True)

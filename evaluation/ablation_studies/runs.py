@@ -1,4 +1,4 @@
-"""Networks that are trained anew for an ablation, all with the same budget."""
+"""Training of networks for an ablation, all with the same budget."""
 
 import dataclasses
 import hashlib
@@ -9,24 +9,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from experiments import tensorflow_run
 from smapcomp import zoo
 from smapcomp.errors import SmapcompError
-from smapcomp.pictures import image_files as image_io
+from smapcomp.pictures import image_files
+from smapcomp.training.config import TrainingConfig
 
 CODEC_ROLES = ("compnet", "finenet", "segmenter", "smapnet")
-"""What coding with CompNet's compact image needs."""
+"""Networks that coding with CompNet's compact image uses."""
 
 
 @dataclass(frozen=True)
-class Run:
-    """A network that is trained, and how it differs from its fellows.
+class TrainingVariant:
+    """A network to train, and how its training differs from the other variants.
 
     Attributes:
-        name: Of the variant.
-        stage: Of training.
-        trains: The role that is trained; all others are as they were.
-        changes: Fields of the configuration, flattened, to their values.
-        representation: Of SMapNet; None for the variant's.
+        name: Name of the variant.
+        stage: Stage of training, which selects the configuration.
+        trains: Role of the trained network; all other networks stay as they are.
+        changes: Fields of `TrainingConfig`, as "group.field", to their values.
+        representation: Representation of SMapNet's labels; `None` for that of the networks'
+            variant.
     """
 
     name: str
@@ -37,15 +40,15 @@ class Run:
 
     @property
     def needs_vgg(self) -> bool:
-        """Whether a loss of it looks at VGG's features."""
-        return bool(self.changes.get("loss_weights.perceptual"))
+        """Whether one of the losses compares VGG's features."""
+        return bool(self.changes.get("loss.weights.perceptual"))
 
 
-def _smapnet(name: str, representation: str, channels: int) -> Run:
-    # The papers' rate for all three (SPEC section 3): what differs is the format alone.
-    changes = {"representation": representation, "channels": channels}
+def _smapnet(name: str, representation: str, channels: int) -> TrainingVariant:
+    # All three use the papers' learning rate (SPEC section 3): only the representation differs.
+    changes = {"model.representation": representation, "model.channels": channels}
     changes |= {"optimizer.learning_rate": 5e-4}
-    return Run(name, "stage2", "smapnet", changes, representation)
+    return TrainingVariant(name, "stage2", "smapnet", changes, representation)
 
 
 SMAPNETS = (
@@ -57,13 +60,14 @@ SMAPNETS = (
 _TERMS = ("gan", "feature_matching", "perceptual", "l1", "ssim", "log_mse", "rate")
 
 
-def _finenet(name: str, **weights: float) -> Run:
-    changes: dict[str, Any] = {f"loss_weights.{term}": 0.0 for term in _TERMS}
-    changes |= {f"loss_weights.{term}": float(weight) for term, weight in weights.items()}
-    # A compact image that stays as it is takes the same bits, whatever FineNet learns; and without
-    # labels, as it is measured, no other network has a part in it.
-    changes |= {"rules": (("^compnet/", None), ("^(?!compnet/)", 1.0)), "void_share": 1.0}
-    return Run(name, "stage1", "finenet", changes)
+def _finenet(name: str, **weights: float) -> TrainingVariant:
+    changes: dict[str, Any] = {f"loss.weights.{term}": 0.0 for term in _TERMS}
+    changes |= {f"loss.weights.{term}": float(weight) for term, weight in weights.items()}
+    # CompNet is frozen, so that all variants take the same bits. FineNet is trained without labels,
+    # as it is measured, so that no other network has an effect.
+    changes["optimizer.rules"] = (("^compnet/", None), ("^(?!compnet/)", 1.0))
+    changes["loss.void_share"] = 1.0
+    return TrainingVariant(name, "stage1", "finenet", changes)
 
 
 LOSSES = (
@@ -73,21 +77,21 @@ LOSSES = (
     _finenet("PSNR + L1 + GAN + feature matching", log_mse=1, l1=20, gan=1, feature_matching=10),
     _finenet("the papers' five", l1=20, perceptual=10, gan=1, feature_matching=10, ssim=1),
 )
-"""PSNR alone, what each term adds to it, and the papers' losses with their weights."""
+"""PSNR alone, PSNR with further terms, and the papers' losses with their weights."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What all runs of an ablation have in common.
+    """What all trainings of an ablation have in common.
 
     Attributes:
-        data: Source of pictures with labels, of splits "training" and "validation".
-        steps: Of each run.
+        data: Source of labelled pictures with the splits "training" and "validation".
+        steps: Training steps.
         batch: Pictures in a step.
-        size: Of the crops, pixels.
-        vgg: Weights of VGG; empty for none.
+        size: Side of the crops in pixels.
+        vgg: File of VGG's weights; empty for none.
         vgg_depth: 16 or 19.
-        seed: Of the crops' order and the first weights.
+        seed: Seed of the order of the crops and of the initial weights.
     """
 
     data: str
@@ -102,90 +106,100 @@ class Budget:
         return f"{self.steps} steps of {self.batch} × {self.size}²"
 
 
-def trained(run: Run, budget: Budget, networks: zoo.Networks, folder: Path) -> zoo.Networks:
-    """Trains a run, unless that is done, and goes on with one that was interrupted.
+def train_variant(
+    variant: TrainingVariant, budget: Budget, networks: zoo.Networks, folder: Path
+) -> zoo.Networks:
+    """Train a variant unless that is done; continue a training that was interrupted.
 
     Args:
-        run: What to train.
-        budget: How long, and on what.
-        networks: Those that are held fixed; the trained one starts from random values.
-        folder: Of all runs; this one's has a name of the budget and its own.
+        variant: What to train.
+        budget: Data and length of the training.
+        networks: Networks that stay as they are; the trained one starts from random values.
+        folder: Folder of all trainings; this one's subfolder is named after the budget and the
+            variant.
 
     Returns:
-        The networks with the trained one among them.
+        The networks, the trained one among them.
 
     Raises:
-        Interrupted: SIGTERM or SIGINT came; the step was finished and saved.
-        SmapcompError: The data or the training failed, or the folder holds another run.
+        Interrupted: SIGTERM or SIGINT came; a checkpoint was saved.
+        SmapcompError: The data or the training failed, or the folder has another training.
     """
-    from experiments import train_run
-
-    place = folder / f"{budget.steps}x{budget.batch}x{budget.size}" / _file_name(run.name)
-    config = configuration(run, budget, networks, place / "initial")
-    _claim(place, [config.to_dict(), _digests(networks.folder)])
+    place = folder / f"{budget.steps}x{budget.batch}x{budget.size}" / _folder_name(variant.name)
+    config = configuration(variant, budget, networks, place / "initial")
+    _record_settings(place, [config.to_dict(), _digests(networks.folder)])
     made = place / "networks"
-    if not (made / f"{run.trains}.npz").exists():
-        fixed = [role for role in CODEC_ROLES if role != run.trains]
+    if not (made / f"{variant.trains}.npz").exists():
+        fixed = [role for role in CODEC_ROLES if role != variant.trains]
         _copy(networks.folder, place / "initial", fixed)
         try:
-            train_run.run(config, str(place))
+            tensorflow_run.run(config, str(place))
         except (OSError, ValueError) as error:
             if isinstance(error, SmapcompError):
                 raise
             raise SmapcompError(f"{place}: {error}") from error
         _copy(networks.folder, made, fixed)
-        _copy(place / "weights", made, [run.trains])
-    representation = run.representation or networks.variant.representation
-    variant = dataclasses.replace(networks.variant, representation=representation)
-    return zoo.Networks(variant, made)
+        _copy(place / "weights", made, [variant.trains])
+    representation = variant.representation or networks.variant.representation
+    changed = dataclasses.replace(networks.variant, representation=representation)
+    return zoo.Networks(changed, made)
 
 
-def _claim(place: Path, settings: list) -> None:
-    """Writes what a run is begun with, or checks that it was begun with the same."""
+def _record_settings(place: Path, settings: list) -> None:
+    """Write the settings of a new training; check that a started one has the same settings."""
     text = json.dumps(settings, indent=1, sort_keys=True)
     path = place / "settings.json"
     if not path.exists():
         place.mkdir(parents=True, exist_ok=True)
-        image_io.write_file(path, text.encode())
+        image_files.write_file(path, text.encode())
     elif path.read_text("utf-8") != text:
         raise SmapcompError(
-            f"{place}: was begun with other settings, data or networks; "
-            "remove it or give another --out"
+            f"{place}: was started with other settings, data or networks; "
+            "remove it or use another --out"
         )
 
 
-def configuration(run: Run, budget: Budget, networks: zoo.Networks, initial: Path):
-    """The configuration of `experiments.train` that a run has."""
-    module = f"experiments.configs.{run.stage}_{networks.variant.name}"
+def configuration(
+    variant: TrainingVariant, budget: Budget, networks: zoo.Networks, initial: Path
+) -> TrainingConfig:
+    """Return the configuration of the training of a variant.
+
+    Args:
+        variant: What to train.
+        budget: Data and length of the training.
+        networks: Networks that stay as they are; their variant selects the configuration.
+        initial: Folder of the initial weights.
+    """
+    module = f"experiments.configs.{variant.stage}_{networks.variant.name}"
     config = importlib.import_module(module).get_config()
     config.update_from_flattened_dict(
         {
-            "data": budget.data,
-            "init": str(initial),
-            "steps": budget.steps,
-            "batch_size": budget.batch,
-            "size": budget.size,
-            "seed": budget.seed,
-            "vgg": budget.vgg if run.needs_vgg else "",
-            "vgg_depth": budget.vgg_depth,
-            # A score is what the ablation measures itself; the job's own, at the end, costs time.
-            "validate_every": budget.steps,
-            "codec_pictures": 0,
-            "best_metric": "",
-            **run.changes,
+            "model.init": str(initial),
+            "model.vgg": budget.vgg if variant.needs_vgg else "",
+            "model.vgg_depth": budget.vgg_depth,
+            "data.source": budget.data,
+            "data.batch_size": budget.batch,
+            "data.size": budget.size,
+            "run.steps": budget.steps,
+            "run.seed": budget.seed,
+            "checkpoint.best_metric": "",
+            # The ablation measures scores itself; the training's own validation would cost time.
+            "evaluation.validate_every": budget.steps,
+            "evaluation.codec_pictures": 0,
+            **variant.changes,
         }
     )
-    return config
+    return TrainingConfig.from_dict(config.to_dict())
 
 
-def _file_name(name: str) -> str:
-    """The letters and digits of a name, for a folder and for a codec's option."""
+def _folder_name(name: str) -> str:
+    """Return the letters and digits of a name, for a folder and a codec's option."""
     words = "".join(letter if letter.isalnum() else " " for letter in name.lower()).split()
     return "-".join(words)
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """Tell other networks from those that a run was made with."""
+    """Return digests of the networks' files, which show whether a training used other networks."""
     paths = (folder / f"{role}.npz" for role in CODEC_ROLES)
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in paths if p.exists()}
 
@@ -196,4 +210,4 @@ def _copy(source: Path, target: Path, roles: Sequence[str]) -> None:
         path = source / f"{role}.npz"
         if not path.exists():
             raise SmapcompError(f"{path}: no such weights file")
-        image_io.write_file(target / path.name, path.read_bytes(), overwrite=True)
+        image_files.write_file(target / path.name, path.read_bytes(), overwrite=True)

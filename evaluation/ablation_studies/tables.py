@@ -1,4 +1,4 @@
-"""Tables of differences, as tidy CSV and as Markdown."""
+"""Tables of differences between variants, as CSV and as Markdown."""
 
 import csv
 import dataclasses
@@ -9,46 +9,48 @@ from pathlib import Path
 
 from evaluation.analysis.statistics import Difference, holm, verdict
 from smapcomp.errors import SmapcompError
-from smapcomp.pictures import image_files as image_io
+from smapcomp.pictures import image_files
 
 TITLES = {
     "modes": "Modes, protocol `fair`",
     "lossless": "Lossless against lossy compact layer, protocol `fair`",
     "residual": "Residual coders, protocol `fair`",
     "segmentation": "Segmenter on x, on u, and after SMapNet",
-    "smapnet": "What SMapNet sees and gives",
+    "smapnet": "Representation of SMapNet's labels",
     "losses": "Losses of FineNet, protocol `fair`",
 }
-"""Of the groups, in the order of their tables."""
+"""Group to the title of its tables, in the order of the tables."""
 
 NOTES = {
-    "modes": "PSNR at equal bits is the difference of PSNR less what the difference of bits would "
-    "have gained along the other mode's own curve, a straight line over log(bpp) between its "
-    "measured qualities, picture by picture. The prediction of the papers' design does not depend "
-    "on quality.",
-    "lossless": "BD-rate, picture by picture: bits at equal quality; under 0 is better.",
-    "residual": "The papers' design with each residual coder. BD-rate as for the compact layer.",
-    "segmentation": "x is the picture, u the up-sampled compact image of the papers' design. The "
-    "intervals of figures over all pixels, and of mean IoU, are the bootstrap's.",
+    "modes": "“PSNR at equal bits” is the difference in PSNR minus the gain that the difference in "
+    "bits would have along the other mode's own curve, which is a straight line over log(bpp) "
+    "between its measured qualities, picture by picture. The prediction of the papers' design does "
+    "not depend on the quality.",
+    "lossless": "BD-rates picture by picture: difference in bits at equal quality; negative is "
+    "better.",
+    "residual": "The papers' design with each residual coder. BD-rates as for the compact layer.",
+    "segmentation": "x is the picture, u the up-sampled compact image of the papers' design. "
+    "Intervals for all pixels and for mean IoU are by the bootstrap.",
     "smapnet": "Each SMapNet was trained anew with the same steps, crops and learning rate; all "
-    "else is as it was. “none” is u's label map as the segmenter finds it.",
-    "losses": "Each FineNet was trained anew with the same steps and crops; CompNet was held "
-    "fixed, so that all take the same bits. PSNR and MS-SSIM are those of the prediction, which "
-    "was coded and decoded without residual in mode `none`.",
+    "other networks are the same. “none” is the segmenter's label map of u.",
+    "losses": "Each FineNet was trained anew with the same steps and crops; CompNet was frozen, so "
+    "that all variants take the same bits. PSNR and MS-SSIM are those of the prediction, which was "
+    "coded and decoded without a residual in mode `none`.",
 }
+"""Group to the text above its tables."""
 
 
 @dataclass(frozen=True)
-class Figure:
-    """What is compared.
+class Quantity:
+    """A quantity that is compared.
 
     Attributes:
-        name: For people.
-        unit: Of a difference.
-        digits: Behind the point, of a difference.
-        value_unit: Of the value itself, where it is another one.
-        value_digits: Behind its point.
-        more_is_better: Else less is.
+        name: Name for people.
+        unit: Unit of a difference.
+        digits: Decimals of a difference.
+        value_unit: Unit of the value itself.
+        value_digits: Decimals of the value itself.
+        more_is_better: Whether a larger value is better.
     """
 
     name: str
@@ -59,27 +61,28 @@ class Figure:
     more_is_better: bool
 
 
-BITS = Figure("bits", "%", 2, "bpp", 4, False)
+BITS = Quantity("bits", "%", 2, "bpp", 4, False)
 BD_RATES = {
-    key: Figure(f"BD-rate, {name}", "%", 1, "", 0, False)
+    key: Quantity(f"BD-rate, {name}", "%", 1, "", 0, False)
     for key, name in (("psnr", "PSNR"), ("ms_ssim_db", "MS-SSIM"), ("ssimulacra2", "SSIMULACRA2"))
 }
-"""By the key of a protocol's metric."""
+"""BD-rates by the key of the protocol's metric."""
 
-PSNR = Figure("PSNR", "dB", 3, "dB", 2, True)
-PSNR_AT_EQUAL_BITS = Figure("PSNR at equal bits", "dB", 3, "", 0, True)
-PREDICTION = Figure("prediction's PSNR", "dB", 3, "dB", 2, True)
-MS_SSIM = Figure("MS-SSIM", "dB", 3, "dB", 2, True)
-PIXEL_ACCURACY = Figure("pixel accuracy, mean over pictures", "points", 1, "%", 1, True)
-ALL_PIXELS = Figure("pixel accuracy, all pixels", "points", 1, "%", 1, True)
-MEAN_IOU = Figure("mean IoU", "points", 1, "%", 1, True)
-FIGURES = {
-    figure.name: figure
-    for figure in (
+PSNR = Quantity("PSNR", "dB", 3, "dB", 2, True)
+PSNR_AT_EQUAL_BITS = Quantity("PSNR at equal bits", "dB", 3, "", 0, True)
+PREDICTION = Quantity("prediction's PSNR", "dB", 3, "dB", 2, True)
+MS_SSIM = Quantity("MS-SSIM", "dB", 3, "dB", 2, True)
+PIXEL_ACCURACY = Quantity("pixel accuracy, mean over pictures", "points", 1, "%", 1, True)
+ALL_PIXELS = Quantity("pixel accuracy, all pixels", "points", 1, "%", 1, True)
+MEAN_IOU = Quantity("mean IoU", "points", 1, "%", 1, True)
+QUANTITIES = {
+    quantity.name: quantity
+    for quantity in (
         *(BITS, PSNR, PSNR_AT_EQUAL_BITS, PREDICTION, MS_SSIM, *BD_RATES.values()),
         *(PIXEL_ACCURACY, ALL_PIXELS, MEAN_IOU),
     )
 }
+"""Name to quantity."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +92,16 @@ class Row:
     Attributes:
         group: Key of `TITLES`.
         pictures: Name of the set of pictures.
-        count: How many the difference was taken over.
-        conditions: Common to both: quality, design, steps of training.
-        variant, against: What is compared.
-        figure: Name in `FIGURES`.
-        value: Of the variant; None where there is none, as of a BD-rate.
-        difference, low, high, p_value: As `Difference` has them.
+        count: Number of pictures.
+        conditions: What both variants have in common: quality, design, training.
+        variant: Name of the variant.
+        against: Name of what it is compared with.
+        figure: Name of the compared quantity, a key of `QUANTITIES`.
+        value: Value of the variant; `None` if there is none, as for a BD-rate.
+        difference: As `value` in `Difference`.
+        low: As in `Difference`.
+        high: As in `Difference`.
+        p_value: As in `Difference`.
     """
 
     group: str
@@ -112,35 +119,49 @@ class Row:
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Row))
+"""Columns of the CSV file that are read back."""
 _DERIVED = ("unit", "p_value_holm", "verdict")
 _NUMBERS = ("value", "difference", "low", "high", "p_value")
 
 
-def row(
+def make_row(
     group: str,
     pictures: str,
     conditions: str,
     pair: tuple[str, str],
-    figure: Figure,
+    quantity: Quantity,
     difference: Difference,
     value: float | None = None,
 ) -> Row:
-    """A row of `pair`, the variant and what it is compared with."""
+    """Return a row.
+
+    Args:
+        group: Key of `TITLES`.
+        pictures: Name of the set of pictures.
+        conditions: What both variants have in common.
+        pair: Names of the variant and of what it is compared with.
+        quantity: The compared quantity.
+        difference: The difference.
+        value: Value of the variant, if there is one.
+    """
     found = difference
     numbers = value, found.value, found.low, found.high, found.p_value
-    return Row(group, pictures, found.pictures, conditions, *pair, figure.name, *numbers)
+    return Row(group, pictures, found.pictures, conditions, *pair, quantity.name, *numbers)
 
 
-def merge(kept: Iterable[Row], new: Sequence[Row]) -> list[Row]:
-    """The rows kept earlier, those of the new rows' tables replaced by the new, table by table."""
+def merge_rows(kept: Iterable[Row], new: Sequence[Row]) -> list[Row]:
+    """Return earlier rows and new rows; new tables replace earlier ones of the same name."""
     tables = {(found.group, found.pictures) for found in new}
     rows = [found for found in kept if (found.group, found.pictures) not in tables]
     order = list(TITLES)
     return sorted([*rows, *new], key=lambda found: (order.index(found.group), found.pictures))
 
 
-def judged(rows: Sequence[Row]) -> list[tuple[Row, float, str]]:
-    """Each row with its p-value by Holm's method among its table's, and its verdict."""
+def with_verdicts(rows: Sequence[Row]) -> list[tuple[Row, float, str]]:
+    """Return each row with its adjusted p-value and its verdict.
+
+    The p-values are adjusted by Holm's method within each table.
+    """
     tables: dict[tuple[str, str], list[int]] = {}
     for index, found in enumerate(rows):
         tables.setdefault((found.group, found.pictures), []).append(index)
@@ -152,16 +173,16 @@ def judged(rows: Sequence[Row]) -> list[tuple[Row, float, str]]:
             difference = Difference(
                 found.difference, found.low, found.high, found.p_value, found.count
             )
-            word = verdict(difference, FIGURES[found.figure].more_is_better, p_value)
+            word = verdict(difference, QUANTITIES[found.figure].more_is_better, p_value)
             result[index] = (found, p_value, word)
     return result
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a CSV file that `write` wrote; none if there is no such file.
+    """Read the rows of a CSV file that `write_tables` wrote; none if there is no such file.
 
     Raises:
-        SmapcompError: It is another file.
+        SmapcompError: The file has other columns.
     """
     if not path.exists():
         return []
@@ -177,29 +198,29 @@ def read_rows(path: Path) -> list[Row]:
     return rows
 
 
-def write(folder: Path, rows: Sequence[Row]) -> None:
-    """Writes `ablations.csv` and `ablations.md`."""
+def write_tables(folder: Path, rows: Sequence[Row]) -> None:
+    """Write `ablations.csv` and `ablations.md`."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow((*FIELDS, *_DERIVED))
-    for found, p_value, word in judged(rows):
+    for found, p_value, word in with_verdicts(rows):
         values = [_text(getattr(found, name)) for name in FIELDS]
-        writer.writerow([*values, FIGURES[found.figure].unit, _text(p_value), word])
-    image_io.write_file(folder / "ablations.csv", file.getvalue().encode(), overwrite=True)
-    image_io.write_file(folder / "ablations.md", markdown(rows).encode(), overwrite=True)
+        writer.writerow([*values, QUANTITIES[found.figure].unit, _text(p_value), word])
+    image_files.write_file(folder / "ablations.csv", file.getvalue().encode(), overwrite=True)
+    image_files.write_file(folder / "ablations.md", markdown(rows).encode(), overwrite=True)
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The tables, with what their columns mean."""
+    """Return the tables in Markdown, with an explanation of their columns."""
     parts = [
         "# Ablations\n",
-        "Differences of a variant from what it is compared with, means over the pictures, with "
-        "95 % confidence intervals over the pictures (Student's t of the paired differences; the "
-        "bootstrap where it says so). *noise*: the interval contains 0. *?*: it does not, but "
-        "among as many differences as the table has, that may be chance (Holm's method, 5 %).\n",
+        "Each row has the difference of a variant from what it is compared with, as a mean over "
+        "the pictures with a 95 % confidence interval (Student's t of the paired differences, or "
+        "the bootstrap where noted). *noise*: the interval contains 0. *?*: it does not, but among "
+        "as many differences as the table has, this one may be chance (Holm's method, 5 %).\n",
     ]
     title = None
-    for found, _, word in judged(rows):
+    for found, _, word in with_verdicts(rows):
         if title != (found.group, found.pictures):
             title = found.group, found.pictures
             parts.append(f"\n## {TITLES[found.group]}: {found.pictures}\n\n{NOTES[found.group]}\n")
@@ -212,20 +233,20 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def _line(found: Row, word: str) -> str:
-    figure = FIGURES[found.figure]
-    value = "" if found.value is None else f"{found.value:.{figure.value_digits}f}"
-    ends = " to ".join(_signed(end, figure.digits) for end in (found.low, found.high))
+    quantity = QUANTITIES[found.figure]
+    value = "" if found.value is None else f"{found.value:.{quantity.value_digits}f}"
+    ends = " to ".join(_signed(end, quantity.digits) for end in (found.low, found.high))
     cells = (
         *(found.conditions, found.variant, found.against, found.figure, str(found.count)),
-        f"{value} {figure.value_unit}".strip() if value else "",
-        f"{_signed(found.difference, figure.digits)} {figure.unit} ({ends})",
+        f"{value} {quantity.value_unit}".strip() if value else "",
+        f"{_signed(found.difference, quantity.digits)} {quantity.unit} ({ends})",
         word,
     )
     return f"| {' | '.join(cells)} |"
 
 
 def _signed(value: float, digits: int) -> str:
-    """With its sign, a true minus; 0 without one."""
+    """Return a number with its sign and a true minus; 0 has no sign."""
     text = f"{value:+.{digits}f}"
     return f"{0:.{digits}f}" if not float(text) else text.replace("-", "−")
 

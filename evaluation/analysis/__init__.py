@@ -1,1 +1,1 @@
-"""Comparison of measured points: protocols, BD-rate, statistics, tables."""
+"""Comparison of measured points: protocols, BD-rates, statistics and tables."""

@@ -1,4 +1,4 @@
-"""The two protocols: what of a measured point counts as its rate and as its quality."""
+"""The two protocols, which say how rate and quality of a measured point are counted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,66 +9,68 @@ from evaluation.measurement.points import Point, ms_ssim_db
 
 @dataclass(frozen=True)
 class Metric:
-    """A measure of quality, of which more is better.
+    """A measure of quality; a larger value is better.
 
     Attributes:
-        key: Its name in code and file names.
-        label: Its name for people.
+        key: Name in code and in file names.
+        name: Name for people.
         unit: "dB", or empty.
-        field: Of `Point`: what is averaged over pictures.
-        stand_in: Field of `Point` that is taken where `field` is None; empty for none.
-        stand_in_note: What that does to a comparison.
-        decibels: Whether the average becomes dB as MS-SSIM does. It does so after averaging, since
-            of published figures there are no others than averages.
+        field: Field of `Point` that is averaged over pictures.
+        fallback_field: Field of `Point` to use if `field` is `None`; empty for none.
+        fallback_note: How the use of `fallback_field` changes a comparison.
+        decibels: Whether the mean is converted to dB as for MS-SSIM. The conversion follows the
+            averaging, because only averages were published.
     """
 
     key: str
-    label: str
+    name: str
     unit: str
     field: str
-    stand_in: str = ""
-    stand_in_note: str = ""
+    fallback_field: str = ""
+    fallback_note: str = ""
     decibels: bool = False
 
     @property
     def title(self) -> str:
-        """Label and unit, as an axis has them."""
-        return f"{self.label}, {self.unit}" if self.unit else self.label
+        """Name and unit, for an axis."""
+        return f"{self.name}, {self.unit}" if self.unit else self.name
 
-    def of(self, point: Point) -> float | None:
-        """A point's value, in `unit`; None where it was not measured."""
+    def value(self, point: Point) -> float | None:
+        """Return a point's value in `unit`; `None` if it was not measured."""
         return self.mean([point])
 
     def mean(self, points: Sequence[Point]) -> float | None:
-        """Over pictures, in `unit`; None where one of them was not measured."""
+        """Return the mean over pictures in `unit`; `None` if one of them was not measured."""
         values = [self._raw(point) for point in points]
         if not values or None in values:
             return None
         mean = fmean(values)
         return ms_ssim_db(mean) if self.decibels else mean
 
-    def stands_in(self, point: Point) -> bool:
-        """Whether the point has the value of `stand_in` alone."""
+    def uses_fallback(self, point: Point) -> bool:
+        """Return whether the point has `fallback_field` only."""
         return getattr(point, self.field) is None and self._raw(point) is not None
 
     def _raw(self, point: Point) -> float | None:
         value = getattr(point, self.field)
-        return getattr(point, self.stand_in) if value is None and self.stand_in else value
+        return (
+            getattr(point, self.fallback_field) if value is None and self.fallback_field else value
+        )
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """One way of counting.
+    """A way to count rate and quality.
 
     Attributes:
-        name: As `--protocol` takes it.
-        title: Name and what is counted; stands in every table and plot.
-        unit: Of the rate.
+        name: Name, as the flag `--protocol` takes it.
+        title: Name and what is counted, for the title of tables and plots.
+        unit: Unit of the rate.
         short_unit: The same for the head of a column.
-        samples: Of a pixel: what bits per pixel are divided by to be the rate.
-        metrics: What is compared; the first is the one that matters most.
-        codecs: What is compared unless something else is asked for, in the order of tables.
-        anchor: The codec that BD-rates are against unless another one is asked for.
+        samples: Divisor that turns bits per pixel into the rate: 1, or the 3 samples of a pixel.
+        metrics: Metrics to compare, the most important first.
+        codecs: Codecs to compare by default, in the order of tables.
+        anchor: Default codec to compute BD-rates against.
     """
 
     name: str
@@ -81,20 +83,20 @@ class Protocol:
     anchor: str
 
     def rate(self, point: Point) -> float:
-        """In `unit`, header included."""
+        """Return a point's rate in `unit`, header included."""
         return point.bpp / self.samples
 
 
 _MS_SSIM = Metric("ms_ssim_db", "MS-SSIM", "dB", "ms_ssim", decibels=True)
 
-# By Jensen's inequality: the logarithm of a mean is not below the mean of the logarithms.
+# By Jensen's inequality: the logarithm of a mean is at least the mean of the logarithms.
 _NEVER_BELOW = (
-    "PSNR as published, the mean of the channels'; it is never below that of the mean squared "
-    "error, so the comparison is in this codec's favour"
+    "the published PSNR is the mean of the channels' PSNR, which is never below the PSNR of the "
+    "mean squared error, so the comparison favours this codec"
 )
 _NEVER_ABOVE = (
-    "only the PSNR of the mean squared error was measured; it is never above the mean of the "
-    "channels', so the comparison is against this codec"
+    "only the PSNR of the mean squared error was measured, which is never above the mean of the "
+    "channels' PSNR, so the comparison is unfavourable to this codec"
 )
 
 FAIR = Protocol(
@@ -148,3 +150,4 @@ PAPER = Protocol(
 )
 
 PROTOCOLS = {protocol.name: protocol for protocol in (FAIR, PAPER)}
+"""Name to protocol."""

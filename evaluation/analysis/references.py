@@ -1,14 +1,14 @@
-"""Figures that others are compared with where they can't be measured: committed points.
+"""Reference points: measured and published figures of codecs that cannot be run everywhere.
 
 `references/kodak.csv` has codecs on the 24 Kodak pictures, measured for this project in November
-2026 by decoding each written file; versions and settings stand with each point.
+2026 by decoding each written file. Each point states version and settings.
 
 `references/published.csv` has EDMS's own figures (SPEC section 5). "edms-published" and
 "bpg-rgb-published", the papers' anchor, are means over the 24 Kodak pictures: their picture is
-`MEAN`, the bits per sample of the papers have become bits per pixel, and of PSNR they have
-`psnr_planes` alone, since the papers average over channels. "edms-published-figures" has the six
-single pictures in the captions of the supplement, at one quality; it is a codec of its own, so that
-nothing takes these for the mean.
+`MEAN`, the papers' bits per sample are converted to bits per pixel, and only `psnr_planes` is
+known, as the papers average PSNR over channels. "edms-published-figures" has the six single
+pictures in the captions of the supplement, at one quality. It is a codec of its own, so that
+nothing mistakes these points for the mean.
 """
 
 from collections.abc import Sequence
@@ -17,27 +17,29 @@ from pathlib import Path
 from evaluation.measurement.points import Point, read_points
 
 FOLDER = Path(__file__).parent / "references"
+"""Folder of the files."""
 FILES = ("kodak.csv", "published.csv")
 
 MEAN = "mean"
-"""The picture of a point of which only a mean over `KODAK` was published."""
+"""Picture of a point of which only a mean over `KODAK` was published."""
 
 KODAK = tuple(f"kodim{number:02}" for number in range(1, 25))
+"""Names of the 24 Kodak pictures."""
 
 
 def load_references() -> list[Point]:
-    """All reference points.
+    """Return all reference points.
 
     Raises:
-        SmapcompError: A file is missing or does not read.
+        SmapcompError: A file is missing or cannot be read.
     """
     return [point for name in FILES for point in read_points(FOLDER / name)]
 
 
 def with_references(points: Sequence[Point]) -> list[Point]:
-    """The points and, of codecs that they lack, the references on the same pictures.
+    """Add reference points of codecs that were not measured, on the same pictures.
 
-    A published mean comes along only where the points' pictures are all of `KODAK` and no others.
+    A published mean is added only if the points' pictures are exactly those of `KODAK`.
     """
     codecs = {point.codec for point in points}
     pictures = {point.picture for point in points}

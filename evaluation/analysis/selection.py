@@ -1,9 +1,9 @@
-"""Which points can be held against one another: those on the same pictures."""
+"""Selection of the points that can be compared: those on the same pictures."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from evaluation.analysis.codec_names import label
+from evaluation.analysis.codec_names import display_name
 from evaluation.analysis.protocols import Protocol
 from evaluation.analysis.references import KODAK, MEAN
 from evaluation.measurement.points import Point
@@ -15,9 +15,9 @@ class Selection:
     """Points of some codecs on the pictures that all of them have.
 
     Attributes:
-        points: Of these codecs on these pictures, published means included.
-        codecs: Those that there are, in the order that was asked for.
-        pictures: Sorted names.
+        points: The points, published means included.
+        codecs: Codecs that have points, in the requested order.
+        pictures: Sorted names of the pictures.
         notes: What was left out, each a sentence for people.
     """
 
@@ -28,21 +28,21 @@ class Selection:
 
     @property
     def title(self) -> str:
-        """The set of pictures, for a title."""
-        return picture_set(self.pictures)
+        """Description of the set of pictures, for a title."""
+        return describe_pictures(self.pictures)
 
 
 def select(
     points: Sequence[Point], protocol: Protocol, codecs: Iterable[str] | None = None
 ) -> Selection:
-    """What can be compared.
+    """Select the points of codecs on the pictures that all these codecs have.
 
-    A codec that has a published mean alone is left out unless the pictures are those of the mean.
+    A codec that has only a published mean is left out unless the pictures are those of the mean.
 
     Args:
-        points: Measured and reference points, of any codecs.
-        protocol: Has the codecs that are taken unless others are asked for.
-        codecs: Names; those without points are passed over.
+        points: Measured and reference points of any codecs.
+        protocol: Protocol whose codecs are the default.
+        codecs: Names of codecs; those without points are ignored.
 
     Raises:
         SmapcompError: There are no points of these codecs, or no picture that all of them have.
@@ -62,16 +62,16 @@ def select(
     notes = []
     missing = set().union(*measured.values()) - common
     if missing:
-        lacking = [label(codec) for codec in measured if missing - measured[codec]]
+        lacking = [display_name(codec) for codec in measured if missing - measured[codec]]
         notes.append(
-            f"Left out, as not measured with {', '.join(lacking)}: {picture_set(missing)}."
+            f"Left out, not measured with {', '.join(lacking)}: {describe_pictures(missing)}."
         )
     kept = set(measured)
     if common == set(KODAK):
         kept |= published
     elif published:
-        names = ", ".join(label(codec) for codec in wanted if codec in published)
-        notes.append(f"Left out, as known by means over the 24 Kodak pictures alone: {names}.")
+        names = ", ".join(display_name(codec) for codec in wanted if codec in published)
+        notes.append(f"Left out, only means over the 24 Kodak pictures are known: {names}.")
     return Selection(
         points=tuple(
             point
@@ -85,17 +85,21 @@ def select(
     )
 
 
-def by_step(points: Iterable[Point]) -> dict[str, dict[str, Point]]:
-    """One codec's points: name of the quality step to picture to point, in their order.
+def group_by_quality(points: Iterable[Point]) -> dict[str, dict[str, Point]]:
+    """Group one codec's points by quality.
 
-    A picture that was measured twice at one step, with the same result, counts once.
+    A picture that was measured twice at one quality with the same result counts once.
+
+    Returns:
+        Name of the quality to name of the picture to point, in the order of the points. A point
+        that was measured at a rate has its settings as name of the quality.
 
     Raises:
-        SmapcompError: The results differ.
+        SmapcompError: Two results of one picture at one quality differ.
     """
     steps: dict[str, dict[str, Point]] = {}
     for point in points:
-        # Points at a given rate have no quality; which rate it was stands in the settings.
+        # Points that were measured at a rate have no quality; their settings include the rate.
         name = point.settings if point.quality is None else f"{point.quality:g}"
         known = steps.setdefault(name, {}).setdefault(point.picture, point)
         if _result(known) != _result(point):
@@ -103,8 +107,8 @@ def by_step(points: Iterable[Point]) -> dict[str, dict[str, Point]]:
     return steps
 
 
-def picture_set(pictures: Iterable[str]) -> str:
-    """Their number, and whether they are the Kodak pictures."""
+def describe_pictures(pictures: Iterable[str]) -> str:
+    """Return the number of pictures, and whether they are Kodak pictures, as text."""
     names = set(pictures)
     if names <= set(KODAK):
         return f"{len(names)} Kodak picture{'s' * (len(names) != 1)}"

@@ -1,8 +1,7 @@
-"""Which differences between two ways of coding or labelling pictures are more than chance.
+"""Confidence intervals and tests of differences between two ways to code or label pictures.
 
-Two ways are compared on the same pictures, which stand for pictures in general: what varies is
-which pictures were taken. Differences are paired, since pictures differ far more among themselves
-than codecs do on one of them.
+Both ways are compared on the same pictures, which are a sample of all pictures. The differences are
+paired, because pictures differ far more from each other than codecs do on one picture.
 """
 
 import math
@@ -15,10 +14,13 @@ from scipy import stats
 from smapcomp.errors import SmapcompError
 
 CONFIDENCE = 0.95
+"""How often an interval contains the true value."""
 RESAMPLES = 4000
-"""Of the bootstrap: the ends of its intervals then vary by a few hundredths of their length."""
+"""Samples of the bootstrap. The ends of its intervals then vary by a few hundredths of their
+length."""
 
 SEED = 20201
+"""Seed of the bootstrap."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,11 @@ class Difference:
     """A difference with its confidence interval.
 
     Attributes:
-        value: The difference itself, variant less base.
-        low, high: Ends of the interval.
-        p_value: Two-sided: how often chance alone would give a difference as large.
-        pictures: That it was taken over.
+        value: Variant minus base.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+        p_value: Two-sided p-value: how often chance alone would give a difference as large.
+        pictures: Number of pictures that the difference was computed from.
     """
 
     value: float
@@ -47,29 +50,37 @@ class Difference:
 def mean_difference(
     variant: Sequence[float], base: Sequence[float], confidence: float = CONFIDENCE
 ) -> Difference:
-    """Mean of the paired differences, by Student's t.
+    """Return the mean of paired differences with an interval by Student's t.
 
-    The spread of the differences is itself estimated from a few dozen pictures; Student's t allows
-    for that, where the normal distribution would give too short an interval (by a tenth for ten
-    pictures). It takes the mean of the differences for normally distributed, which it nearly is
-    for dozens of pictures even where single differences are not.
+    Student's t allows for the spread being estimated from a few dozen pictures; the normal
+    distribution would give too short an interval (by a tenth for ten pictures). It assumes that the
+    mean of the differences is normally distributed, which is nearly true for dozens of pictures
+    even if single differences are not.
 
     Args:
-        variant, base: A figure for each picture, in the same order; finite.
-        confidence: How often such intervals contain the true mean, over 0 and under 1.
+        variant: One finite number for each picture.
+        base: The same for the base, in the same order.
+        confidence: How often such intervals contain the true mean, between 0 and 1.
 
     Raises:
-        SmapcompError: Not as many figures of one as of the other, fewer than two, or one that is
-            not finite.
+        SmapcompError: The lengths differ, there are fewer than two numbers, or one is not finite.
     """
     if len(variant) != len(base):
-        raise SmapcompError(f"{len(variant)} figures against {len(base)}: they are not paired")
+        raise SmapcompError(f"{len(variant)} values and {len(base)} values are not paired")
     differences = np.asarray(variant, np.float64) - np.asarray(base, np.float64)
-    return mean_of(differences, confidence)
+    return mean_with_interval(differences, confidence)
 
 
-def mean_of(differences: Sequence[float], confidence: float = CONFIDENCE) -> Difference:
-    """As `mean_difference`, of figures that are differences already, such as BD-rates."""
+def mean_with_interval(differences: Sequence[float], confidence: float = CONFIDENCE) -> Difference:
+    """Return the mean of numbers that are already differences, such as BD-rates.
+
+    Args:
+        differences: One finite number for each picture.
+        confidence: As for `mean_difference`.
+
+    Raises:
+        SmapcompError: There are fewer than two numbers, or one is not finite.
+    """
     values = np.asarray(differences, np.float64)
     if len(values) < 2:
         raise SmapcompError(f"{len(values)} pictures: a confidence interval needs at least 2")
@@ -77,10 +88,10 @@ def mean_of(differences: Sequence[float], confidence: float = CONFIDENCE) -> Dif
         raise SmapcompError(f"difference {values[~np.isfinite(values)][0]} is not finite")
     mean, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values))
     freedom = len(values) - 1
-    reach = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
+    half_width = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
     ratio = abs(mean) / error if error else (math.inf if mean else 0.0)
     p_value = float(2 * stats.t.sf(ratio, freedom))
-    return Difference(mean, mean - reach, mean + reach, p_value, len(values))
+    return Difference(mean, mean - half_width, mean + half_width, p_value, len(values))
 
 
 def score_difference(
@@ -91,24 +102,26 @@ def score_difference(
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> Difference:
-    """Difference of a score of a whole set, such as mean IoU, which is no mean over pictures.
+    """Return the difference of a score of a whole set, such as mean IoU, by the bootstrap.
 
-    Its interval is the bootstrap's: sets of as many pictures are drawn from the set, with
-    replacement, the same for both; the interval leaves out an equal share of their differences at
-    each end. With fewer than some twenty pictures such intervals are rather too short.
+    Such a score is no mean over pictures. Sets of as many pictures are drawn from the set, with
+    replacement and the same for both; the interval leaves out an equal share of their differences
+    at each end. With fewer than about twenty pictures such intervals are somewhat too short.
 
     Args:
-        score: Of what pictures add up to: `[count, ...]` to `[count]`, for `count` sets at once.
-        variant, base: What each picture adds, `[pictures, ...]`, in the same order.
-        confidence: As in `mean_difference`.
-        resamples: How many sets are drawn.
-        seed: The same seed gives the same interval.
+        score: Function from sums over pictures to scores of `count` sets: `[count, ...]` to
+            `[count]`.
+        variant: What each picture adds to the sums, `[pictures, ...]`.
+        base: The same for the base, in the same order.
+        confidence: As for `mean_difference`.
+        resamples: Number of drawn sets.
+        seed: Seed of the draws.
 
     Raises:
         SmapcompError: The shapes differ, or there are fewer than two pictures.
     """
     if variant.shape != base.shape:
-        raise SmapcompError(f"figures of shapes {variant.shape} and {base.shape} are not paired")
+        raise SmapcompError(f"values of shapes {variant.shape} and {base.shape} are not paired")
     count = len(variant)
     if count < 2:
         raise SmapcompError(f"{count} pictures: a confidence interval needs at least 2")
@@ -124,18 +137,18 @@ def score_difference(
     (value,) = scores(np.ones((1, count)))
     tail = (1 - confidence) / 2
     low, high = np.quantile(drawn, (tail, 1 - tail))
-    # One more on either side: a p-value of 0 would claim more than the draws can tell.
+    # One is added, as a p-value of 0 would claim more than a finite number of draws can show.
     beyond = min(np.sum(drawn <= 0), np.sum(drawn >= 0)) + 1
     p_value = min(1.0, 2 * float(beyond) / (resamples + 1))
     return Difference(float(value), float(low), float(high), p_value, count)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values by Holm's method, for the family of all the differences of one table.
+    """Return p-values adjusted by Holm's method, for all differences of one table.
 
-    Of twenty differences that are all chance, one is expected to have a 95 % interval without 0.
-    Among differences whose adjusted p-value is under 0.05, the chance that any at all is noise is
-    under 0.05, however they depend on each other.
+    If twenty differences are all chance, one is expected to have a 95 % interval without 0. Among
+    differences with an adjusted p-value under 0.05, the probability that any is chance is under
+    0.05, whatever the dependence between them.
     """
     adjusted = [0.0] * len(p_values)
     highest = 0.0
@@ -147,13 +160,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def verdict(difference: Difference, more_is_better: bool, adjusted: float) -> str:
-    """What to call a difference: "better", "worse" or "noise".
+    """Return "better", "worse" or "noise" for a difference.
 
     Args:
-        difference: Noise if its interval contains 0.
-        more_is_better: Of the figure.
-        adjusted: Its p-value by `holm`; where that is not under 0.05, the word has "?" behind it:
-            among so many differences it may be chance.
+        difference: The difference; it is noise if its interval contains 0.
+        more_is_better: Whether a larger value of the compared quantity is better.
+        adjusted: Adjusted p-value from `holm`. From 0.05 up, a "?" is appended: among so many
+            differences this one may be chance.
     """
     if difference.is_noise:
         return "noise"

@@ -1,4 +1,4 @@
-"""The codecs that can be measured, by name."""
+"""The codecs that the evaluation can measure, by name."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,7 +11,7 @@ from evaluation.codecs.imagecodecs_codec import Jpeg2000, JpegXl
 from evaluation.codecs.own import Smapcomp
 from evaluation.codecs.planes import Planes
 from evaluation.codecs.published_design import MODES, PublishedDesign
-from smapcomp.errors import SmapcompError
+from smapcomp.errors import MissingCoderError, SmapcompError
 
 _FIXED: dict[str, Callable[[], Codec]] = {
     "jpeg-420": partial(pillow_codec.jpeg, "420"),
@@ -33,29 +33,46 @@ _FIXED: dict[str, Callable[[], Codec]] = {
 }
 
 NAMES = ("smapcomp", *MODES, *_FIXED)
+"""Names of all codecs, without options."""
 
 
 def find(text: str) -> Codec:
-    """A codec by name, with its options if it has any.
+    """Return the codec of a name with options.
 
     Args:
-        text: A name in `NAMES`; of "smapcomp" and the published designs options may follow:
-            "smapcomp:mode=none,compact_coder=jxl".
+        text: A name in `NAMES`. Options may follow "smapcomp" and the names of the published
+            designs, as in "smapcomp:mode=none,compact_coder=jxl".
 
     Raises:
         SmapcompError: There is no such codec or option.
     """
     name, colon, rest = text.partition(":")
     if name not in NAMES:
-        raise SmapcompError(f"codec {name!r} is unknown; there are {', '.join(NAMES)}")
+        raise SmapcompError(f"codec {name!r} is unknown; allowed: {', '.join(NAMES)}")
     options = {}
     for part in rest.split(",") if colon else ():
         key, equals, value = part.partition("=")
         if not equals or not value or key in options:
-            raise SmapcompError(f"codec {text!r}: option {part!r} is not NAME=VALUE, given once")
+            raise SmapcompError(f"codec {text!r}: option {part!r} is not NAME=VALUE, or repeated")
         options[key] = value
     if name in _FIXED:
         if options:
             raise SmapcompError(f"codec {text!r}: {name} has no options")
         return _FIXED[name]()
     return Smapcomp(options) if name == "smapcomp" else PublishedDesign(name, options)
+
+
+def why_unavailable(text: str) -> str:
+    """Return why a codec cannot be run on this machine; empty if it can.
+
+    Args:
+        text: As for `find`.
+
+    Raises:
+        SmapcompError: There is no such codec or option.
+    """
+    try:
+        find(text).version()
+    except MissingCoderError as error:
+        return str(error)
+    return ""

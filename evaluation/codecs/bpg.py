@@ -1,4 +1,4 @@
-"""BPG by the programs of libbpg, where they are installed."""
+"""BPG by the programs of libbpg."""
 
 import shutil
 import subprocess
@@ -13,21 +13,28 @@ from smapcomp.errors import MissingCoderError, SmapcompError
 
 ENCODER, DECODER = "bpgenc", "bpgdec"
 INSTALL = "it is part of libbpg, https://bellard.org/bpg"
+"""Where users get the programs."""
 ENCODE_SECONDS, DECODE_SECONDS = 900, 60
-"""Time limits of one call. A 2048×2048 picture takes bpgenc a minute or two at its default level."""
+"""Time limits of one call in seconds. bpgenc takes one to two minutes for a picture of 2048×2048
+pixels at its default level."""
 
 
 class Bpg(Codec):
-    """`bpgenc -q Q` with its default encoder; quality is the quantiser, of which less is better."""
+    """BPG by `bpgenc -q Q`, with its default encoder.
+
+    The quality is the quantiser: a smaller number means a better picture.
+
+    Args:
+        colours: "420" or "444" for YCbCr, or "rgb", which is the papers' anchor.
+    """
 
     extension = ".bpg"
     qualities = (47, 42, 37, 32, 27, 22)
     quality_range = (51, 0)
 
     def __init__(self, colours: str) -> None:
-        """Args: colours, "420" or "444" (YCbCr), or "rgb": the papers' anchor."""
         self.name = f"bpg-{colours}"
-        self.label = "BPG " + ("RGB" if colours == "rgb" else ":".join(colours))
+        self.display_name = "BPG " + ("RGB" if colours == "rgb" else ":".join(colours))
         self._arguments = ["-f", "444", "-c", "rgb"] if colours == "rgb" else ["-f", colours]
         self.settings = " ".join(self._arguments)
 
@@ -35,7 +42,7 @@ class Bpg(Codec):
         path = shutil.which(ENCODER)
         if path is None:
             raise MissingCoderError(f"program {ENCODER!r} is not on PATH; {INSTALL}")
-        # Its usage, which begins with name and version, comes with an exit status of 1.
+        # The usage message begins with name and version; bpgenc then exits with status 1.
         result = subprocess.run([path, "-h"], capture_output=True, text=True, timeout=60)
         lines = (result.stdout + result.stderr).splitlines()
         return lines[0] if lines else "unknown"
@@ -65,4 +72,4 @@ def _run(program: str, arguments: list[str | Path], seconds: float) -> None:
             [path, *map(str, arguments)], check=True, capture_output=True, timeout=seconds
         )
     except (subprocess.SubprocessError, OSError) as error:
-        raise SmapcompError(f"{program} fails: {error}") from error
+        raise SmapcompError(f"{program} failed: {error}") from error

@@ -1,4 +1,4 @@
-"""JPEG 2000 and JPEG XL by the libraries that `imagecodecs` brings."""
+"""JPEG 2000 and JPEG XL by the libraries in the package `imagecodecs`."""
 
 import imagecodecs
 import numpy as np
@@ -7,19 +7,22 @@ from evaluation.codecs.base import Codec
 
 
 class Jpeg2000(Codec):
-    """OpenJPEG with the irreversible (9/7) wavelet; quality is the PSNR that it aims at, dB."""
+    """JPEG 2000 by OpenJPEG with the irreversible 9/7 wavelet.
 
-    name, label, extension = "jpeg2000", "JPEG 2000", ".jp2"
+    The quality is the target PSNR in dB.
+    """
+
+    name, display_name, extension = "jpeg2000", "JPEG 2000", ".jp2"
     settings = "irreversible"
     qualities = (25, 27.5, 30, 32.5, 35, 38, 41)
     quality_range = (15, 55)
-    whole = False
+    integer_qualities = False
 
     def version(self) -> str:
         return imagecodecs.jpeg2k_version()
 
     def encode(self, samples: np.ndarray, quality: float) -> bytes:
-        """A whole file of uint8 RGB or grey `[height, width, 3 or 1]`."""
+        """Encode uint8 RGB or grey `[height, width, 3 or 1]` to a whole file."""
         planes = samples[..., 0] if samples.shape[2] == 1 else samples
         return imagecodecs.jpeg2k_encode(
             np.ascontiguousarray(planes), level=quality, reversible=False, numthreads=1
@@ -31,13 +34,16 @@ class Jpeg2000(Codec):
 
 
 class JpegXl(Codec):
-    """libjxl's VarDCT; quality is the Butteraugli distance, of which less is better."""
+    """Lossy JPEG XL by libjxl.
 
-    name, label, extension = "jxl-e7", "JPEG XL", ".jxl"
+    The quality is the Butteraugli distance: a smaller number means a better picture.
+    """
+
+    name, display_name, extension = "jxl-e7", "JPEG XL", ".jxl"
     settings = "effort=7"
     qualities = (10, 6, 4, 2.5, 1.5, 1, 0.6)
     quality_range = (25, 0.05)
-    whole = False
+    integer_qualities = False
 
     def version(self) -> str:
         return imagecodecs.jpegxl_version()

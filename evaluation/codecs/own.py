@@ -1,4 +1,4 @@
-"""This project's codec, in every mode, variant and operating point."""
+"""This project's codec with any options."""
 
 from importlib import metadata
 from typing import Any
@@ -12,60 +12,63 @@ from smapcomp.codec import api
 from smapcomp.codec.options import CompressOptions, Option, option_table
 from smapcomp.design import weights_digest
 from smapcomp.errors import SmapcompError
-from smapcomp.predictors.engines import engines_of
+from smapcomp.predictors.engines import usable_engines
 
 OPTIONS: dict[str, Option] = {
     name: option
     for name, (option, _) in option_table(CompressOptions).items()
     if name not in ("quality", "max_pixels") and not name.startswith("target_")
 }
-"""Options of compression that may stand behind the codec's name; the quality is the ladder's."""
+"""Options that may follow the codec's name. The quality is not among them: the qualities to measure
+say it."""
 
 _LADDER = (10, 20, 30, 40, 50, 60, 70, 80)
 
 
 class Smapcomp(Codec):
-    """`smapcomp.compress` with options: those of `OPTIONS`, as it takes them."""
+    """`smapcomp.compress` with options.
+
+    Args:
+        options: Names in `OPTIONS` to values, as they stand behind the codec's name.
+
+    Raises:
+        SmapcompError: An option or its value is not allowed.
+    """
 
     extension = ".smc"
     qualities = _LADDER
     quality_range = (0, 100)
 
     def __init__(self, options: dict[str, str]) -> None:
-        """Args: options, as they stand behind the codec's name.
-
-        Raises:
-            SmapcompError: An option or its value is not allowed.
-        """
         named = ",".join(f"{key}={options[key]}" for key in OPTIONS if key in options)
         self.name = "smapcomp" + (f":{named}" if named else "")
-        self.label = f"smapcomp ({named.replace(',', ', ')})" if named else "smapcomp"
+        self.display_name = f"smapcomp ({named.replace(',', ', ')})" if named else "smapcomp"
         self._options = {key: parse_option(key, value) for key, value in options.items()}
         self._checked = CompressOptions(**self._options)
         self.settings = named or f"mode={CompressOptions.mode} variant={CompressOptions.variant}"
 
     def version(self) -> str:
-        """Of the package, and the digest of every network that decodes and what runs it."""
+        """Return the package's version, a digest of the networks, and the engine that runs them."""
         return own_version(self._checked)
 
     def encode(self, samples: np.ndarray, quality: float) -> bytes:
         return self._encode(samples, quality=int(quality))
 
-    def encode_at(self, samples: np.ndarray, target_bpp: float) -> tuple[bytes, float | None]:
-        """As `Codec.encode_at`; meets the rate more closely than whole qualities do."""
+    def encode_to_rate(self, samples: np.ndarray, target_bpp: float) -> tuple[bytes, float | None]:
+        """Encode to a rate more closely than whole qualities allow."""
         if self._checked.lossless:
-            raise SmapcompError(f"{self.name} has one size; no rate can be asked of it")
+            raise SmapcompError(f"{self.name} is lossless and cannot be coded to a rate")
         try:
             data = self._encode(samples, target_bpp=target_bpp)
-        except SmapcompError:  # out of reach: the nearest quality
-            return super().encode_at(samples, target_bpp)
+        except SmapcompError:  # No quality has that rate; take the nearest one.
+            return super().encode_to_rate(samples, target_bpp)
         return data, None
 
     def decode(self, data: bytes) -> np.ndarray:
         return smapcomp.decompress(data, **self._decoding())
 
     def details(self, samples: np.ndarray, data: bytes) -> dict[str, float]:
-        """Bits per pixel of the layers, and the PSNR of what the decoder goes through."""
+        """Return bits per pixel of the layers, and the PSNR of each step of the decoder in dB."""
         height, width, _ = samples.shape
         facts = smapcomp.info(data)
         layers = {layer["kind"]: layer["bpp"] for layer in facts["layers"]}
@@ -94,15 +97,15 @@ def own_version(options: CompressOptions) -> str:
         options: Variant, folder of weights and engine are taken from them.
     """
     digest = networks_digest(options.variant, options.weights_dir)
-    runner = engines_of(options.variant, options.weights_dir, options.engine)[0]
+    runner = usable_engines(options.variant, options.weights_dir, options.engine)[0]
     package = f"{runner} {metadata.version(runner)}"
     return f"smapcomp {smapcomp.__version__}, weights {digest}, {package}"
 
 
 def networks_digest(variant: str, weights_dir: str | None) -> str:
     """Return 12 hexadecimal digits of every network of a variant that the decoder uses."""
-    networks = zoo.load(variant, weights_dir)
-    found = [role for role in zoo.FINENETS if (networks.folder / f"{role}.npz").is_file()]
+    networks = zoo.cached_networks(variant, weights_dir)
+    found = [role for role in zoo.FINENETS if networks.weights_file(role).is_file()]
     digests = {role: np.frombuffer(networks.digest(role), np.uint8) for role in found}
     return weights_digest(digests).hex()[:12]
 
@@ -122,10 +125,10 @@ def parse_option(name: str, text: str) -> str | int | bool:
     kind = OPTIONS[name].kind
     if kind is bool:
         if text not in ("true", "false"):
-            raise SmapcompError(f"{name}={text!r}: is neither true nor false")
+            raise SmapcompError(f"{name} {text!r} is not allowed; it is true or false")
         return text == "true"
     if kind is int:
         if not text.isdigit():
-            raise SmapcompError(f"{name}={text!r}: is no whole number")
+            raise SmapcompError(f"{name} {text!r} is not a whole number")
         return int(text)
     return text

@@ -1,4 +1,4 @@
-"""Codecs that Pillow has: JPEG, WebP and AVIF."""
+"""Codecs that Pillow contains: JPEG, WebP and AVIF."""
 
 import io
 from typing import Any
@@ -8,25 +8,32 @@ from PIL import Image, features
 
 from evaluation.codecs.base import Codec
 
-# Pillow's names of the libraries behind its formats.
+# Pillow's names of the libraries that implement its formats.
 _LIBRARIES = {"JPEG": "libjpeg_turbo", "WEBP": "webp", "AVIF": "avif"}
 
 
 class PillowCodec(Codec):
-    """A format of Pillow with fixed options."""
+    """A format of Pillow with fixed options.
+
+    Args:
+        name: As in `Codec`.
+        display_name: As in `Codec`.
+        file_format: Pillow's name of the format.
+        qualities: As in `Codec`.
+        **options: Keyword arguments of `PIL.Image.Image.save`.
+    """
 
     quality_range = (0, 100)
 
     def __init__(
         self,
         name: str,
-        label: str,
+        display_name: str,
         file_format: str,
         qualities: tuple[float, ...],
         **options: Any,
     ) -> None:
-        """Args: the attributes of `Codec`, Pillow's name of the format and what `save` is told."""
-        self.name, self.label, self.qualities = name, label, qualities
+        self.name, self.display_name, self.qualities = name, display_name, qualities
         self.extension = "." + file_format.lower().replace("jpeg", "jpg")
         self.settings = " ".join(f"{key}={value}" for key, value in options.items())
         self._format, self._options = file_format, options
@@ -36,7 +43,7 @@ class PillowCodec(Codec):
         return f"{library} {features.version(library)}"
 
     def encode(self, samples: np.ndarray, quality: float) -> bytes:
-        """A whole file of uint8 RGB or grey `[height, width, 3 or 1]`."""
+        """Encode uint8 RGB or grey `[height, width, 3 or 1]` to a whole file."""
         image = Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples)
         buffer = io.BytesIO()
         image.save(buffer, self._format, quality=int(quality), **self._options)
@@ -47,7 +54,7 @@ class PillowCodec(Codec):
 
 
 def jpeg(subsampling: str) -> PillowCodec:
-    """JPEG with optimised tables, progressive; subsampling "420" or "444"."""
+    """Return progressive JPEG with optimised tables; `subsampling` is "420" or "444"."""
     colon = ":".join(subsampling)
     return PillowCodec(
         f"jpeg-{subsampling}",
@@ -61,12 +68,18 @@ def jpeg(subsampling: str) -> PillowCodec:
 
 
 def webp() -> PillowCodec:
-    """Lossy WebP, which is 4:2:0, at its slowest method."""
+    """Return lossy WebP, which is always 4:2:0, with its slowest method."""
     return PillowCodec("webp-m6", "WebP", "WEBP", (5, 20, 40, 60, 80, 92), method=6)
 
 
 def avif(subsampling: str, tune: str, speed: int) -> PillowCodec:
-    """AVIF by libaom, one thread. Tune "default" leaves the choice to libavif."""
+    """Return AVIF by libaom with one thread.
+
+    Args:
+        subsampling: "420" or "444".
+        tune: Metric that libaom is tuned for, "psnr"; or "default" for libavif's choice.
+        speed: 0 (slowest) to 10.
+    """
     colon = ":".join(subsampling)
     tuned = tune != "default"
     options = {"advanced": {"tune": tune}} if tuned else {}

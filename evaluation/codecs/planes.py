@@ -1,4 +1,4 @@
-"""The papers' way with JPEG, JPEG 2000 and WebP: R, G and B as three separate grey files."""
+"""JPEG, JPEG 2000 and WebP as the papers use them: R, G and B as three separate grey files."""
 
 import itertools
 import struct
@@ -11,17 +11,24 @@ _LENGTHS = struct.Struct(">II")
 
 
 class Planes(Codec):
-    """Another codec on each plane. The three files lie behind one another, behind the lengths of
-    the first two, which adds 8 bytes to what the papers counted."""
+    """Another codec, applied to each colour plane.
 
-    whole: bool
+    The file contains the lengths of the first two plane files and then the three plane files. The
+    lengths add 8 bytes to what the papers count.
 
-    def __init__(self, codec: Codec, name: str, label: str) -> None:
-        """Args: codec, which must take grey `[height, width, 1]`."""
-        self.name, self.label, self.extension = name, label, codec.extension + "3"
+    Args:
+        codec: Codec of the planes; it must accept grey `[height, width, 1]`.
+        name: As in `Codec`.
+        display_name: As in `Codec`.
+    """
+
+    integer_qualities: bool
+
+    def __init__(self, codec: Codec, name: str, display_name: str) -> None:
+        self.name, self.display_name, self.extension = name, display_name, codec.extension + "3"
         self.settings = f"{codec.settings} on R, G, B".strip()
         self.qualities, self.quality_range = codec.qualities, codec.quality_range
-        self.whole = codec.whole
+        self.integer_qualities = codec.integer_qualities
         self._codec = codec
 
     def version(self) -> str:

@@ -1,10 +1,11 @@
-"""The codec as the papers have it: lossless compact image, and an 8-bit 4:2:0 residual.
+"""The codec as the papers describe it: a lossless compact image and an 8-bit 4:2:0 residual.
 
-What is left of the picture after the prediction is stretched to 0..255, from its least to its
-greatest value, and coded as a picture in YCbCr 4:2:0 (SPEC section 4). The papers did that with
-BPG, which is HEVC; x265 through HEIC does it where pillow-heif is installed, `residual=bpg` takes
-BPG itself. The file is a stream without a residual, the two values and the residual's file, so that
-everything that a decoder needs is counted; the papers left the two values out.
+The difference between picture and prediction is stretched linearly from its range to 0..255 and
+coded as a picture in YCbCr 4:2:0 (SPEC section 4). The papers code it with BPG, which is HEVC. Here
+x265 codes it through HEIC; with the option `residual=bpg`, BPG itself does.
+
+The file consists of a stream without a residual, the two ends of the range, and the residual's
+file, so that all that a decoder needs is counted. The papers do not count the two ends.
 """
 
 import struct
@@ -21,38 +22,42 @@ from smapcomp.codec.options import CompressOptions
 from smapcomp.errors import SmapcompError
 
 MODES = {"edms-design": "mapped", "dsslic-design": "sent"}
+"""Codec's name to its mode, which is the source of the label map."""
 OPTIONS = ("variant", "weights_dir", "residual")
-# Four of the papers' eight, which reach to 3 bits per pixel.
+# Four of the papers' eight quantisers; their files have up to 3 bits per pixel.
 _PAPERS_Q = (32, 27, 23, 14)
 _HEADER = struct.Struct(">Ihh")
 
 
 class PublishedDesign(Codec):
-    """The design of EDMS (mode `mapped`) or DSSLIC (mode `sent`), with this project's networks."""
+    """The design of EDMS (mode `mapped`) or DSSLIC (mode `sent`), with this project's networks.
+
+    Args:
+        name: A key of `MODES`.
+        options: Values of the options in `OPTIONS`.
+
+    Raises:
+        SmapcompError: An option or its value is not allowed.
+    """
 
     extension = ".edms"
 
     def __init__(self, name: str, options: dict[str, str]) -> None:
-        """Args: name in `MODES`; options of `OPTIONS`.
-
-        Raises:
-            SmapcompError: An option or its value is not allowed.
-        """
         for key in options:
             if key not in OPTIONS:
                 raise SmapcompError(f"option {key!r} is unknown; allowed: {', '.join(OPTIONS)}")
         residual = options.get("residual", "heic")
         if residual not in ("heic", "bpg"):
-            raise SmapcompError(f"residual={residual!r} is not allowed; it is heic or bpg")
+            raise SmapcompError(f"residual {residual!r} is unknown; allowed: heic, bpg")
         self._residual: Codec = Heic("420") if residual == "heic" else Bpg("420")
-        # HEIC's quality is x265's factor, which is HEVC's quantiser for a single picture.
+        # HEIC's quality sets x265's rate factor, which is HEVC's quantiser for a single picture.
         heic = tuple(100 - 2 * q for q in _PAPERS_Q)
         self.qualities = heic if residual == "heic" else _PAPERS_Q
         self.quality_range = self._residual.quality_range
         named = ",".join(f"{key}={options[key]}" for key in OPTIONS if key in options)
         self.name = name + (f":{named}" if named else "")
-        self.label = {"edms-design": "EDMS design", "dsslic-design": "DSSLIC design"}[name]
-        self.label += f", our networks ({named})" if named else ", our networks"
+        self.display_name = {"edms-design": "EDMS design", "dsslic-design": "DSSLIC design"}[name]
+        self.display_name += f", our networks ({named})" if named else ", our networks"
         self.settings = f"mode={MODES[name]} compact_coder=jxl residual={self._residual.name}"
         self._weights_dir = options.get("weights_dir")
         self._options = {

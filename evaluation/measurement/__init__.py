@@ -1,1 +1,1 @@
-"""Measurement of codecs: points of rate and distortion, and label scores."""
+"""Measurement of codecs: rate-distortion points, time and memory, accuracy of label maps."""

@@ -1,4 +1,4 @@
-"""Where points were measured: machine and library versions, kept beside the points."""
+"""Description of the machine and the libraries that points were measured with."""
 
 import hashlib
 import importlib.metadata
@@ -8,16 +8,17 @@ import platform
 from pathlib import Path
 
 from smapcomp.errors import SmapcompError
-from smapcomp.pictures import image_files as image_io
+from smapcomp.pictures import image_files
 
 PACKAGES = (
     *("smapcomp", "onnxruntime", "tensorflow", "keras", "numpy", "pillow", "pillow-heif"),
     *("imagecodecs", "ssimulacra2", "bjontegaard", "scipy"),
 )
+"""Packages whose versions are recorded."""
 
 
-def describe() -> dict:
-    """Machine, system and versions; JSON-ready."""
+def current_environment() -> dict:
+    """Return processor, system and versions of this process, ready for JSON."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -33,37 +34,40 @@ def describe() -> dict:
     }
 
 
-def key(environment: dict) -> str:
-    """8 hexadecimal digits by which the points of an environment name it."""
+def environment_key(environment: dict) -> str:
+    """Return the 8 hexadecimal digits by which points refer to an environment."""
     text = json.dumps(environment, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def read_environments(path: str | Path) -> dict[str, dict]:
-    """Key to environment of a file that `record` wrote; empty if there is none.
+    """Read a file that `record_environment` wrote.
+
+    Returns:
+        Key to environment; empty if there is no such file.
 
     Raises:
-        SmapcompError: It does not read.
+        SmapcompError: The file cannot be read.
     """
     try:
         return json.loads(Path(path).read_text("utf-8")) if Path(path).exists() else {}
     except (OSError, ValueError) as error:
-        raise SmapcompError(f"{path}: does not read: {error}") from error
+        raise SmapcompError(f"{path}: cannot be read: {error}") from error
 
 
-def record(path: str | Path) -> str:
-    """Adds this environment to a file of them and returns its key."""
+def record_environment(path: str | Path) -> str:
+    """Add the environment of this process to a file and return its key."""
     known = read_environments(path)
-    here = describe()
-    if key(here) not in known:
-        known[key(here)] = here
+    here = current_environment()
+    if environment_key(here) not in known:
+        known[environment_key(here)] = here
         text = json.dumps(known, indent=1) + "\n"
-        image_io.write_file(path, text.encode(), overwrite=True)
-    return key(here)
+        image_files.write_file(path, text.encode(), overwrite=True)
+    return environment_key(here)
 
 
 def _processor() -> str:
-    """Its model, where Linux tells."""
+    """Return the processor's model; on other systems than Linux, Python's description of it."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:

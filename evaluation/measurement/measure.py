@@ -1,4 +1,4 @@
-"""Measures one codec on one picture, by decoding the file that was written."""
+"""Measurement of one codec on one picture, by decoding the file that was written."""
 
 import dataclasses
 import resource
@@ -16,26 +16,26 @@ from evaluation.codecs.base import Codec
 from evaluation.measurement.points import Point
 from smapcomp import metrics
 from smapcomp.errors import SmapcompError
-from smapcomp.pictures import image_files as image_io
+from smapcomp.pictures import image_files
 from smapcomp.pictures.picture import Picture
 
-_SSIMULACRA2_MIN_SIDE = 8
+_SSIMULACRA2_MIN_SIDE = 8  # Shortest side in pixels that the package accepts.
 
 
-def measure(codec: Codec, picture: str | Path, quality: float) -> Point:
-    """Codes a picture to a file at a quality of the codec's scale, decodes it, and compares.
+def measure_at_quality(codec: Codec, picture: str | Path, quality: float) -> Point:
+    """Encode a picture to a file at a quality, decode the file, and compare.
 
     Args:
-        codec: What to measure.
-        picture: A picture's file. Grey ones become RGB; alpha is left out.
-        quality: On the codec's scale.
+        codec: The codec.
+        picture: File of a picture. Grey pictures become RGB; alpha is left out.
+        quality: Quality on the codec's scale.
 
     Raises:
-        SmapcompError: The picture does not read, the codec is not installed, or what it decodes to
-            is of another size.
+        SmapcompError: The picture cannot be read, the codec is not installed, or the decoded
+            picture has another size.
     """
     original = read_rgb(picture)
-    # The peak is that of coding, and not of the comparison that comes after.
+    # The peak covers the coding alone, not the comparison below.
     has_peak = _reset_peak_memory()
     data, encode_seconds = _timed(codec.encode, original, quality)
     with tempfile.TemporaryDirectory() as folder:
@@ -52,53 +52,62 @@ def measure(codec: Codec, picture: str | Path, quality: float) -> Point:
     )
 
 
-def measure_at(codec: Codec, picture: str | Path, target_bpp: float, keep: Path) -> Point:
-    """As `measure`, at a rate: the codec's quality is searched that comes nearest to it.
+def measure_at_rate(codec: Codec, picture: str | Path, target_bpp: float, file_stem: Path) -> Point:
+    """Encode a picture at the quality whose file is nearest to a rate, and measure the result.
 
     Args:
-        codec, picture: As `measure` has them.
+        codec: As for `measure_at_quality`.
+        picture: As for `measure_at_quality`.
         target_bpp: Bits per pixel of the whole file.
-        keep: Path without an extension. The coded file is kept there with the codec's extension,
-            and what it decodes to with ".png".
+        file_stem: Path without an extension. The coded file is kept there with the codec's
+            extension, and the decoded picture with ".png".
 
     Returns:
-        The point, with the rate behind its settings and without time and memory, which would be
-        those of the search.
+        The point. Its settings include the rate. It has no time and no memory, which would be those
+        of the search.
+
+    Raises:
+        SmapcompError: As for `measure_at_quality`.
     """
     original = read_rgb(picture)
-    data, quality = codec.encode_at(original, target_bpp)
-    file = keep.with_name(keep.name + codec.extension)
+    data, quality = codec.encode_to_rate(original, target_bpp)
+    file = file_stem.with_name(file_stem.name + codec.extension)
     file.parent.mkdir(parents=True, exist_ok=True)
-    image_io.write_file(file, data, overwrite=True)
+    image_files.write_file(file, data, overwrite=True)
     data = file.read_bytes()
     decoded = codec.decode(data)
     point = _point(codec, picture, original, decoded, data, quality)
-    image_io.write_picture(kept_picture(keep), Picture.from_array(decoded), overwrite=True)
-    return dataclasses.replace(point, settings=settings_at(codec, target_bpp))
+    image_files.write_picture(decoded_path(file_stem), Picture.from_array(decoded), overwrite=True)
+    return dataclasses.replace(point, settings=settings_at_rate(codec, target_bpp))
 
 
-def kept_picture(keep: Path) -> Path:
-    """Where `measure_at` keeps what the file decodes to."""
-    return keep.with_name(keep.name + ".png")
+def decoded_path(file_stem: Path) -> Path:
+    """Return the path where `measure_at_rate` keeps the decoded picture."""
+    return file_stem.with_name(file_stem.name + ".png")
 
 
-def settings_at(codec: Codec, target_bpp: float) -> str:
-    """The settings of a point of `measure_at`."""
+def settings_at_rate(codec: Codec, target_bpp: float) -> str:
+    """Return the settings of a point that `measure_at_rate` measured."""
     return f"{codec.settings} target_bpp={target_bpp:g}".strip()
 
 
 def read_rgb(picture: str | Path) -> np.ndarray:
-    """A picture's file as uint8 RGB `[height, width, 3]`.
+    """Read a picture file as uint8 RGB `[height, width, 3]`.
 
     Raises:
-        SmapcompError: It does not read.
+        SmapcompError: The file cannot be read.
     """
-    samples = image_io.read_picture(picture).samples
+    samples = image_files.read_picture(picture).samples
     return np.repeat(samples, 3, axis=2) if samples.shape[2] == 1 else samples
 
 
-def compare(original: np.ndarray, decoded: np.ndarray) -> dict[str, float | None]:
-    """The metrics among the fields of `Point`, of uint8 RGB `[height, width, 3]`."""
+def picture_metrics(original: np.ndarray, decoded: np.ndarray) -> dict[str, float | None]:
+    """Return the metrics of a decoded picture, under the names of the fields of `Point`.
+
+    Args:
+        original: uint8 RGB `[height, width, 3]`.
+        decoded: uint8 of the same shape.
+    """
     return {
         "psnr": metrics.psnr(original, decoded),
         "psnr_planes": metrics.psnr_planes(original, decoded),
@@ -117,8 +126,8 @@ def _point(
 ) -> Point:
     if decoded.shape != original.shape or decoded.dtype != np.uint8:
         raise SmapcompError(
-            f"{codec.name} decodes {picture} to {decoded.dtype} {decoded.shape}, "
-            f"must be uint8 {original.shape}"
+            f"{codec.name} decodes {picture} to {decoded.dtype} {decoded.shape} "
+            f"instead of uint8 {original.shape}"
         )
     height, width, _ = original.shape
     return Point(
@@ -131,17 +140,17 @@ def _point(
         quality=quality,
         bytes=len(data),
         bpp=metrics.bits_per_pixel(len(data), width, height),
-        **compare(original, decoded),
+        **picture_metrics(original, decoded),
         **codec.details(original, data),
     )
 
 
 def _ssimulacra2(original: np.ndarray, decoded: np.ndarray) -> float | None:
-    """As the package `ssimulacra2` has it; None where a side is shorter than it allows."""
+    """Return SSIMULACRA2 by the package `ssimulacra2`; `None` if a side is too short for it."""
     if min(original.shape[:2]) < _SSIMULACRA2_MIN_SIDE:
         return None
     with tempfile.TemporaryDirectory() as folder:
-        # The package takes files alone.
+        # The package reads files only.
         paths = [str(Path(folder) / name) for name in ("original.bmp", "decoded.bmp")]
         for path, samples in zip(paths, (original, decoded), strict=True):
             Image.fromarray(samples).save(path)
@@ -149,7 +158,7 @@ def _ssimulacra2(original: np.ndarray, decoded: np.ndarray) -> float | None:
 
 
 def _timed(function: Callable, *arguments: Any) -> tuple[Any, float]:
-    """What it returns, and the processor seconds of all threads and programs that it took."""
+    """Return a call's result and its processor seconds, of all threads and started programs."""
     before = _processor_seconds()
     result = function(*arguments)
     return result, _processor_seconds() - before
@@ -161,7 +170,7 @@ def _processor_seconds() -> float:
 
 
 def _reset_peak_memory() -> bool:
-    """Whether the system can tell the peak from now on: Linux can."""
+    """Reset the peak memory of this process; return whether the system can do so, as Linux can."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:

@@ -1,4 +1,4 @@
-"""Pictures of many sizes, for time against pixels: crops and mosaics of the measured ones."""
+"""Pictures of several sizes for measuring time: crops and mosaics of the evaluated pictures."""
 
 import math
 from collections.abc import Sequence
@@ -7,26 +7,26 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.measurement.measure import read_rgb
-from smapcomp.pictures import image_files as image_io
+from smapcomp.pictures import image_files
 from smapcomp.pictures.picture import Picture
 
 SIZES = ((192, 128), (384, 256), (768, 512), (1536, 1024), (3072, 2048))
-"""Width and height; each has four times the pixels of the one before."""
+"""Widths and heights in pixels; each size has four times the pixels of the one before."""
 
 
-def make_sizes(pictures: Sequence[Path], folder: Path) -> list[Path]:
-    """Writes a picture of each of `SIZES`, from the middles of the pictures, side by side.
+def write_timing_pictures(pictures: Sequence[Path], folder: Path) -> list[Path]:
+    """Write a picture of each of `SIZES`, made of the central parts of pictures.
 
     Args:
-        pictures: Files of pictures of any size; they are taken in turn, and mirrored where they
-            are smaller than a tile.
-        folder: Where to. Files that are there are taken as they are.
+        pictures: Files of pictures of any size. They are used in turn, and mirrored where they are
+            smaller than a tile.
+        folder: Folder to write to. Existing files are kept as they are.
 
     Returns:
         The files, the smallest picture first.
 
     Raises:
-        SmapcompError: A picture does not read or a file can't be written.
+        SmapcompError: A picture cannot be read or a file cannot be written.
     """
     tile_width, tile_height = 768, 512
     folder.mkdir(parents=True, exist_ok=True)
@@ -41,13 +41,13 @@ def make_sizes(pictures: Sequence[Path], folder: Path) -> list[Path]:
         tiles = [_middle(read_rgb(source), *shape) for source in sources]
         bands = [np.hstack(tiles[row * columns : (row + 1) * columns]) for row in range(rows)]
         mosaic = Picture.from_array(np.ascontiguousarray(np.vstack(bands)))
-        image_io.write_picture(files[-1], mosaic, overwrite=True)
+        image_files.write_picture(files[-1], mosaic, overwrite=True)
     return files
 
 
 def _middle(samples: np.ndarray, height: int, width: int) -> np.ndarray:
     missing = [
-        max(0, size - have) for size, have in zip((height, width), samples.shape, strict=False)
+        max(0, size - side) for size, side in zip((height, width), samples.shape, strict=False)
     ]
     samples = np.pad(samples, [(0, missing[0]), (0, missing[1]), (0, 0)], mode="symmetric")
     top, left = (samples.shape[0] - height) // 2, (samples.shape[1] - width) // 2

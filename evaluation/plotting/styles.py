@@ -1,9 +1,11 @@
-"""How codecs look in plots: the same everywhere, apart in print without colours too."""
+"""Lines and markers of codecs in plots: the same in every plot, and distinct without colours."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-# Okabe and Ito's colours, which people with any common colour blindness tell apart.
+from evaluation.analysis.codec_names import OWN_CODEC, is_own
+
+# Okabe and Ito's colours, which people with any common colour blindness can distinguish.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 DARK, GREY, LIGHT = "#444444", "#777777", "#999999"
@@ -11,14 +13,14 @@ DARK, GREY, LIGHT = "#444444", "#777777", "#999999"
 
 @dataclass(frozen=True)
 class Style:
-    """A line.
+    """Style of a line.
 
     Attributes:
-        colour: `#RRGGBB`.
-        marker: As matplotlib names it.
-        dashes: Lengths on and off, in widths of the line; empty for a solid line.
-        width: Of the line, points.
-        size: Of the marker, points.
+        colour: Colour as `#RRGGBB`.
+        marker: Marker by Matplotlib's name.
+        dashes: Lengths on and off in line widths; empty for a solid line.
+        width: Width of the line in points.
+        size: Size of the marker in points.
     """
 
     colour: str
@@ -28,10 +30,8 @@ class Style:
     size: float = 4.5
 
 
-_OWN = "smapcomp"
-
 _KNOWN = {
-    _OWN: Style(VERMILLION, "o", (), 2.4, 6),
+    OWN_CODEC: Style(VERMILLION, "o", (), 2.4, 6),
     "bpg-444": Style(BLACK, "s"),
     "bpg-420": Style(DARK, "s", (1, 1)),
     "bpg-rgb": Style(BLACK, "s", (6, 1.5)),
@@ -69,13 +69,11 @@ _OTHERS = (
 )
 
 
-def is_own(codec: str) -> bool:
-    """Whether it is this project's codec, with or without options."""
-    return codec.partition(":")[0] == _OWN
+def codec_styles(codecs: Iterable[str]) -> dict[str, Style]:
+    """Return a style for each codec of one figure.
 
-
-def styles(codecs: Iterable[str]) -> dict[str, Style]:
-    """A style for each codec of one figure; those without one of their own share what there is."""
+    Unknown codecs take turns with a few further styles.
+    """
     found, variants, others = {}, 0, 0
     for codec in codecs:
         if codec in _KNOWN:

@@ -1,4 +1,4 @@
-"""What a caller puts into a report, beside measured points."""
+"""Content of a report, besides measured points."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the results.
+    """A section of the results.
 
     Attributes:
         title: Plain text.
-        html: Made by `markdown_table_to_html`, `plot_to_html` or by hand; goes in as it is, but
-            that the ids of SVG pictures are made unique.
+        html: HTML by `markdown_table_to_html`, `plot_to_html` or by hand. It is inserted as it is,
+            except that the ids in SVG elements are made unique.
     """
 
     title: str
@@ -20,24 +20,24 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What one codec made of a picture near one rate.
+class Reconstruction:
+    """A picture, coded by one codec near one rate and decoded.
 
     Attributes:
-        codec: As in `Point`.
-        label: For people.
-        target_bpp: Bits per pixel that were aimed at.
-        quality: On the codec's own scale; None where it was asked for a rate instead.
-        bytes: Of the whole file.
-        bpp: Of the whole file, bits per pixel.
-        psnr: dB, over all RGB samples.
-        ms_ssim: Over RGB, 0..1.
-        ssimulacra2: Up to 100.
-        image: Reconstruction, uint8 RGB `[height, width, 3]`.
+        codec: Name of the codec, as in `Point`.
+        display_name: Name for people.
+        target_bpp: Requested bits per pixel.
+        quality: Quality on the codec's own scale; `None` if the codec took the rate itself.
+        bytes: Size of the whole file.
+        bpp: Bits per pixel of the whole file.
+        psnr: PSNR over all RGB samples in dB.
+        ms_ssim: MS-SSIM over RGB, 0..1.
+        ssimulacra2: SSIMULACRA2, at most 100.
+        image: Decoded picture, uint8 RGB `[height, width, 3]`.
     """
 
     codec: str
-    label: str
+    display_name: str
     target_bpp: float
     quality: float | None
     bytes: int
@@ -49,15 +49,15 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class ShownPicture:
+class ComparedPicture:
     """A picture of the slider.
 
     Attributes:
-        name: As `Point.picture` has it.
+        name: Name of the picture, as in `Point`.
         original: uint8 RGB `[height, width, 3]`.
-        shown: Of each codec and rate at most one; some may be missing.
+        reconstructions: At most one for each codec and rate; some may be missing.
     """
 
     name: str
     original: np.ndarray
-    shown: list[Shown]
+    reconstructions: list[Reconstruction]

@@ -1,4 +1,4 @@
-"""Pictures as data URIs, small and close to what they stand for."""
+"""Pictures as data URIs that are small and close to the originals."""
 
 import base64
 import io
@@ -9,35 +9,36 @@ from PIL import Image
 
 from smapcomp import metrics
 
-# A reconstruction of 30 dB that is shown with an error of 46 dB looks, and differs from others, as
-# the reconstruction does: 1/40 of its own squared error is added.
+# Lowest PSNR of embedded pictures. At 46 dB, the embedding adds 1/40 of the squared error that a
+# reconstruction of 30 dB has, so it does not change how reconstructions look or compare.
 RECONSTRUCTION_FLOOR_DB = 46.0
 ORIGINAL_FLOOR_DB = 44.0
 
-# Bytes at 46 dB of what codecs make of Kodak pictures at .25 bits per pixel, against lossless WebP:
-# 15 to 40 %. Of libaom's speeds, 4 takes 10 % less in five times as long.
+# Reconstructions of Kodak pictures at 0.25 bits per pixel take 15 to 40 % of the bytes of lossless
+# WebP at 46 dB. Speed 4 would take 10 % fewer bytes in five times the time.
 _AVIF = {
     "subsampling": "4:4:4",
     "speed": 6,
     "max_threads": 1,
     "advanced": {"tune": "psnr", "sb-size": "64"},
 }
-# Where the search begins, and its first idea of how much a step of quality brings.
+# Start of the search, and a first estimate of the gain in PSNR for one step of quality.
 _FIRST_QUALITY, _FIRST_SLOPE_DB = 91, 0.3
-# Good enough above the floor: 0.1 dB is 1 % of the bytes.
+# The search stops so close above the floor; 0.1 dB is 1 % of the bytes.
 _SLACK_DB = 0.2
-# Of a file that lossless coding can't be beaten on: AVIF has some 300 bytes before the first pixel.
+# Size of lossless files that AVIF is not tried for; its headers alone take about 300 bytes.
 _SMALL_BYTES = 1000
 _THUMBNAIL_SIDE = 176
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """A picture in a page.
+    """A picture as a data URI.
 
     Attributes:
-        uri: A data URI.
-        psnr: dB, of what it decodes to against what it stands for; may be infinite.
+        uri: The data URI.
+        psnr: PSNR in dB of the embedded picture against the picture that it represents; may be
+            infinite.
     """
 
     uri: str
@@ -45,11 +46,11 @@ class Embedded:
 
 
 def embed(samples: np.ndarray, floor_db: float) -> Embedded:
-    """The smallest of AVIF 4:4:4 and lossless WebP.
+    """Return the smaller of AVIF 4:4:4 and lossless WebP.
 
     Args:
         samples: uint8 RGB `[height, width, 3]`.
-        floor_db: PSNR that AVIF must keep, dB.
+        floor_db: Lowest allowed PSNR of AVIF in dB.
     """
     lossless = _encoded(samples, "WEBP", lossless=True)
     small = len(lossless) < _SMALL_BYTES
@@ -60,17 +61,17 @@ def embed(samples: np.ndarray, floor_db: float) -> Embedded:
 
 
 def thumbnail(samples: np.ndarray) -> str:
-    """A data URI of a small version of uint8 RGB `[height, width, 3]`."""
+    """Return a data URI of a small version of uint8 RGB `[height, width, 3]`."""
     image = Image.fromarray(samples)
     image.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
     return _uri(_encoded(np.asarray(image), "WEBP", quality=75), "image/webp")
 
 
 def _smallest_avif(samples: np.ndarray, floor_db: float) -> tuple[bytes, float] | None:
-    """The coarsest that keeps the floor, nearly, and its PSNR; None if none does.
+    """Return the coarsest AVIF file above a PSNR, nearly, and its PSNR; `None` if there is none.
 
-    PSNR is almost linear in AVIF's quality here, so that the secant finds it in two or three
-    steps; what is known to be too coarse or fine bounds them.
+    PSNR is almost linear in AVIF's quality here, so the secant method finds the quality in two or
+    three steps. Qualities known to be too coarse or fine enough bound the search.
     """
     too_coarse, fine_enough = -1, 101
     quality, slope, last = _FIRST_QUALITY, _FIRST_SLOPE_DB, None
@@ -87,8 +88,8 @@ def _smallest_avif(samples: np.ndarray, floor_db: float) -> tuple[bytes, float] 
         if last is not None and np.isfinite(psnr):
             slope = max((psnr - last[1]) / (quality - last[0]), 0.05)
         last = (quality, psnr) if np.isfinite(psnr) else None
-        away = (floor_db + _SLACK_DB / 2 - psnr) / slope if last else -100.0
-        quality = min(max(quality + round(away), too_coarse + 1), fine_enough - 1)
+        step = (floor_db + _SLACK_DB / 2 - psnr) / slope if last else -100.0
+        quality = min(max(quality + round(step), too_coarse + 1), fine_enough - 1)
     return found
 
 

@@ -1,4 +1,4 @@
-"""What a report says about itself, as HTML: text, machines and libraries, codecs."""
+"""HTML of what a report states about its making: text, environments and codecs."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -7,13 +7,13 @@ from evaluation.measurement.points import Point
 
 
 def paragraphs(text: str) -> str:
-    """Plain text, of which empty lines part paragraphs."""
+    """Return plain text as HTML paragraphs; empty lines separate them."""
     parts = [" ".join(part.split()) for part in text.split("\n\n")]
     return "\n".join(f"<p>{escape(part)}</p>" for part in parts if part)
 
 
 def definitions(entries: Mapping[str, str]) -> str:
-    """A list of names and what they mean."""
+    """Return names and texts as an HTML definition list."""
     inner = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(str(text))}</dd></div>"
         for name, text in entries.items()
@@ -22,7 +22,7 @@ def definitions(entries: Mapping[str, str]) -> str:
 
 
 def environments(found: Mapping[str, dict]) -> str:
-    """Each environment under its key; a mapping in it becomes one line of names and values."""
+    """Return environments by key as HTML; a mapping in one becomes a line of names and values."""
     parts = []
     for key, environment in found.items():
         entries = {name: _value(value) for name, value in environment.items()}
@@ -30,18 +30,18 @@ def environments(found: Mapping[str, dict]) -> str:
     return "\n".join(parts) or "<p>Not recorded.</p>"
 
 
-def codecs(points: Sequence[Point], labels: Mapping[str, str]) -> str:
-    """A table of what was measured: codecs, versions, settings and environments."""
+def codecs(points: Sequence[Point], display_names: Mapping[str, str]) -> str:
+    """Return a table of measured codecs, versions, settings and environments as HTML."""
     counts: dict[tuple[str, ...], int] = {}
     for point in points:
-        label = labels.get(point.codec, point.codec)
-        key = (label, point.codec, point.version, point.settings, point.environment)
+        display_name = display_names.get(point.codec, point.codec)
+        key = (display_name, point.codec, point.version, point.settings, point.environment)
         counts[key] = counts.get(key, 0) + 1
     rows = [
-        f"<tr><td>{escape(label)}</td><td><code>{escape(codec)}</code></td>"
+        f"<tr><td>{escape(display_name)}</td><td><code>{escape(codec)}</code></td>"
         f"<td>{escape(version)}</td><td>{escape(settings)}</td>"
         f"<td><code>{escape(environment)}</code></td><td class='figure'>{count}</td></tr>"
-        for (label, codec, version, settings, environment), count in counts.items()
+        for (display_name, codec, version, settings, environment), count in counts.items()
     ]
     if not rows:
         return "<p>None.</p>"

@@ -1,4 +1,4 @@
-"""Tables in Markdown and plots in SVG, as HTML."""
+"""Conversion of Markdown tables and SVG plots to HTML."""
 
 import itertools
 import re
@@ -7,13 +7,13 @@ from html import escape
 
 _RULE = re.compile(r"\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?")
 _CELL_END = re.compile(r"(?<!\\)\|")
-# A figure, or the dash of one that is missing; with a sign, an uncertainty or a unit.
+# A number with a sign, an uncertainty or a unit, or the dash of a missing number.
 _FIGURE = re.compile(r"[~≈<>≤≥]?\s*[+−-]?\s*(\d[\d.,   ]*|\.\d+|[–—-]|∞)\s*([%×]|±.*|\(.*\)|dB)?")
 
 
 @dataclass
 class _Block:
-    """Lines between empty lines: before a table, the table, and behind it."""
+    """Lines between empty lines: those before a table, the table, and those after it."""
 
     before: list[str]
     table: list[str]
@@ -21,12 +21,12 @@ class _Block:
 
 
 def markdown_table_to_html(text: str) -> str:
-    """Pipe tables, each with its title before and its notes behind it.
+    """Convert pipe tables with titles and notes to HTML.
 
-    A title stands right above its table or in the paragraph before it, notes right under it or in
-    the paragraphs after it; a paragraph between two tables is a title. **bold** and `code` are
-    known, all else is text. Columns of figures stand to the right, unless the rule under the header
-    says otherwise.
+    A title is the line above its table or the paragraph before it. Notes are the lines below the
+    table or the paragraphs after it. A paragraph between two tables is a title. **bold** and `code`
+    are converted; everything else is text. Columns of numbers are aligned to the right unless the
+    rule under the header says otherwise.
     """
     blocks = [_block(lines) for lines in _paragraphs(text)]
     parts: list[str] = []
@@ -45,18 +45,21 @@ def markdown_table_to_html(text: str) -> str:
 
 
 def plot_to_html(svg: str, caption: str) -> str:
-    """An SVG file's text as a figure that scales with the page.
+    """Convert an SVG file to an HTML figure that scales with the page.
 
-    What belongs to a file and not to a page is left out: the XML declaration, the document type and
-    the metadata. Fixed sizes give way to the picture's own proportions.
+    The XML declaration, the document type and the metadata are removed, and fixed sizes are
+    replaced by proportions.
 
     Args:
-        svg: The file's text.
-        caption: Plain text under it, and what is read out in its place.
+        svg: Text of the file.
+        caption: Plain text below the figure, which screen readers read.
+
+    Raises:
+        ValueError: There is no <svg> element.
     """
     found = re.search(r"<svg\b.*</svg>", svg, re.DOTALL)
     if not found:
-        raise ValueError(f"has no <svg> element: {svg[:80]!r}")
+        raise ValueError(f"there is no <svg> element in {svg[:80]!r}")
     body = re.sub(r"<metadata\b.*?</metadata>", "", found[0], flags=re.DOTALL)
     start = re.match(r"<svg\b[^>]*>", body)[0]
     sizes = {name: _attribute(start, name) for name in ("width", "height", "viewBox")}
@@ -71,11 +74,11 @@ def plot_to_html(svg: str, caption: str) -> str:
 
 
 def unique_svg_ids(html: str, prefix: str) -> str:
-    """HTML whose SVG elements share no id, and whose style rules reach no further than they do.
+    """Make the ids of SVG elements unique in a page, and limit their style rules to themselves.
 
     Args:
-        html: With any number of <svg> elements.
-        prefix: Another one for each call of a page.
+        html: HTML with any number of <svg> elements.
+        prefix: Prefix of the ids, a different one for each call in a page.
     """
     numbers = iter(range(1, 1_000_000))
     return re.sub(
@@ -94,7 +97,7 @@ def _with_prefix(svg: str, prefix: str) -> str:
     if not name:
         name = prefix
         svg = f'<svg id="{name}"' + svg[len("<svg") :]
-    # Matplotlib writes `*{...}`, which in a page would mean every element of it.
+    # Matplotlib writes `*{...}`, which would match every element of the page.
     return re.sub(r"(<style\b[^>]*>\s*)\*\s*\{", rf"\g<1>#{name} * {{", svg)
 
 
@@ -151,7 +154,7 @@ def _cells(line: str) -> list[str]:
 
 
 def _class(rule: str, cells: list[str]) -> str:
-    """An attribute that says how a column is aligned."""
+    """Return the HTML attribute for the alignment of a column."""
     if rule.startswith(":") and rule.endswith(":"):
         return ' class="middle"'
     if rule.startswith(":"):

@@ -1,4 +1,4 @@
-"""Puts a report's page together and writes it."""
+"""The report's page: its composition and its file."""
 
 import base64
 import dataclasses
@@ -13,22 +13,26 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
 
+from evaluation.analysis.codec_names import is_own
 from evaluation.analysis.protocols import PROTOCOLS
 from evaluation.measurement.points import Point
-from evaluation.plotting.styles import is_own, styles
+from evaluation.plotting.styles import codec_styles
 from evaluation.report import facts
-from evaluation.report.content import Section, Shown, ShownPicture
+from evaluation.report.content import ComparedPicture, Reconstruction, Section
 from evaluation.report.embed import ORIGINAL_FLOOR_DB, RECONSTRUCTION_FLOOR_DB, embed, thumbnail
 from evaluation.report.markup import unique_svg_ids
 from smapcomp.errors import SmapcompError
-from smapcomp.pictures import image_files as image_io
+from smapcomp.pictures import image_files
 
-# In the order in which they are joined; they share one scope.
 SCRIPTS = ("data.js", "state.js", "compare.js", "chart.js", "tables.js", "main.js")
+"""Files of `scripts` in the order in which they are joined; they share one scope."""
+STYLES = ("page.css", "results.css", "controls.css", "comparison.css", "chart.css", "media.css")
+"""Files of `styles` in the order in which they are joined."""
 POINT_FIELDS = (
     *("quality", "bytes", "bpp", "psnr", "psnr_planes", "ms_ssim", "ssimulacra2"),
     *("encode_seconds", "decode_seconds"),
 )
+"""Fields of `Point` that the page contains, besides codec and picture."""
 
 
 def write_report(
@@ -38,32 +42,33 @@ def write_report(
     summary: str,
     sections: Sequence[Section],
     points: Sequence[Point],
-    pictures: Sequence[ShownPicture],
+    pictures: Sequence[ComparedPicture],
     environments: Mapping[str, dict],
     protocols: Mapping[str, Sequence[str]],
-    labels: Mapping[str, str],
+    display_names: Mapping[str, str],
     commands: Sequence[str],
     made: datetime.date | None = None,
 ) -> None:
-    """Writes the page, whole or not at all; a file of that name is replaced.
+    """Write the page, whole or not at all; an existing file is replaced.
 
     Args:
         path: The HTML file.
-        title: Of the page, plain text.
-        summary: Plain text under the title; empty lines part paragraphs.
+        title: Title of the page, plain text.
+        summary: Plain text under the title; empty lines separate paragraphs.
         sections: The results, in order.
-        points: All that were measured, for the drill-down; without any, it is left out.
-        pictures: For the slider; without any, it is left out.
-        environments: By the key that `Point.environment` has.
-        protocols: Names among `PROTOCOLS`, each with the codecs that are compared under it, in the
-            order of legends; others' points are not shown.
-        labels: Of codecs, for people; a codec without one goes by its name.
-        commands: Command lines that make the page again.
-        made: Date on the page; today's by default.
+        points: Measured points for the part "Picture by picture", which is left out without any.
+        pictures: Pictures of the slider, which is left out without any.
+        environments: Environments by the key in `Point.environment`.
+        protocols: Names of protocols, each with the codecs that are compared by it, in the order of
+            legends. Points of other codecs are left out.
+        display_names: Names of codecs for people; a codec without one is called by its name.
+        commands: Command lines that make the page.
+        made: Date on the page; by default today.
 
     Raises:
-        SmapcompError: A protocol is unknown, two reconstructions of a picture are of one codec and
-            rate, one has another size than its original, or the file can't be written.
+        SmapcompError: A protocol is unknown, two pictures have one name, two reconstructions of a
+            picture have the same codec and rate, one has another size than its original, or the
+            file cannot be written.
     """
     _check(protocols, pictures)
     embedded = [_picture(picture) for picture in pictures]
@@ -71,19 +76,21 @@ def write_report(
     compared = {
         name: [codec for codec in codecs if codec in measured] for name, codecs in protocols.items()
     }
-    shown_points = [point for point in points if any(point.codec in c for c in compared.values())]
+    compared_points = [
+        point for point in points if any(point.codec in c for c in compared.values())
+    ]
     data = {
         "protocols": {name: _protocol(name, codecs) for name, codecs in compared.items()},
-        "codecs": _codecs(protocols, pictures, labels),
-        "points": _points(shown_points),
+        "codecs": _codecs(protocols, pictures, display_names),
+        "points": _points(compared_points),
         "pictures": embedded,
     }
-    script = "\n".join(_file(name) for name in SCRIPTS)
-    template = string.Template(_file("report.html"))
+    script = "\n".join(_file(f"scripts/{name}") for name in SCRIPTS)
+    template = string.Template(_file("templates/report.html"))
     html = template.substitute(
         title=escape(title),
         policy=escape(_policy(script)),
-        style=_file("report.css"),
+        style="\n".join(_file(f"styles/{name}") for name in STYLES),
         date=(made or datetime.date.today()).isoformat(),
         summary=facts.paragraphs(summary),
         protocols=facts.definitions(
@@ -91,55 +98,58 @@ def write_report(
         ),
         commands=escape("\n".join(commands)),
         environments=facts.environments(environments),
-        codecs=facts.codecs(shown_points, labels),
-        contents=_contents(sections, bool(pictures), bool(shown_points)),
+        codecs=facts.codecs(compared_points, display_names),
+        contents=_contents(sections, bool(pictures), bool(compared_points)),
         results="\n".join(_section(number, section) for number, section in enumerate(sections, 1)),
         comparison=_comparison(embedded),
-        drill_down=_file("drill_down.html") if shown_points else "",
+        drill_down=_file("templates/drill_down.html") if compared_points else "",
         data=_json(data),
         script=script,
     )
-    image_io.write_file(path, html.encode("utf-8"), overwrite=True)
+    image_files.write_file(path, html.encode("utf-8"), overwrite=True)
 
 
-def _check(protocols: Mapping[str, Sequence[str]], pictures: Sequence[ShownPicture]) -> None:
+def _check(protocols: Mapping[str, Sequence[str]], pictures: Sequence[ComparedPicture]) -> None:
     for name in protocols:
         if name not in PROTOCOLS:
-            raise SmapcompError(f"protocol {name!r}: unknown; known are {', '.join(PROTOCOLS)}")
+            raise SmapcompError(f"protocol {name!r} is unknown; allowed: {', '.join(PROTOCOLS)}")
     names = [picture.name for picture in pictures]
     for name in names:
         if names.count(name) > 1:
-            raise SmapcompError(f"two pictures named {name}; views of the page would mix")
+            raise SmapcompError(f"two pictures are named {name}")
     for picture in pictures:
         seen = set()
-        for shown in picture.shown:
-            what = f"{picture.name}, {shown.codec} at {shown.target_bpp:g} bpp"
-            if shown.image.shape != picture.original.shape:
+        for coded in picture.reconstructions:
+            what = f"{picture.name}, {coded.codec} at {coded.target_bpp:g} bpp"
+            if coded.image.shape != picture.original.shape:
                 raise SmapcompError(
-                    f"{what}: {shown.image.shape}, but the original {picture.original.shape}"
+                    f"{what}: shape {coded.image.shape}, "
+                    f"but the original has {picture.original.shape}"
                 )
-            if (shown.codec, shown.target_bpp) in seen:
-                raise SmapcompError(f"{what}: there twice")
-            seen.add((shown.codec, shown.target_bpp))
+            if (coded.codec, coded.target_bpp) in seen:
+                raise SmapcompError(f"{what}: two reconstructions")
+            seen.add((coded.codec, coded.target_bpp))
 
 
 def _codecs(
     protocols: Mapping[str, Sequence[str]],
-    pictures: Sequence[ShownPicture],
-    labels: Mapping[str, str],
+    pictures: Sequence[ComparedPicture],
+    display_names: Mapping[str, str],
 ) -> dict[str, dict]:
-    """What each codec looks like, in the order in which they first come."""
-    of_pictures = {shown.codec: shown.label for picture in pictures for shown in picture.shown}
+    """Return name and style of each codec, in the order of first appearance."""
+    of_pictures = {
+        coded.codec: coded.display_name for picture in pictures for coded in picture.reconstructions
+    }
     names = dict.fromkeys([*(name for p in protocols.values() for name in p), *of_pictures])
     return {
         name: {
-            "label": labels.get(name) or of_pictures.get(name) or name,
+            "display_name": display_names.get(name) or of_pictures.get(name) or name,
             "colour": style.colour,
             "marker": style.marker,
             "dashes": style.dashes,
             "own": is_own(name),
         }
-        for name, style in styles(names).items()
+        for name, style in codec_styles(names).items()
     }
 
 
@@ -155,7 +165,7 @@ def _protocol(name: str, codecs: Sequence[str]) -> dict:
 
 
 def _points(points: Sequence[Point]) -> dict:
-    """Points as rows: far smaller than objects with names."""
+    """Return points as rows, which take far less space than objects with names."""
     return {
         "fields": ["codec", "picture", *POINT_FIELDS],
         "rows": [
@@ -165,7 +175,7 @@ def _points(points: Sequence[Point]) -> dict:
     }
 
 
-def _picture(picture: ShownPicture) -> dict:
+def _picture(picture: ComparedPicture) -> dict:
     height, width, _ = picture.original.shape
     original = embed(picture.original, ORIGINAL_FLOOR_DB)
     return {
@@ -174,23 +184,26 @@ def _picture(picture: ShownPicture) -> dict:
         "height": height,
         "thumbnail": thumbnail(picture.original),
         "original": {"uri": original.uri, "embedded_psnr": _number(original.psnr)},
-        "shown": [_shown(shown) for shown in picture.shown],
+        "reconstructions": [_reconstruction(coded) for coded in picture.reconstructions],
     }
 
 
-def _shown(shown: Shown) -> dict:
-    embedded = embed(shown.image, RECONSTRUCTION_FLOOR_DB)
+def _reconstruction(coded: Reconstruction) -> dict:
+    embedded = embed(coded.image, RECONSTRUCTION_FLOOR_DB)
     names = ("target_bpp", "quality", "bytes", "bpp", "psnr", "ms_ssim", "ssimulacra2")
     return {
-        "codec": shown.codec,
-        **{name: _number(getattr(shown, name)) for name in names},
+        "codec": coded.codec,
+        **{name: _number(getattr(coded, name)) for name in names},
         "uri": embedded.uri,
         "embedded_psnr": _number(embedded.psnr),
     }
 
 
 def _number(value: float | None) -> float | int | str | None:
-    """JSON has no infinity; JavaScript's Number() reads this one."""
+    """Return a number for JSON.
+
+    JSON has no infinity; JavaScript's `Number` parses the text "Infinity".
+    """
     if value is None or math.isnan(value):
         return None
     if isinstance(value, numbers.Integral):
@@ -201,13 +214,13 @@ def _number(value: float | None) -> float | int | str | None:
 
 
 def _json(data: dict) -> str:
-    """JSON that may stand in a <script>: no name in it can end the element or begin a comment."""
+    """Return JSON that is safe in a <script> element: no name can end it or begin a comment."""
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c")
 
 
 def _policy(script: str) -> str:
-    """A content security policy: nothing is loaded, and no script runs but the page's own."""
+    """Return a content security policy that loads nothing and runs only the page's own script."""
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode()
     return (
         "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
@@ -235,9 +248,9 @@ def _section(number: int, section: Section) -> str:
 def _comparison(pictures: Sequence[dict]) -> str:
     if not pictures:
         return ""
-    reconstructions = [float(s["embedded_psnr"]) for p in pictures for s in p["shown"]]
+    reconstructions = [float(s["embedded_psnr"]) for p in pictures for s in p["reconstructions"]]
     originals = [float(picture["original"]["embedded_psnr"]) for picture in pictures]
-    return string.Template(_file("comparison.html")).substitute(
+    return string.Template(_file("templates/comparison.html")).substitute(
         reconstruction_db=_least(reconstructions), original_db=_least(originals)
     )
 

@@ -1,4 +1,4 @@
-"""The ablations: what their tables say of made-up points and of networks of one layer each."""
+"""Ablations: tables of synthetic points, and the command with networks of one layer each."""
 
 import csv
 import dataclasses
@@ -18,13 +18,13 @@ from evaluation import ablations, codecs
 from evaluation.ablation_studies import compression, label_scores, runs, tables
 from evaluation.analysis.statistics import Difference
 from evaluation.measurement import harness
-from evaluation.measurement.measure import measure
+from evaluation.measurement.measure import measure_at_quality
 from evaluation.measurement.points import Point
-from experiments import train_run
+from experiments import tensorflow_run
 from smapcomp import metrics, zoo
 from smapcomp.errors import SmapcompError
 from smapcomp.models.smapnet import build_smapnet
-from smapcomp.training import networks
+from smapcomp.training.stages import networks
 from tests.helpers import light_networks
 
 PICTURES = ("a", "b", "c", "d")
@@ -46,12 +46,14 @@ def _row(rows, variant, against, figure, conditions=None):
 
 
 def _mode_points(bits, gain):
-    """Curves of PSNR straight over log(bpp), each picture's own; other modes gain so many dB at
-    equal bits and take so many times the bits of mode none."""
+    """Return points of curves that are straight lines over log(bpp), one for each picture.
+
+    Modes other than none gain `gain` dB at equal bits and take `bits` times the bits of mode none.
+    """
     points = []
     rng = np.random.default_rng(1)
     places = {picture: rng.uniform(25, 32) for picture in PICTURES}
-    for codec, ladder in compression.modes_wanted({}):
+    for codec, ladder in compression.modes_ladders({}):
         none = "mode=none" in codec
         for picture, place in places.items():
             for quality in ladder:
@@ -62,7 +64,7 @@ def _mode_points(bits, gain):
     return points
 
 
-def test_a_mode_that_only_moves_along_the_curve_gains_nothing_at_equal_bits():
+def test_a_mode_that_moves_along_the_curve_gains_nothing_at_equal_bits():
     bits = dict(zip(PICTURES, (1.10, 1.12, 1.08, 1.11), strict=True))
     rows = compression.modes_rows(_mode_points(bits, dict.fromkeys(PICTURES, 0.0)), {}, "made")
     conditions = "papers' design, quality 20"
@@ -73,7 +75,7 @@ def test_a_mode_that_only_moves_along_the_curve_gains_nothing_at_equal_bits():
     assert found[0].difference == pytest.approx(10.25)
     assert found[1].difference == pytest.approx(4.5 * np.mean(np.log(list(bits.values()))))
     assert found[2].difference == pytest.approx(0, abs=1e-9)
-    words = [word.rstrip("?") for row, _, word in tables.judged(rows) if row in found]
+    words = [word.rstrip("?") for row, _, word in tables.with_verdicts(rows) if row in found]
     assert words == ["worse", "better", "noise"]
     assert _row(rows, "mapped", "matched", "PSNR", conditions).difference == 0
 
@@ -111,22 +113,20 @@ def test_a_compact_layer_that_takes_nine_tenths_of_the_bits_saves_ten_percent():
     ):
         found = _row(rows, variant, against, "BD-rate, PSNR")
         assert (found.difference, found.low, found.high) == pytest.approx((rate,) * 3, abs=1e-3)
-    assert {word for _, _, word in tables.judged(rows)} == {"better"}
+    assert {word for _, _, word in tables.with_verdicts(rows)} == {"better"}
 
 
 def test_residual_coders_that_are_not_installed_are_left_out(monkeypatch):
     def missing(coder):
-        return coder != "bpg"
+        return coder != "heic"
 
     monkeypatch.setattr(compression, "_installed", missing)
-    names = [name for name, _ in compression.residual_wanted({})]
-    assert names[0] == "smapcomp:compact_coder=jxl"
+    names = [name for name, _ in compression.residual_ladders({})]
     assert [codecs.find(name).name for name in names] == names
-    assert not [name for name in names if "bpg" in name]
-    assert len(names) == 3
+    assert names == ["smapcomp:compact_coder=jxl"]
 
 
-def test_points_that_are_missing_are_named():
+def test_missing_points_are_named():
     curves = compression.Curves([_point("smapcomp", "a", 40.0, 0.3, 30)])
     with pytest.raises(SmapcompError, match="smapcomp: no points of quality 60"):
         curves.at("smapcomp", 60)
@@ -137,15 +137,15 @@ def _noise_and_signal():
     doubtful = Difference(0.1, 0.01, 0.19, 0.03, 24)
     pair = "mapped", "none"
     return [
-        tables.row("modes", "kodak", "quality 40", pair, tables.BITS, clear, 0.3),
-        tables.row("modes", "kodak", "quality 40", pair, tables.PSNR, unclear, 31.5),
-        tables.row("modes", "kodak", "quality 40", pair, tables.PREDICTION, doubtful, 25.5),
-        tables.row("losses", "kodak", "9 steps", ("a", "b"), tables.PSNR, doubtful, 25.5),
+        tables.make_row("modes", "kodak", "quality 40", pair, tables.BITS, clear, 0.3),
+        tables.make_row("modes", "kodak", "quality 40", pair, tables.PSNR, unclear, 31.5),
+        tables.make_row("modes", "kodak", "quality 40", pair, tables.PREDICTION, doubtful, 25.5),
+        tables.make_row("losses", "kodak", "9 steps", ("a", "b"), tables.PSNR, doubtful, 25.5),
     ]
 
 
-def test_tables_name_protocol_and_pictures_and_say_what_is_noise(tmp_path):
-    tables.write(tmp_path, _noise_and_signal())
+def test_tables_name_protocol_and_pictures_and_have_verdicts(tmp_path):
+    tables.write_tables(tmp_path, _noise_and_signal())
     lines = (tmp_path / "ablations.md").read_text("utf-8").splitlines()
     assert "## Modes, protocol `fair`: kodak" in lines
     assert "## Losses of FineNet, protocol `fair`: kodak" in lines
@@ -153,7 +153,7 @@ def test_tables_name_protocol_and_pictures_and_say_what_is_noise(tmp_path):
     bits, psnr, prediction, loss = (line for line in lines if "| 24 |" in line)
     assert bits == f"{start} | bits | 24 | 0.3000 bpp | −2.00 % (−3.00 to −1.00) | better |"
     assert psnr == f"{start} | PSNR | 24 | 31.50 dB | +0.100 dB (−0.100 to +0.300) | noise |"
-    # Three differences in one table, one in the other: Holm's method doubts the first alone.
+    # One table has three differences and the other has one: Holm's method doubts only the former.
     assert prediction.endswith(" | better? |")
     assert loss.endswith(" | better |")
     with open(tmp_path / "ablations.csv", newline="", encoding="utf-8") as file:
@@ -162,54 +162,54 @@ def test_tables_name_protocol_and_pictures_and_say_what_is_noise(tmp_path):
     assert float(written[2]["p_value_holm"]) == pytest.approx(0.06)
 
 
-def test_tables_that_were_not_measured_again_are_kept(tmp_path):
+def test_earlier_tables_are_kept(tmp_path):
     rows = _noise_and_signal()
-    tables.write(tmp_path, rows)
+    tables.write_tables(tmp_path, rows)
     kept = tables.read_rows(tmp_path / "ablations.csv")
     assert kept == rows
     other = dataclasses.replace(rows[0], pictures="ade")
     again = dataclasses.replace(rows[0], difference=-5.0)
-    merged = tables.merge(kept, [other, again])
+    merged = tables.merge_rows(kept, [other, again])
     assert merged == [other, again, rows[3]]
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(SmapcompError, match="not a file of ablations"):
         tables.read_rows(tmp_path / "other.csv")
 
 
-# The job, on networks of one layer.
+# The command, with networks of one layer.
 
 
 @pytest.fixture
 def light(monkeypatch):
-    """Networks of one layer each, SMapNet of a few, where they are trained and where they code."""
+    """Replace all networks by tiny ones, for training and for coding."""
     small = functools.partial(build_smapnet, filters=4, blocks=1)
     for build in (*light_networks.BUILDERS, small):
         name = "build_smapnet" if build is small else build.__name__
         monkeypatch.setattr(networks, name, build)
         module = importlib.import_module(f"smapcomp.models.{name.removeprefix('build_')}")
         monkeypatch.setattr(module, name, build)
-    zoo._kept.cache_clear()
+    zoo._networks_cache.cache_clear()
 
 
 @pytest.fixture
 def in_process(monkeypatch):
-    """Measures here, since other processes would have the real networks."""
+    """Measure in this process, as other processes would use the real networks."""
 
-    def run(wanted, pictures, folder, jobs):
+    def measure(ladders, pictures, folder, jobs):
         del folder, jobs
         return [
-            measure(codecs.find(name), picture, quality)
-            for name, ladder in wanted
+            measure_at_quality(codecs.find(name), picture, quality)
+            for name, ladder in ladders
             for quality in ladder
             for picture in pictures
         ]
 
-    monkeypatch.setattr(harness, "run", run)
+    monkeypatch.setattr(harness, "measure_qualities", measure)
 
 
 @pytest.fixture
 def weights(tmp_path, light):
-    """A folder of weights of the light networks."""
+    """Return a folder with weights of the tiny networks."""
     folder = tmp_path / "weights"
     folder.mkdir()
     rng = np.random.default_rng(7)
@@ -229,7 +229,7 @@ def weights(tmp_path, light):
 
 @pytest.fixture
 def pictures(tmp_path):
-    """Labelled pictures: a training and a validation split."""
+    """Return a folder of labelled pictures with a training and a validation split."""
     root = tmp_path / "labelled"
     rng = np.random.default_rng(8)
     for split, count in (("training", 4), ("validation", 3)):
@@ -253,7 +253,7 @@ def _values(*arguments):
 
 def _run(weights, out, *arguments):
     values = _values(f"--weights_dir={weights}", f"--out={out}", *arguments)
-    ablations.run(ablations.chosen(values), values)
+    ablations.measure_groups(ablations.selected_groups(values), values)
     return tables.read_rows(out / "ablations.csv")
 
 
@@ -283,13 +283,13 @@ def test_segmentation_scores_are_those_of_the_label_maps_and_are_kept(
     assert {row.pictures for row in rows} == {"labelled, validation, lite networks"}
 
     def never(*_):
-        raise AssertionError("scored twice")
+        raise AssertionError("scored again")
 
     monkeypatch.setattr(label_scores.segmentation, "label_maps", never)
     assert _run(weights, tmp_path / "out", *arguments) == rows
 
 
-def test_every_format_of_smapnet_is_trained_once_and_compared(
+def test_every_representation_of_smapnet_is_trained_once_and_compared(
     weights, pictures, tmp_path, monkeypatch
 ):
     arguments = ("--only=smapnet", f"--data={pictures}", f"--train_data={pictures}")
@@ -315,17 +315,17 @@ def test_every_format_of_smapnet_is_trained_once_and_compared(
         done = out / "runs/smapnet/2x2x32" / Path(workdir).name / "weights"
         shutil.copytree(done, Path(workdir) / "weights")
 
-    monkeypatch.setattr(train_run, "run", counted)
+    monkeypatch.setattr(tensorflow_run, "run", counted)
     assert _run(weights, out, *arguments) == rows
     assert not started
     _run(weights, out, *arguments, "--train_steps=1")
     assert len(started) == 3
     (weights / "segmenter.npz").write_bytes((weights / "segmenter.npz").read_bytes() + b" ")
-    with pytest.raises(SmapcompError, match="was begun with other settings, data or networks"):
+    with pytest.raises(SmapcompError, match="was started with other settings, data or networks"):
         _run(weights, out, *arguments)
 
 
-def test_losses_train_finenet_alone_and_are_compared_by_what_is_decoded(
+def test_losses_train_finenet_only_and_are_compared_by_decoded_pictures(
     weights, pictures, tmp_path, monkeypatch, in_process
 ):
     monkeypatch.setattr(runs, "LOSSES", (runs.LOSSES[0], runs.LOSSES[1], runs.LOSSES[2]))
@@ -334,7 +334,7 @@ def test_losses_train_finenet_alone_and_are_compared_by_what_is_decoded(
     arguments += ("--train_steps=3", "--train_batch=2", "--losses_size=32")
     out = tmp_path / "out"
     rows = _run(weights, out, *arguments)
-    # VGG's variants are left out without its weights; small pictures have no MS-SSIM.
+    # Variants with VGG are left out without its weights; small pictures have no MS-SSIM.
     assert [(row.variant, row.against, row.figure) for row in rows] == [
         ("PSNR", "u, no FineNet", "PSNR"),
         ("PSNR + L1", "PSNR", "PSNR"),
@@ -354,7 +354,7 @@ def test_losses_train_finenet_alone_and_are_compared_by_what_is_decoded(
     folder_option = f"weights_dir={out}/runs/losses/3x2x32/psnr/networks"
     assert {row.pictures for row in rows} == {"labelled, validation, lite networks"}
     name = f"smapcomp:mode=none,{folder_option},compact_coder=jxl,residual_coder=none"
-    points = [measure(codecs.find(name), path, 50) for path in sorted(folder.iterdir())]
+    points = [measure_at_quality(codecs.find(name), path, 50) for path in sorted(folder.iterdir())]
     assert rows[0].value == pytest.approx(np.mean([point.psnr for point in points]), abs=1e-3)
     assert rows[0].value == pytest.approx(
         np.mean([point.prediction_psnr for point in points]), abs=1e-3
@@ -364,29 +364,35 @@ def test_losses_train_finenet_alone_and_are_compared_by_what_is_decoded(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--only=mode", "--pictures=x"], "--only=mode: unknown; there are modes, lossless"),
+        (["--only=mode", "--pictures=x"], "--only=mode is unknown; allowed: modes, lossless"),
         (["--only=modes"], "--only=modes: needs --pictures"),
         (["--only=smapnet", "--data=x"], "--only=smapnet: needs --train_data"),
-        ([], "nothing to measure; give --pictures or --data"),
+        ([], "nothing to measure; set --pictures or --data"),
     ],
 )
-def test_what_a_group_needs_is_said(arguments, message):
+def test_missing_flags_of_a_group_are_named(arguments, message):
     with pytest.raises(app.UsageError, match=message):
-        ablations.chosen(_values("--out=x", *arguments))
+        ablations.selected_groups(_values("--out=x", *arguments))
 
 
-def test_without_only_all_groups_are_measured_whose_flags_are_given(capsys):
-    assert ablations.chosen(_values("--out=x", "--pictures=y")) == ["modes", "lossless", "residual"]
-    assert "no group segmentation without --data" in capsys.readouterr().err
+def test_without_only_all_groups_with_their_flags_are_measured(capsys):
+    assert ablations.selected_groups(_values("--out=x", "--pictures=y")) == [
+        "modes",
+        "lossless",
+        "residual",
+    ]
+    assert "group segmentation is left out without --data" in capsys.readouterr().err
 
 
-def test_one_picture_is_refused_before_it_is_coded(weights, tmp_path):
+def test_a_single_picture_is_refused_before_it_is_coded(weights, tmp_path):
     image = np.zeros((16, 16, 3), np.uint8)
     Image.fromarray(image).save(tmp_path / "alone.png")
-    with pytest.raises(SmapcompError, match="one picture has no interval"):
+    with pytest.raises(
+        SmapcompError, match="has one picture; confidence intervals need two or more"
+    ):
         _run(weights, tmp_path / "out", "--only=modes", f"--pictures={tmp_path}")
 
 
-def test_a_source_that_is_not_there_is_named(weights, tmp_path):
+def test_a_missing_source_is_named(weights, tmp_path):
     with pytest.raises(SmapcompError, match="absent"):
         _run(weights, tmp_path / "out", "--only=segmentation", "--data=absent")

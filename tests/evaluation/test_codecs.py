@@ -16,14 +16,14 @@ from smapcomp import metrics
 from smapcomp.errors import MissingCoderError, SmapcompError
 from tests.helpers.paths import DEMO_PHOTO, SHARED
 
-HERE = ("jpeg-420", "jpeg-444", "webp-m6", "jpeg2000", "jxl-e7")
-SLOWER = ("heic-420", "heic-444", "avif-420-default-s6", "avif-444-default-s6", "avif-444-psnr-s4")
+FAST = ("jpeg-420", "jpeg-444", "webp-m6", "jpeg2000", "jxl-e7")
+SLOW = ("heic-420", "heic-444", "avif-420-default-s6", "avif-444-default-s6", "avif-444-psnr-s4")
 PLANES = ("jpeg-planes", "webp-planes", "jpeg2000-planes")
 
 
 @pytest.fixture(scope="module")
 def photo() -> np.ndarray:
-    """A crop of a photograph, uint8 [96, 128, 3]."""
+    """Return a crop of a photograph, uint8 [96, 128, 3]."""
     with Image.open(DEMO_PHOTO) as image:
         return np.asarray(image.convert("RGB"))[100:196, 60:188]
 
@@ -37,11 +37,11 @@ def installed(name: str) -> codecs.Codec:
     return codec
 
 
-@pytest.mark.parametrize("name", [*HERE, *SLOWER, *PLANES])
-def test_up_the_ladder_bytes_and_quality_rise(name, photo):
+@pytest.mark.parametrize("name", [*FAST, *SLOW, *PLANES])
+def test_bytes_and_psnr_rise_with_quality(name, photo):
     codec = installed(name)
     assert codec.name == name
-    ladder = codec.qualities if name in HERE else codec.qualities[::3]
+    ladder = codec.qualities if name in FAST else codec.qualities[::3]
     coarse, fine = codec.quality_range
     assert all(min(coarse, fine) <= q <= max(coarse, fine) for q in ladder)
     files = [codec.encode(photo, quality) for quality in ladder]
@@ -62,7 +62,7 @@ def test_up_the_ladder_bytes_and_quality_rise(name, photo):
         ("heic-444", b"\0\0\0"),
     ],
 )
-def test_files_are_whole_files_of_the_format(name, start, photo):
+def test_encoded_data_are_whole_files_of_the_format(name, start, photo):
     file = installed(name).encode(photo, codecs.find(name).qualities[2])
     assert file.startswith(start)
 
@@ -89,18 +89,18 @@ def test_planes_are_three_grey_files(photo):
 
 
 @pytest.mark.parametrize("name", ["jpeg-420", "jxl-e7"])
-def test_a_rate_is_met_by_the_nearest_quality(name, photo):
+def test_the_quality_nearest_to_a_rate_is_found(name, photo):
     codec = codecs.find(name)
     pixels = photo.shape[0] * photo.shape[1]
-    if codec.whole:
+    if codec.integer_qualities:
         sizes = [len(codec.encode(photo, quality)) for quality in range(101)]
         for wanted in (sizes[20] + 3, sizes[70] - 2, 1, 10**9):
-            data, quality = codec.encode_at(photo, 8 * wanted / pixels)
+            data, quality = codec.encode_to_rate(photo, 8 * wanted / pixels)
             assert sizes[quality] == len(data)
             assert abs(len(data) - wanted) == min(abs(size - wanted) for size in sizes)
     else:
         wanted = len(codec.encode(photo, 3.3))
-        data, quality = codec.encode_at(photo, 8 * wanted / pixels)
+        data, quality = codec.encode_to_rate(photo, 8 * wanted / pixels)
         assert abs(len(data) - wanted) < 0.02 * wanted
         assert quality == pytest.approx(3.3, abs=0.2)
 
@@ -108,24 +108,24 @@ def test_a_rate_is_met_by_the_nearest_quality(name, photo):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("jpeg", "codec 'jpeg' is unknown; there are smapcomp"),
+        ("jpeg", "codec 'jpeg' is unknown; allowed: smapcomp"),
         ("jpeg-420:quality=3", "has no options"),
         ("smapcomp:mode", "is not NAME=VALUE"),
-        ("smapcomp:mode=none,mode=sent", "given once"),
+        ("smapcomp:mode=none,mode=sent", "or repeated"),
         ("smapcomp:mode=best", "mode 'best' is unknown; allowed: none"),
-        ("smapcomp:mod=none", "option 'mod' is unknown; allowed: mode"),
-        ("smapcomp:speed=fast", "speed='fast': is no whole number"),
-        ("smapcomp:robust=1", "robust='1': is neither true nor false"),
-        ("edms-design:residual=jxl", "residual='jxl' is not allowed; it is heic or bpg"),
+        ("smapcomp:mod=none", "option 'mod' is unknown; allowed: lossless"),
+        ("smapcomp:speed=fast", "speed 'fast' is not a whole number"),
+        ("smapcomp:robust=1", "robust '1' is not allowed; it is true or false"),
+        ("edms-design:residual=jxl", "residual 'jxl' is unknown; allowed: heic, bpg"),
         ("edms-design:mode=sent", "option 'mode' is unknown; allowed: variant"),
     ],
 )
-def test_a_wrong_name_says_what_is_allowed(text, message):
+def test_a_wrong_name_is_refused_with_the_allowed_ones(text, message):
     with pytest.raises(SmapcompError, match=message):
         codecs.find(text)
 
 
-def test_smapcomp_is_the_product_with_its_options(photo):
+def test_smapcomp_codes_as_the_library_does_with_the_same_options(photo):
     codec = codecs.find("smapcomp:speed=9,mode=none")
     assert codec.name == "smapcomp:mode=none,speed=9"
     data = codec.encode(photo, 50)
@@ -138,12 +138,12 @@ def test_smapcomp_is_the_product_with_its_options(photo):
     assert details["prediction_psnr"] == metrics.psnr(photo, smapcomp.decompress(data))
 
 
-def test_smapcomp_meets_a_rate(photo):
-    data, _ = codecs.find("smapcomp:speed=9").encode_at(photo, 0.8)
+def test_smapcomp_codes_to_a_rate(photo):
+    data, _ = codecs.find("smapcomp:speed=9").encode_to_rate(photo, 0.8)
     assert 0.98 * 0.8 <= 8 * len(data) / (photo.shape[0] * photo.shape[1]) <= 0.8
 
 
-def test_the_published_design_has_all_that_it_decodes_from_in_its_file(photo):
+def test_the_file_of_the_published_design_has_all_that_decoding_needs(photo):
     codec = installed("edms-design")
     data = codec.encode(photo, 76)
     length, low, high = struct.unpack_from(">Ihh", data)
@@ -162,7 +162,7 @@ def test_the_published_design_has_all_that_it_decodes_from_in_its_file(photo):
     assert metrics.psnr(photo, expected) > 32
 
 
-def test_the_designs_differ_in_where_the_labels_come_from(photo):
+def test_the_two_published_designs_differ_in_their_mode(photo):
     data = installed("dsslic-design").encode(photo, 36)
     length, _, _ = struct.unpack_from(">Ihh", data)
     assert smapcomp.info(data[8 : 8 + length])["mode"] == "sent"
@@ -177,7 +177,7 @@ def test_bpg_runs_the_programs(bpg_programs, photo, colours, pixel_format):
     assert metrics.psnr(photo, codec.decode(data)) > 30
 
 
-def test_without_its_programs_bpg_says_how_to_get_them(monkeypatch, tmp_path):
+def test_bpg_without_its_programs_names_the_missing_one(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingCoderError, match="'bpgenc' is not on PATH"):
         codecs.find("bpg-444").version()
@@ -192,7 +192,7 @@ def test_grey_decodes_to_rgb():
 @pytest.mark.parametrize(
     "name", ["jpeg-420", "jpeg-444", "webp-m6", "jpeg2000", "jxl-e7", "avif-444-psnr-s4"]
 )
-def test_the_reference_figures_are_met_again(name):
+def test_the_reference_figures_are_reproduced(name):
     anchors, picture = SHARED / "anchors" / f"{name}.csv", SHARED / "data/kodak/kodim05.png"
     if not anchors.exists() or not picture.exists():
         pytest.skip("needs anchors and data/kodak in ../shared")
@@ -205,7 +205,7 @@ def test_the_reference_figures_are_met_again(name):
     original = np.asarray(Image.open(picture).convert("RGB"))
     data = codec.encode(original, float(row["q"]))
     decoded = codec.decode(data)
-    # One thread instead of several: AV1's tiles take a little.
+    # The references were coded with several threads, for which AV1 uses tiles.
     assert len(data) == pytest.approx(int(row["bytes"]), rel=0.01)
     assert metrics.psnr(original, decoded) == pytest.approx(float(row["psnr_rgb"]), abs=0.01)
     assert metrics.ms_ssim(original, decoded) == pytest.approx(float(row["ms_ssim_rgb"]), abs=2e-4)

@@ -1,4 +1,4 @@
-"""The evaluation's job, from flags to tables, plots and report."""
+"""The command `evaluation.evaluate`, from flags to tables, plots and report."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ from tests.helpers.paths import ROOT
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    """Three pictures of edges and noise, large enough for MS-SSIM."""
+    """Return a folder with three pictures of edges and noise, large enough for MS-SSIM."""
     rng = np.random.default_rng(1)
     (tmp_path / "pictures").mkdir()
     for name in "abc":
@@ -45,42 +45,42 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
         ("smapcomp:speed=9,mode=none@20,50", ("smapcomp:mode=none,speed=9", [20.0, 50.0])),
     ],
 )
-def test_a_codec_has_its_options_and_its_ladder(text, expected):
+def test_a_codec_flag_has_options_and_qualities(text, expected):
     assert evaluate.parse_codec(text) == expected
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("webp-m6@101", r"'webp-m6@101': quality '101' is no whole number 0\.\.100"),
-        ("webp-m6@20.5", r"quality '20\.5' is no whole number"),
-        ("jxl-e7@30", r"quality '30' is no number 0\.05\.\.25"),
-        ("jpeg2000@high", "quality 'high' is no number"),
+        ("webp-m6@101", r"'webp-m6@101': quality '101' is not a whole number, 0\.\.100"),
+        ("webp-m6@20.5", r"quality '20\.5' is not a whole number"),
+        ("jxl-e7@30", r"quality '30' is not a number, 0\.05\.\.25"),
+        ("jpeg2000@high", "quality 'high' is not a number"),
         ("webp@20", "codec 'webp' is unknown"),
     ],
 )
-def test_a_wrong_ladder_says_what_is_allowed(text, message):
+def test_a_wrong_quality_is_refused_with_the_allowed_range(text, message):
     with pytest.raises(SmapcompError, match=message):
         evaluate.parse_codec(text)
 
 
-def test_the_anchor_is_the_protocols_where_it_was_measured():
+def test_the_protocols_anchor_is_used_if_it_was_measured():
     def points(*names):
         return [Point(name, "", "", "a", 1, 1, 1, 1, 1.0, 30.0) for name in names]
 
     assert choose_anchor(points("jpeg-420", "bpg-444", "webp-m6"), FAIR, None) == "bpg-444"
     assert choose_anchor(points("jpeg-420", "webp-m6"), FAIR, None) == "webp-m6"
     assert choose_anchor(points("jpeg-420", "webp-m6"), FAIR, "jpeg-420") == "jpeg-420"
-    with pytest.raises(SmapcompError, match="anchor 'bpg-444' has no points here; there are web"):
+    with pytest.raises(SmapcompError, match="anchor 'bpg-444' has no points; these have: webp-m6"):
         choose_anchor(points("webp-m6"), FAIR, "bpg-444")
 
 
-def test_the_shown_pictures_are_spread_over_all():
-    assert evaluate.spread(list("abcdefgh"), 3) == ["a", "c", "f"]
-    assert evaluate.spread(list("ab"), 3) == ["a", "b"]
+def test_the_pictures_of_the_report_are_spread_over_all():
+    assert evaluate.evenly_spread(list("abcdefgh"), 3) == ["a", "c", "f"]
+    assert evaluate.evenly_spread(list("ab"), 3) == ["a", "b"]
 
 
-def test_one_command_measures_and_shows(folder, capsys):
+def test_one_command_measures_and_reports(folder, capsys):
     out = folder / "out"
     arguments = [
         f"--pictures={folder / 'pictures'}",
@@ -101,8 +101,7 @@ def test_one_command_measures_and_shows(folder, capsys):
     assert result.stdout.strip() == tables.strip()
     assert tables.count("Protocol fair: bits per pixel") == tables.count("**BD-rate") >= 1
     assert "3 pictures" in tables
-    # By hand: means of the points at one quality stand in no table of these codecs, but the
-    # BD-rate's sign must be that of the points: JPEG takes more bits at higher error.
+    # JPEG needs more bits for a higher error, so its BD-rate against WebP is positive.
     (row,) = (line for line in tables.splitlines() if line.startswith("| JPEG 4:4:4 | +"))
     assert "%" in row
     assert {path.name for path in (out / "plots").glob("*.svg")} >= {
@@ -112,7 +111,7 @@ def test_one_command_measures_and_shows(folder, capsys):
         "fair-bd-rate.svg",
     }
     page = (out / "fair.html").read_text()
-    assert page.count("data:image/") >= 3 * 3  # original and two codecs of each picture
+    assert page.count("data:image/") >= 3 * 3  # the original and two codecs for each picture
     times = (out / "points.csv").stat().st_mtime_ns
     run_job(evaluate, *arguments)
     assert capsys.readouterr().out == result.stdout
@@ -124,10 +123,10 @@ def test_one_command_measures_and_shows(folder, capsys):
     [
         (["--pictures=docs/demo", "--codec=gif"], "evaluate: codec 'gif' is unknown"),
         (["--pictures=docs/demo", "--protocol=best"], "should be one of <fair|paper>"),
-        (["--pictures=docs/demo", "--rate=much"], "--rate=much: is no number above 0"),
+        (["--pictures=docs/demo", "--rate=much"], "--rate=much: is not a number above 0"),
     ],
 )
-def test_wrong_flags_end_in_a_clear_line(arguments, message, tmp_path):
+def test_wrong_flags_end_in_one_clear_line(arguments, message, tmp_path):
     result = run(*arguments, f"--out={tmp_path / 'out'}")
     assert result.returncode == 1
     assert message in result.stderr + result.stdout
@@ -145,7 +144,7 @@ def test_a_folder_without_pictures_is_named(folder, message, tmp_path, monkeypat
     assert not (tmp_path / "out").exists()
 
 
-def test_time_is_measured_on_many_sizes(folder, monkeypatch):
+def test_time_is_measured_on_several_sizes(folder, monkeypatch):
     monkeypatch.setattr("evaluation.measurement.sizes.SIZES", ((64, 32), (128, 64)))
     values = flags.FlagValues()
     evaluate.define_flags(values)
@@ -156,7 +155,7 @@ def test_time_is_measured_on_many_sizes(folder, monkeypatch):
         folder / "out",
         anchor=None,
         rates=[],
-        shown=8,
+        report_pictures=8,
         jobs=1,
         times=True,
     )

@@ -1,4 +1,4 @@
-"""The papers' comparisons."""
+"""The papers' visual comparisons."""
 
 import numpy as np
 import pytest
@@ -16,9 +16,9 @@ def picture(seed: int, height: int, width: int) -> np.ndarray:
 def test_the_crop_is_where_the_codecs_differ_most():
     original = picture(0, 200, 240)
     one, other = original.copy(), original.copy()
-    one[10:60, 20:70] //= 2  # both are wrong here, and by the same
+    one[10:60, 20:70] //= 2  # Both have the same error here.
     other[10:60, 20:70] //= 2
-    other[120:152, 160:192] //= 2  # only one is wrong here
+    other[120:152, 160:192] //= 2  # Only one has an error here.
     assert figures.choose_crop(original, [one, other], 32) == (120, 160)
 
 
@@ -35,26 +35,28 @@ def test_the_crop_is_the_best_of_all_windows():
     assert figures.choose_crop(original, [one, other], 20) == max(spreads, key=spreads.get)
 
 
-def test_crops_stand_in_the_figure_twice_as_large_and_unchanged():
+def test_crops_are_magnified_twice_without_smoothing():
     original = picture(1, 160, 200)
     point = Point("x", "", "", "p", 200, 160, 1, 10, 0.1234, 30.456, ms_ssim=0.98765)
     decoded = [picture(seed, 160, 200) for seed in range(2, 7)]
-    sheet = figures.draw("p", original, [(f"codec {i}", point, d) for i, d in enumerate(decoded)])
+    sheet = figures.draw_comparison(
+        "p", original, [(f"codec {i}", point, d) for i, d in enumerate(decoded)]
+    )
     top, left = figures.choose_crop(original, decoded, figures.CROP)
     side = figures.CROP
-    for shown in (original, *decoded):
-        crop = shown[top : top + side, left : left + side]
+    for source in (original, *decoded):
+        crop = source[top : top + side, left : left + side]
         corner = crop[:4, :4].repeat(2, 0).repeat(2, 1)
         windows = np.lib.stride_tricks.sliding_window_view(sheet, corner.shape)[:, :, 0]
         ((y, x),) = np.argwhere((windows == corner).all(axis=(2, 3, 4)))
         found = sheet[y : y + 2 * side, x : x + 2 * side]
         np.testing.assert_array_equal(found[::2, ::2], crop)
         np.testing.assert_array_equal(found[1::2, 1::2], crop)
-    assert figures.caption(figures.published()["kodim09"]) == "0.396 bpp / 33.37 dB / 0.9740"
+    assert figures.caption(figures.published_points()["kodim09"]) == "0.396 bpp / 33.37 dB / 0.9740"
     assert figures.caption(point) == "0.123 bpp / 30.46 dB / 0.9877"
 
 
-def test_the_job_writes_a_figure_of_each_picture_that_has_a_rate(tmp_path, monkeypatch, capsys):
+def test_a_figure_is_written_for_each_picture_with_a_published_rate(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(figures, "CODECS", {"jpeg-420": "JPEG", "bpg-444": "BPG", "webp-m6": "W"})
     monkeypatch.setenv("PATH", str(tmp_path))
     y, x = np.mgrid[:160, :200]
@@ -62,14 +64,14 @@ def test_the_job_writes_a_figure_of_each_picture_that_has_a_rate(tmp_path, monke
     paths = [tmp_path / "kodim09.png", tmp_path / "kodim01.png"]
     for path in paths:
         Image.fromarray(smooth).save(path)
-    (file,) = figures.make(paths, tmp_path / "out", 1)
+    (file,) = figures.write_figures(paths, tmp_path / "out", 1)
     assert file == tmp_path / "out" / "kodim09.png"
-    assert "left out: program 'bpgenc' is not on PATH" in capsys.readouterr().err
+    assert "bpg-444 is left out: program 'bpgenc' is not on PATH" in capsys.readouterr().err
     with Image.open(file) as sheet:
         assert sheet.width > 2 * figures.CROP * figures.ZOOM
     assert (tmp_path / "out/coded/webp-m6/kodim09-0.396.webp").exists()
 
 
-def test_pictures_without_a_rate_are_an_error(tmp_path):
-    with pytest.raises(SmapcompError, match="none of them is kodim09, kodim18"):
-        figures.make([tmp_path / "mine.png"], tmp_path / "out", 1)
+def test_pictures_without_a_published_rate_are_refused(tmp_path):
+    with pytest.raises(SmapcompError, match="has none of kodim09, kodim18"):
+        figures.write_figures([tmp_path / "mine.png"], tmp_path / "out", 1)

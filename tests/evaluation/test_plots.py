@@ -1,4 +1,4 @@
-"""Figures, by what they draw and by the files they are written to."""
+"""Plots: what they draw, and their files."""
 
 import dataclasses
 import xml.etree.ElementTree as ElementTree
@@ -9,7 +9,7 @@ import pytest
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from evaluation.analysis.bd import comparisons, curve
+from evaluation.analysis.bd import build_curve, compare_with_anchor
 from evaluation.analysis.protocols import FAIR, PAPER
 from evaluation.analysis.references import MEAN, load_references
 from evaluation.analysis.selection import select
@@ -29,7 +29,9 @@ PSNR = FAIR.metrics[0]
 
 def selected(points=POINTS, protocol=FAIR, codecs=None):
     chosen = select(points, protocol, codecs)
-    found = [curve(chosen.points, c, MEAN, protocol, protocol.metrics[0]) for c in chosen.codecs]
+    found = [
+        build_curve(chosen.points, c, MEAN, protocol, protocol.metrics[0]) for c in chosen.codecs
+    ]
     return chosen, found
 
 
@@ -44,9 +46,9 @@ def texts(svg) -> list[str]:
     return ["".join(e.itertext()) for e in root.iter("{http://www.w3.org/2000/svg}text")]
 
 
-def test_every_figure_that_there_are_points_for_is_written(written):
+def test_every_plot_with_enough_points_is_written(written):
     names = ["fair-psnr", "fair-psnr-difference", "fair-ms-ssim-db", "fair-ms-ssim-db-difference"]
-    names.append("fair-bd-rate")  # neither SSIMULACRA2 nor times were measured
+    names.append("fair-bd-rate")  # The references have neither SSIMULACRA2 nor times.
     assert [path.name for path in written] == [f"{n}.{e}" for n in names for e in ("svg", "png")]
     for path in written:
         if path.suffix == ".png":
@@ -55,7 +57,7 @@ def test_every_figure_that_there_are_points_for_is_written(written):
                 assert np.asarray(image.convert("L")).std() > 10
 
 
-def test_titles_name_protocol_and_pictures_and_text_stays_text(written):
+def test_titles_name_protocol_and_pictures_and_text_is_text(written):
     for path in written:
         if path.suffix == ".svg":
             found = texts(path)
@@ -67,10 +69,10 @@ def test_titles_name_protocol_and_pictures_and_text_stays_text(written):
     assert "bits per pixel, header included" in first
     assert "PSNR, dB" in first
     assert {"BPG 4:4:4", "AVIF 4:4:4, tuned for PSNR", "EDMS as published"} <= set(first)
-    assert any("EDMS as published: PSNR as published" in text for text in first)
+    assert any("EDMS as published: the published PSNR is" in text for text in first)
 
 
-def test_the_same_points_give_the_same_files_whatever_the_users_settings(written, tmp_path):
+def test_equal_points_give_equal_files_whatever_the_users_settings(written, tmp_path):
     points = [
         dataclasses.replace(p, ms_ssim=None) for p in POINTS if p.codec in ("bpg-444", "smapcomp")
     ]
@@ -98,7 +100,7 @@ def test_curves_are_the_means_and_smapcomp_stands_out():
     for line in lines.values():
         assert line.get_linewidth() < own.get_linewidth()
         assert line.get_zorder() < own.get_zorder()
-    # As the curves are from above, at a rate in the middle.
+    # The order from top to bottom at a rate in the middle.
     order = [text.get_text() for text in axes.get_legend().get_texts()]
     assert (order[0], order[-1]) == ("smapcomp", "JPEG 4:2:0")
 
@@ -122,21 +124,21 @@ def test_differences_are_at_equal_rates():
     lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
     np.testing.assert_allclose(lines["smapcomp"].get_ydata(), 0.5)
     assert "JPEG 4:2:0" not in lines
-    assert any(text.get_text() == "Farther below: JPEG 4:2:0." for text in figure.texts)
+    assert any(text.get_text() == "Below the plotted range: JPEG 4:2:0." for text in figure.texts)
     assert plots.difference_figure(curves, chosen, FAIR, PSNR, "webp-m6") is None
 
 
 def test_bars_are_bd_rates_coloured_by_their_sign():
     codecs = ["smapcomp", "bpg-444", "webp-m6", "edms-published"]
     chosen = select(POINTS, FAIR, codecs)
-    compared = comparisons(POINTS, FAIR, "bpg-444", codecs)
+    compared = compare_with_anchor(POINTS, FAIR, "bpg-444", codecs)
     figure = plots.bd_figure(compared, chosen, FAIR, "bpg-444")
     axes = figure.axes[0]
     assert [axes.get_title() for axes in figure.axes] == ["PSNR", "MS-SSIM"]
     names = [text.get_text() for text in axes.get_yticklabels()]
     assert names == ["smapcomp", "WebP", "EDMS as published"]
     bars = {round(bar.get_y() + bar.get_height() / 2): bar for bar in axes.patches}
-    assert set(bars) == {0, 1}  # of a published mean there are no pictures
+    assert set(bars) == {0, 1}  # A published mean has no pictures.
     assert bars[0].get_width() == pytest.approx(-10)
     assert bars[1].get_width() == pytest.approx(compared["webp-m6"]["psnr"].picture_mean)
     assert to_hex(bars[0].get_facecolor()).upper() == styles.BLUE
@@ -144,7 +146,7 @@ def test_bars_are_bd_rates_coloured_by_their_sign():
     assert plots.bd_figure({}, chosen, FAIR, "bpg-444") is None
 
 
-def test_time_is_drawn_where_pictures_of_several_sizes_have_times():
+def test_time_is_drawn_if_pictures_of_several_sizes_have_times():
     one = [
         Point("webp-m6", "", "", f"p{side}", side, side, q, 1, 1.0, 30.0, encode_seconds=q * side,
               decode_seconds=1.0)
@@ -161,7 +163,7 @@ def test_time_is_drawn_where_pictures_of_several_sizes_have_times():
     assert plots.time_figure(one[:3]) is None
 
 
-def test_points_of_other_sizes_are_drawn_against_time_alone(tmp_path):
+def test_points_of_other_sizes_are_in_the_plot_of_time_only(tmp_path):
     own = [
         Point("smapcomp", "", "", name, side, side, q, 1, 0.1 * q, 30.0 + q, encode_seconds=1.0,
               decode_seconds=1.0)
@@ -174,9 +176,11 @@ def test_points_of_other_sizes_are_drawn_against_time_alone(tmp_path):
     assert "Processor time against size, 2 pictures" in texts(paths[2])
 
 
-def test_no_two_known_codecs_of_a_protocol_look_alike_without_colours():
+def test_codecs_of_a_protocol_are_distinct_without_colours():
     for protocol in (FAIR, PAPER):
-        looks = styles.styles([*protocol.codecs, "smapcomp:mode=none", "smapcomp:mode=sent", "new"])
+        looks = styles.codec_styles(
+            [*protocol.codecs, "smapcomp:mode=none", "smapcomp:mode=sent", "new"]
+        )
         apart = {(look.marker, look.dashes) for look in looks.values()}
         assert len(apart) == len(looks)
     assert looks["smapcomp:mode=none"].colour == looks["smapcomp"].colour

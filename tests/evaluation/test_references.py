@@ -1,4 +1,4 @@
-"""The committed reference figures."""
+"""The committed reference points."""
 
 import csv
 import re
@@ -12,20 +12,25 @@ from tests.helpers.paths import ROOT
 
 ANCHORS = ROOT.parent / "shared" / "anchors"
 POINTS = load_references()
+MEASURED_COLUMNS = ["codec", "image", "q", "bytes", "bpp", "psnr_rgb", "ms_ssim_rgb"]
 
 
 def of(codec: str) -> list[Point]:
     return [point for point in POINTS if point.codec == codec]
 
 
-def test_every_file_of_measured_anchors_is_in_it_line_by_line():
+def test_every_measured_anchor_is_among_the_references():
     if not ANCHORS.is_dir():
         pytest.skip("needs ../shared/anchors")
     found = {(p.codec, p.picture, p.quality): p for p in POINTS if p.bytes is not None}
     rows = []
     for path in sorted(ANCHORS.glob("*.csv")):
         with open(path, newline="") as file:
-            rows += csv.DictReader(file)
+            reader = csv.DictReader(file)
+            # Files of published figures name their source instead of a picture.
+            if "source" not in reader.fieldnames:
+                assert reader.fieldnames == MEASURED_COLUMNS, path
+                rows += reader
     assert len(rows) == len(found) > 1900
     for row in rows:
         point = found[row["codec"], row["image"], float(row["q"])]
@@ -35,7 +40,7 @@ def test_every_file_of_measured_anchors_is_in_it_line_by_line():
         assert point.ms_ssim == float(row["ms_ssim_rgb"])
 
 
-def test_measured_points_have_the_pictures_sizes_and_true_bits_per_pixel():
+def test_measured_points_have_true_sizes_and_bits_per_pixel():
     for point in POINTS:
         if point.bytes is not None:
             assert {point.width, point.height} == {768, 512}
@@ -56,7 +61,7 @@ def test_every_measured_codec_has_all_of_kodak_at_every_quality():
         assert sorted(have) == sorted((name, step) for name in KODAK for step in steps)
 
 
-def test_published_figures_are_those_of_the_specification():
+def test_published_points_agree_with_the_specification():
     text = (ROOT / "docs" / "spec.md").read_text("utf-8")
     table = {
         line.split("|")[1].strip(): [float(cell) for cell in line.split("|")[2:-1]]
@@ -84,22 +89,22 @@ def test_published_figures_are_those_of_the_specification():
     assert len(of("edms-published-figures")) == 6
 
 
-def test_published_psnr_stands_in_under_fair_and_is_said_to():
+def test_published_psnr_is_the_fallback_in_protocol_fair():
     (psnr, _, ssimulacra2), point = FAIR.metrics, of("edms-published")[0]
-    assert psnr.of(point) == 31.81
-    assert psnr.stands_in(point)
-    assert not psnr.stands_in(of("bpg-444")[0])
-    assert ssimulacra2.of(point) is None
-    assert not ssimulacra2.stands_in(point)
+    assert psnr.value(point) == 31.81
+    assert psnr.uses_fallback(point)
+    assert not psnr.uses_fallback(of("bpg-444")[0])
+    assert ssimulacra2.value(point) is None
+    assert not ssimulacra2.uses_fallback(point)
 
 
-def test_references_join_measured_points_of_other_codecs_on_the_same_pictures():
+def test_references_are_added_for_other_codecs_on_the_same_pictures():
     own = Point("bpg-444", "", "", "kodim01", 768, 512, 32, 1, 1.0, 30.0)
     joined = with_references([own])
     assert [p for p in joined if p.codec == "bpg-444"] == [own]
     assert {p.picture for p in joined} == {"kodim01"}
     assert {"bpg-rgb", "jpeg-420"} <= {p.codec for p in joined}
-    # A mean over all of Kodak says nothing beside one picture.
+    # A mean over all Kodak pictures is not comparable with one picture.
     assert "edms-published" not in {p.codec for p in joined}
     all_of_it = with_references([p for p in POINTS if p.codec == "webp-m6"])
     assert {"edms-published", "bpg-rgb-published"} <= {p.codec for p in all_of_it}

@@ -1,4 +1,4 @@
-"""The report's page, as far as no browser is needed."""
+"""The report's page, as far as it can be tested without a browser."""
 
 import base64
 import dataclasses
@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evaluation.report import Section, ShownPicture, markdown_table_to_html, plot_to_html
+from evaluation.report import ComparedPicture, Section, markdown_table_to_html, plot_to_html
 from evaluation.report.embed import embed
 from smapcomp.errors import SmapcompError
 from tests.helpers import report_case
 
 
 class Page(HTMLParser):
-    """Elements with their attributes, and the text of each kind of element."""
+    """Elements of a page with their attributes, and the texts by kind of element."""
 
     def __init__(self, html):
         super().__init__()
@@ -65,7 +65,7 @@ def _decoded(uri):
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))
 
 
-def test_nothing_is_fetched_and_only_the_pages_own_script_may_run(tmp_path):
+def test_nothing_is_fetched_and_only_the_pages_own_script_runs(tmp_path):
     page = _page(tmp_path)
     for tag, attributes in page.elements:
         assert tag not in ("link", "iframe", "object", "embed", "base")
@@ -81,7 +81,7 @@ def test_nothing_is_fetched_and_only_the_pages_own_script_may_run(tmp_path):
     assert not re.search(r"<!--|</script", page.texts["script"][1])
 
 
-def test_the_page_says_what_it_was_given(tmp_path):
+def test_the_page_contains_its_texts(tmp_path):
     page = _page(tmp_path)
     assert page.texts["h1"] == ["A small report"]
     assert page.texts["time"] == ["2026-11-05"]
@@ -96,16 +96,16 @@ def test_the_page_says_what_it_was_given(tmp_path):
     assert {"section-1", "comparison", "drill-down"} <= set(links)
 
 
-def test_all_points_are_in_the_page(tmp_path):
-    given = [
+def test_the_page_contains_all_points(tmp_path):
+    points = [
         dataclasses.replace(point, psnr=math.inf if number == 3 else 30 + math.sqrt(number))
         for number, point in enumerate(report_case.points())
     ]
-    other = [dataclasses.replace(given[0], codec="webp-m6")]
-    found = _page(tmp_path, points=given + other).data()
+    other = [dataclasses.replace(points[0], codec="webp-m6")]
+    found = _page(tmp_path, points=points + other).data()
     fields = found["points"]["fields"]
-    assert len(found["points"]["rows"]) == len(given)
-    for row, point in zip(found["points"]["rows"], given, strict=True):
+    assert len(found["points"]["rows"]) == len(points)
+    for row, point in zip(found["points"]["rows"], points, strict=True):
         for name, value in zip(fields, row, strict=True):
             wanted = getattr(point, name)
             if isinstance(wanted, float):
@@ -116,14 +116,16 @@ def test_all_points_are_in_the_page(tmp_path):
     assert codecs == {"fair": [*report_case.CODECS], "paper": ["smapcomp", "bpg-444"]}
 
 
-def test_pictures_in_the_page_are_close_to_what_they_stand_for(tmp_path):
+def test_embedded_pictures_are_close_to_the_original_ones(tmp_path):
     photo = report_case.photo()
     buffer = io.BytesIO()
     Image.fromarray(photo).save(buffer, "JPEG", quality=20)
     coded = np.asarray(Image.open(buffer))
-    shown = [report_case.shown("photo", "jpeg-420", 0.5, coded)]
-    (found,) = _page(tmp_path, pictures=[ShownPicture("photo", photo, shown)]).data()["pictures"]
-    original, reconstruction = found["original"], found["shown"][0]
+    reconstructions = [report_case.reconstruction("photo", "jpeg-420", 0.5, coded)]
+    (found,) = _page(tmp_path, pictures=[ComparedPicture("photo", photo, reconstructions)]).data()[
+        "pictures"
+    ]
+    original, reconstruction = found["original"], found["reconstructions"][0]
     for embedded, wanted, floor in ((original, photo, 44), (reconstruction, coded, 46)):
         psnr = _psnr(wanted, _decoded(embedded["uri"]))
         assert floor <= psnr < floor + 2
@@ -133,18 +135,20 @@ def test_pictures_in_the_page_are_close_to_what_they_stand_for(tmp_path):
     assert len(reconstruction["uri"]) < len(lossless.getvalue())
 
 
-def test_a_picture_that_avif_would_not_keep_is_embedded_exactly():
+def test_a_picture_that_avif_codes_too_coarsely_is_embedded_exactly():
     noise = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
     found = embed(noise, 90)
     assert np.array_equal(_decoded(found.uri), noise)
     assert found.psnr == math.inf
 
 
-def test_names_are_never_markup(tmp_path):
+def test_names_are_never_parsed_as_markup(tmp_path):
     nasty = "<img src=x onerror=alert(1)></script><!--&amp;'\"$title"
     given = report_case.points(pictures=(nasty,), codecs=(nasty,))
-    picture = ShownPicture(
-        nasty, report_case.flat(9), [report_case.shown(nasty, nasty, 0.5, report_case.flat(7))]
+    picture = ComparedPicture(
+        nasty,
+        report_case.flat(9),
+        [report_case.reconstruction(nasty, nasty, 0.5, report_case.flat(7))],
     )
     page = _page(
         tmp_path,
@@ -155,7 +159,7 @@ def test_names_are_never_markup(tmp_path):
         pictures=[picture],
         environments={nasty: {nasty: nasty}},
         protocols={"fair": [nasty]},
-        labels={},
+        display_names={},
         commands=[nasty],
     )
     assert "img" not in page.texts
@@ -176,33 +180,35 @@ def test_parts_without_content_are_left_out(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"protocols": {"unfair": ["smapcomp"]}}, "'unfair': unknown; known are fair, paper"),
-        ({"pictures": report_case.pictures() * 2}, "two pictures named kodim02"),
+        ({"protocols": {"unfair": ["smapcomp"]}}, "'unfair' is unknown; allowed: fair, paper"),
+        ({"pictures": report_case.pictures() * 2}, "two pictures are named kodim02"),
         (
             {
                 "pictures": [
-                    ShownPicture(
-                        "a", report_case.flat(1), [report_case.shown("kodim02", "bpg-444", 0.5)] * 2
+                    ComparedPicture(
+                        "a",
+                        report_case.flat(1),
+                        [report_case.reconstruction("kodim02", "bpg-444", 0.5)] * 2,
                     )
                 ]
             },
-            "a, bpg-444 at 0.5 bpp: there twice",
+            "a, bpg-444 at 0.5 bpp: two reconstructions",
         ),
         (
             {
                 "pictures": [
-                    ShownPicture(
+                    ComparedPicture(
                         "a",
                         np.zeros((5, 6, 3), np.uint8),
-                        [report_case.shown("kodim02", "bpg-444", 0.5)],
+                        [report_case.reconstruction("kodim02", "bpg-444", 0.5)],
                     )
                 ]
             },
-            r"a, bpg-444 at 0.5 bpp: \(200, 320, 3\), but the original \(5, 6, 3\)",
+            r"a, bpg-444 at 0.5 bpp: shape \(200, 320, 3\), but the original has \(5, 6, 3\)",
         ),
     ],
 )
-def test_what_cannot_be_shown_is_refused_and_leaves_the_file_alone(tmp_path, changes, message):
+def test_inconsistent_content_is_refused_and_the_file_is_kept(tmp_path, changes, message):
     path = tmp_path / "report.html"
     path.write_text("before")
     with pytest.raises(SmapcompError, match=message):
@@ -210,7 +216,7 @@ def test_what_cannot_be_shown_is_refused_and_leaves_the_file_alone(tmp_path, cha
     assert path.read_text() == "before"
 
 
-def test_a_page_is_replaced_whole(tmp_path):
+def test_a_page_is_replaced_as_a_whole(tmp_path):
     path = tmp_path / "report.html"
     path.write_text("before")
     report_case.write(path, pictures=[])
@@ -258,7 +264,7 @@ PLOT = """<?xml version="1.0"?>
 """
 
 
-def test_plots_share_no_ids_and_style_only_themselves(tmp_path):
+def test_plots_have_unique_ids_and_limited_style_rules(tmp_path):
     figures = [plot_to_html(PLOT, f"Plot <{number}>, protocol fair") for number in (1, 2)]
     sections = [Section("One", "".join(figures)), Section("Two", figures[0])]
     report_case.write(tmp_path / "report.html", sections=sections)

@@ -1,18 +1,18 @@
-"""Pictures of many sizes for the measurement of time."""
+"""Pictures of several sizes for measuring time."""
 
 import numpy as np
 from PIL import Image
 
-from evaluation.measurement.sizes import SIZES, make_sizes
+from evaluation.measurement.sizes import SIZES, write_timing_pictures
 
 
-def test_pictures_of_every_size_are_made_of_the_middles(tmp_path):
+def test_pictures_of_every_size_are_made_of_central_parts(tmp_path):
     rng = np.random.default_rng(0)
     pictures = []
     for name, (width, height) in {"a": (800, 600), "b": (300, 700)}.items():
         pictures.append(tmp_path / f"{name}.png")
         Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)).save(pictures[-1])
-    files = make_sizes(pictures, tmp_path / "sizes")
+    files = write_timing_pictures(pictures, tmp_path / "sizes")
     sizes = []
     for file in files:
         with Image.open(file) as image:
@@ -27,9 +27,9 @@ def test_pictures_of_every_size_are_made_of_the_middles(tmp_path):
     np.testing.assert_array_equal(mosaic[:512, 1068:1368], second[94:606, ::-1])
 
 
-def test_what_is_there_is_not_made_again(tmp_path):
+def test_existing_pictures_are_kept(tmp_path):
     picture = tmp_path / "a.png"
     Image.new("RGB", (64, 64), (1, 2, 3)).save(picture)
-    files = make_sizes([picture], tmp_path / "sizes")
+    files = write_timing_pictures([picture], tmp_path / "sizes")
     picture.unlink()
-    assert make_sizes([picture], tmp_path / "sizes") == files
+    assert write_timing_pictures([picture], tmp_path / "sizes") == files

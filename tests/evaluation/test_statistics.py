@@ -8,7 +8,7 @@ from evaluation.analysis.statistics import (
     Difference,
     holm,
     mean_difference,
-    mean_of,
+    mean_with_interval,
     score_difference,
     verdict,
 )
@@ -17,7 +17,7 @@ from smapcomp import metrics
 from smapcomp.errors import SmapcompError
 
 
-def test_an_interval_of_three_differences_is_that_of_the_printed_tables():
+def test_the_interval_of_three_differences_agrees_with_printed_tables():
     # Differences 1, 2, 3: mean 2, standard error 1/√3; Student's t, two degrees of freedom: 4.303.
     found = mean_difference([11, 22, 33], [10, 20, 30])
     assert found.value == pytest.approx(2)
@@ -28,7 +28,7 @@ def test_an_interval_of_three_differences_is_that_of_the_printed_tables():
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.3, -2.0])
-def test_the_paired_interval_and_p_value_are_scipys(shift):
+def test_the_paired_interval_and_p_value_agree_with_scipy(shift):
     rng = np.random.default_rng(1)
     base = rng.normal(30, 4, 24)
     variant = base + shift + rng.normal(0, 0.5, 24)
@@ -39,14 +39,14 @@ def test_the_paired_interval_and_p_value_are_scipys(shift):
     assert found.is_noise == (wanted.pvalue > 0.05)
 
 
-def test_of_intervals_of_chance_alone_one_in_twenty_lies_beside_the_truth():
+def test_one_in_twenty_intervals_misses_the_true_mean():
     rng = np.random.default_rng(2)
-    missed = [mean_of(rng.normal(0, 1, 8)).is_noise for _ in range(4000)].count(False)
+    missed = [mean_with_interval(rng.normal(0, 1, 8)).is_noise for _ in range(4000)].count(False)
     # Standard deviation of the count: √(4000 · 0.05 · 0.95) = 14.
     assert abs(missed - 200) < 4 * 14
 
 
-def test_pictures_that_do_not_differ_are_noise_and_those_that_all_differ_alike_are_not():
+def test_zero_differences_are_noise_and_equal_nonzero_ones_are_not():
     assert mean_difference([3.0, 4.0], [3.0, 4.0]) == Difference(0, 0, 0, 1, 2)
     assert mean_difference([3.5, 4.5], [3.0, 4.0]) == Difference(0.5, 0.5, 0.5, 0, 2)
 
@@ -54,17 +54,17 @@ def test_pictures_that_do_not_differ_are_noise_and_those_that_all_differ_alike_a
 @pytest.mark.parametrize(
     ("variant", "base", "message"),
     [
-        ([1, 2], [1, 2, 3], "2 figures against 3: they are not paired"),
+        ([1, 2], [1, 2, 3], "2 values and 3 values are not paired"),
         ([1], [2], "1 pictures: a confidence interval needs at least 2"),
         ([1, np.inf], [1, 1], "difference inf is not finite"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(variant, base, message):
+def test_unpaired_or_infinite_values_are_refused(variant, base, message):
     with pytest.raises(SmapcompError, match=message):
         mean_difference(variant, base)
 
 
-def test_the_bootstrap_of_a_mean_is_scipys_and_close_to_students():
+def test_the_bootstrap_of_a_mean_agrees_with_scipy_and_students_t():
     rng = np.random.default_rng(3)
     base = rng.normal(0, 3, 40)
     variant = base + rng.exponential(1, 40) - 0.2
@@ -87,7 +87,7 @@ def test_the_bootstrap_of_a_mean_is_scipys_and_close_to_students():
 
 
 def _labels(seed, pictures, right):
-    """True and found label maps; a share of the pixels found right, the rest at random."""
+    """Return true label maps and label maps of which a share of the pixels is right."""
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, 6, (pictures, 12, 10))
     guess = rng.integers(1, 6, truth.shape)
@@ -100,7 +100,7 @@ def _counts(truth, found):
 
 def test_scores_of_counts_are_those_of_the_confusion_matrix():
     truth, found = _labels(4, 5, 0.4)
-    found[0, 0, :4] = 0  # void, which is wrong
+    found[0, 0, :4] = 0  # Void is never right.
     counts = _counts(truth, found)
     confusion = sum(metrics.confusion_matrix(t, f) for t, f in zip(truth, found, strict=True))
     total = counts.sum(0)
@@ -112,7 +112,7 @@ def test_scores_of_counts_are_those_of_the_confusion_matrix():
     np.testing.assert_allclose(single, wanted)
 
 
-def test_the_interval_of_mean_iou_is_that_of_sets_drawn_one_by_one():
+def test_the_interval_of_mean_iou_agrees_with_a_brute_force_bootstrap():
     truth, good = _labels(5, 12, 0.45)
     _, bad = _labels(5, 12, 0.35)
     found = score_difference(segmentation.mean_iou, _counts(truth, good), _counts(truth, bad))
@@ -137,14 +137,14 @@ def test_the_interval_of_mean_iou_is_that_of_sets_drawn_one_by_one():
     assert (same.value, same.low, same.high, same.p_value) == (0, 0, 0, 1)
 
 
-def test_holms_p_values_are_worked_by_hand():
-    # Smallest times 4, next times 3, ...; never below the one before, never above 1.
+def test_holms_p_values_agree_with_a_computation_by_hand():
+    # The smallest times 4, the next times 3, ...; never below the one before, never above 1.
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.6, 0.7]) == [1.0, 1.0]
     assert holm([]) == []
 
 
-def test_a_verdict_names_the_direction_and_doubts_what_many_comparisons_may_bring_about():
+def test_a_verdict_has_a_direction_and_a_doubt_after_holms_method():
     clear, unclear = Difference(0.2, 0.1, 0.3, 0.001, 24), Difference(0.1, -0.1, 0.3, 0.3, 24)
     assert verdict(clear, True, 0.004) == "better"
     assert verdict(clear, False, 0.004) == "worse"

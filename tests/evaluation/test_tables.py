@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
-from evaluation.analysis.codec_names import label
+from evaluation.analysis.codec_names import display_name
 from evaluation.analysis.protocols import FAIR, PAPER
 from evaluation.analysis.references import KODAK, load_references
-from evaluation.analysis.selection import by_step, picture_set, select
+from evaluation.analysis.selection import describe_pictures, group_by_quality, select
 from evaluation.analysis.tables import bd_table, equal_rates_table, mean_table, time_table
 from evaluation.measurement.points import Point
 from smapcomp.errors import SmapcompError
@@ -30,7 +30,7 @@ def rows_of(table: str) -> list[list[str]]:
     return rows
 
 
-def test_a_mean_table_has_means_medians_and_the_greatest_memory():
+def test_a_mean_table_has_means_median_times_and_maximum_memory():
     found = [
         Point(
             "smapcomp", "", "", name, 100, 100, quality, 1, bpp, psnr,
@@ -71,12 +71,12 @@ def test_a_mean_table_has_means_medians_and_the_greatest_memory():
     assert high[heads.index("compact")] == "0.100"
     partly = mean_table(found[:-1], "smapcomp", FAIR)
     assert len(rows_of(partly)) == 3
-    assert "Left out, as some pictures lack it: quality 10." in partly
+    assert "Left out, not measured on all pictures: quality 10." in partly
     with pytest.raises(SmapcompError, match="no points of any of the codecs webp-m6"):
         mean_table(found, "webp-m6", FAIR)
 
 
-def test_a_bd_table_has_every_codec_and_says_who_loses():
+def test_a_bd_table_has_every_codec_and_a_sentence_on_the_result():
     found = [
         p
         for name in "ab"
@@ -90,31 +90,33 @@ def test_a_bd_table_has_every_codec_and_says_who_loses():
     table = bd_table(found, FAIR)
     assert table.startswith("**BD-rate against BPG 4:4:4, 2 pictures. Protocol fair: ")
     assert rows_of(table) == [
-        ["codec", "PSNR", "by picture", "dB"],
+        ["codec", "PSNR", "per-picture mean", "dB"],
         ["---", "---:", "---:", "---:"],
         ["smapcomp", "−10.0 %", "−10.0 ± 0.0 %", "25.0–39.0"],
         ["WebP", "+50.0 %", "+50.0 ± 0.0 %", "25.0–39.0"],
         ["JPEG 4:2:0", "– ¹", "–", "–"],
     ]
-    assert "¹ JPEG 4:2:0: 3 points where 4 are needed.\n" in table
-    assert "Not measured with both: MS-SSIM, SSIMULACRA2." in table
-    assert "smapcomp saves 10.0 % by PSNR (by picture −10.0 ± 0.0 %, BD-PSNR +0." in table
+    assert "¹ JPEG 4:2:0: 3 points, at least 4 are needed.\n" in table
+    assert "Not measured with both codecs: MS-SSIM, SSIMULACRA2." in table
+    assert (
+        "smapcomp saves bits: 10.0 % by PSNR (per-picture mean −10.0 ± 0.0 %, BD-PSNR +0." in table
+    )
     against_webp = bd_table(found, FAIR, anchor="webp-m6", codecs=["bpg-444", "smapcomp"])
     assert [row[0] for row in rows_of(against_webp)[2:]] == ["BPG 4:4:4", "smapcomp"]
     losing = bd_table(
         [dataclasses.replace(p, bpp=3 * p.bpp) if p.codec == "smapcomp" else p for p in found], FAIR
     )
-    assert "smapcomp loses 170.0 % by PSNR" in losing
+    assert "smapcomp needs more bits: 170.0 % by PSNR" in losing
 
 
-def test_the_bd_table_of_the_references_footnotes_what_is_not_alike():
+def test_the_bd_table_of_the_references_has_footnotes_on_differences():
     table = bd_table(REFERENCES, FAIR)
     rows = {row[0].rstrip(" ¹²³"): row[1:] for row in rows_of(table)[2:]}
     assert "24 Kodak pictures" in table.splitlines()[0]
     assert rows["EDMS as published"][0].startswith("+49.")
     assert rows["EDMS as published"][1] == "–"
-    assert "¹ PSNR as published, the mean of the channels'" in table
-    assert "only 47 % of the range of PSNR" in table
+    assert "¹ the published PSNR is the mean of the channels' PSNR" in table
+    assert "only 47 % of the joint range of PSNR" in table
     assert float(rows["JPEG 2000"][0].split()[0]) > 60
     assert float(rows["JPEG 2000"][1].split()[0]) < 42
     paper = bd_table(REFERENCES, PAPER)
@@ -122,8 +124,8 @@ def test_the_bd_table_of_the_references_footnotes_what_is_not_alike():
     assert "only the PSNR of the mean squared error" in paper
 
 
-def test_equal_rates_reproduce_the_figures_of_the_readme():
-    """Of BPG and others at the rates of smapcomp; the means there have three decimals."""
+def test_the_table_at_equal_rates_agrees_with_another_program():
+    """The expected values were interpolated at rates of three decimals."""
     rates = (0.082, 0.131, 0.257, 0.465, 0.887, 1.310)
     own = [
         Point("smapcomp", "", "", name, 768, 512, step, None, rate, 30.0 + step)
@@ -155,12 +157,12 @@ def test_equal_rates_reproduce_the_figures_of_the_readme():
                 assert float(cell) == pytest.approx(value, abs=0.03)
 
 
-def test_equal_rates_need_the_codec_whose_rates_they_are():
+def test_the_table_at_equal_rates_needs_the_codec_of_the_rates():
     with pytest.raises(SmapcompError, match="codec 'smapcomp' has no points"):
         equal_rates_table(REFERENCES, FAIR)
 
 
-def test_time_is_by_codec_and_size_and_by_megapixel():
+def test_the_time_table_has_codecs_sizes_and_times_per_megapixel():
     small = points("webp-m6", ANCHOR[:3], encode_seconds=1.0, decode_seconds=0.5)
     small[1] = dataclasses.replace(small[1], encode_seconds=4.0, environment="e1")
     small[2] = dataclasses.replace(small[2], encode_seconds=2.0, peak_memory_mib=55.4)
@@ -178,7 +180,7 @@ def test_time_is_by_codec_and_size_and_by_megapixel():
         time_table(points("bpg-444", ANCHOR))
 
 
-def test_a_selection_has_the_pictures_that_all_have_and_says_what_is_left_out():
+def test_a_selection_has_common_pictures_and_notes_on_the_others():
     found = [
         *points("smapcomp", ANCHOR, "kodim01"),
         *points("smapcomp", ANCHOR, "kodim02"),
@@ -191,8 +193,8 @@ def test_a_selection_has_the_pictures_that_all_have_and_says_what_is_left_out():
     assert chosen.title == "1 Kodak picture"
     assert {p.picture for p in chosen.points} == {"kodim01"}
     assert chosen.notes == (
-        "Left out, as not measured with BPG 4:4:4: 1 Kodak picture.",
-        "Left out, as known by means over the 24 Kodak pictures alone: EDMS as published.",
+        "Left out, not measured with BPG 4:4:4: 1 Kodak picture.",
+        "Left out, only means over the 24 Kodak pictures are known: EDMS as published.",
     )
     assert select(REFERENCES, PAPER).codecs == ("bpg-rgb", "edms-published", "bpg-rgb-published")
     with pytest.raises(SmapcompError, match="no picture is measured with all of smapcomp, bpg-444"):
@@ -200,20 +202,20 @@ def test_a_selection_has_the_pictures_that_all_have_and_says_what_is_left_out():
 
 
 def test_pictures_are_counted_and_kodak_is_named():
-    assert picture_set(KODAK) == "24 Kodak pictures"
-    assert picture_set(["kodim01", "other"]) == "2 pictures"
+    assert describe_pictures(KODAK) == "24 Kodak pictures"
+    assert describe_pictures(["kodim01", "other"]) == "2 pictures"
 
 
-def test_points_at_given_rates_are_steps_by_their_settings():
+def test_points_at_rates_are_grouped_by_their_settings():
     at = [
         dataclasses.replace(p, quality=None, settings=f"target_bpp={p.bpp:g}")
         for p in points("x", ANCHOR)
     ]
-    assert list(by_step(at)) == [f"target_bpp={rate:g}" for rate, _ in ANCHOR]
+    assert list(group_by_quality(at)) == [f"target_bpp={rate:g}" for rate, _ in ANCHOR]
 
 
-def test_labels_are_the_codecs_own_and_those_of_published_figures():
-    assert label("bpg-444") == "BPG 4:4:4"
-    assert label("smapcomp:mode=none") == "smapcomp (mode=none)"
-    assert label("edms-published") == "EDMS as published"
-    assert label("something else") == "something else"
+def test_display_names_of_codecs_and_published_figures():
+    assert display_name("bpg-444") == "BPG 4:4:4"
+    assert display_name("smapcomp:mode=none") == "smapcomp (mode=none)"
+    assert display_name("edms-published") == "EDMS as published"
+    assert display_name("something else") == "something else"

@@ -1,7 +1,7 @@
-// Tables of the drill-down, sorted by a click on a column's title.
+// Tables that a click on a column's title sorts.
 
-// Columns have `title`, `value` of a row (a number, a text or null) and, for numbers, `text` of it.
-// Draws into `container`; `onrow` makes rows lead somewhere, `mark` gives one a class.
+// Columns have `title`, `value(row)` (a number, a text or null) and, for numbers, `text(value)`.
+// `onrow` handles clicks on rows; `mark` returns a row's class.
 function drawTable(container, columns, rows, { sorted, onrow, mark } = {}) {
   const order = { column: sorted ?? null, up: true };
   const body = element("tbody");
@@ -36,7 +36,7 @@ function drawRow(columns, row, { onrow, mark }) {
       const kind = [column.text && "figure", column.best?.(row) && "best"].filter(Boolean);
       return element("td", { class: kind.join(" ") || null }, text);
     }
-    // A button, so that the keyboard gets there too.
+    // A button, so that the keyboard can reach it.
     const inner = onrow ? element("button", { type: "button" }, text) : text;
     return element("th", { scope: "row" }, inner);
   });
@@ -44,7 +44,7 @@ function drawRow(columns, row, { onrow, mark }) {
   return element("tr", onrow ? attributes : { class: attributes.class }, ...cells);
 }
 
-// What was not measured comes last, whichever way the rest is sorted.
+// Rows that were not measured come last in both directions.
 function sortedRows(rows, value, up) {
   const missing = (row) => value(row) === null || value(row) === undefined;
   const compare = (a, b) => {
@@ -62,10 +62,10 @@ function startTables() {
   watch(["picture", "protocol"], renderPoints);
 }
 
-// All pictures at one rate, by codec.
+// All pictures at one rate, with a column for each codec.
 function renderOverview() {
-  const metric = metricNow();
-  const { codecs, samples, short_unit: unit } = protocolNow();
+  const metric = currentMetric();
+  const { codecs, samples, short_unit: unit } = currentProtocol();
   const rate = state.rate / samples;
   const rows = PICTURE_NAMES.map((picture) => {
     const points = pointsOf(picture);
@@ -75,14 +75,14 @@ function renderOverview() {
     return { picture, values, best: Math.max(...values.filter((v) => v !== null)) };
   });
   document.getElementById("overview-title").textContent =
-    `All pictures: ${nameOf(metric)} at ${figure(rate, 3)} ${unit}, protocol ${state.protocol}`;
+    `All pictures: ${nameOf(metric)} at ${numberText(rate, 3)} ${unit}, protocol ${state.protocol}`;
   document.getElementById("overview-note").textContent =
-    "Between two measured points interpolated over the logarithm of the rate; – beyond what was " +
-    "measured. The highest of a picture is bold. A row chooses its picture.";
+    "Interpolated between measured points over the logarithm of the rate; – is outside the " +
+    "measured range. The highest value of a picture is bold. Click a row to select its picture.";
   const columns = [
     { title: "Picture", value: (row) => row.picture },
     ...codecs.map((codec, i) => ({
-      title: labelOf(codec),
+      title: displayName(codec),
       value: (row) => row.values[i],
       text: (value) => valueText(value, metric),
       best: (row) => row.values[i] !== null && row.values[i] === row.best,
@@ -100,14 +100,14 @@ function markOverview() {
   }
 }
 
-// Every measured point of the picture that is chosen.
+// Every measured point of the selected picture.
 function renderPoints() {
-  const { codecs, metrics, short_unit: unit } = protocolNow();
-  const fixed = (digits) => (value) => figure(value, digits);
+  const { codecs, metrics, short_unit: unit } = currentProtocol();
+  const fixed = (digits) => (value) => numberText(value, digits);
   const columns = [
-    { title: "Codec", value: (p) => labelOf(p.codec) },
+    { title: "Codec", value: (p) => displayName(p.codec) },
     { title: "Quality", value: (p) => p.quality, text: String },
-    { title: "Bytes", value: (p) => p.bytes, text: whole },
+    { title: "Bytes", value: (p) => p.bytes, text: integerText },
     { title: unit, value: (p) => rateOf(p), text: fixed(4) },
     ...metrics.flatMap(metricColumns),
     { title: "Encode, s", value: (p) => p.encode_seconds, text: fixed(2) },
@@ -121,11 +121,11 @@ function renderPoints() {
   drawTable(document.getElementById("points"), columns, points);
 }
 
-// What is known by two scales has a column for each.
+// A metric with two scales has a column for each.
 function metricColumns(metric) {
   const text = (value) => valueText(value, metric);
   const column = { title: titleOf(metric), value: (p) => valueOf(p, metric), text };
   if (!metric.decibels) return [column];
-  const raw = (value) => figure(value, 4);
-  return [{ title: metric.label, value: (p) => p[metric.field], text: raw }, column];
+  const raw = (value) => numberText(value, 4);
+  return [{ title: metric.name, value: (p) => p[metric.field], text: raw }, column];
 }

@@ -1,7 +1,7 @@
-// The slider: two pictures in one place, parted by a line that moves.
+// The slider: two pictures in the same place, separated by a movable line.
 
 const SIDES = ["left", "right"];
-const parts = {}; // of the page, by id
+const parts = {}; // elements of the page by id
 let flipped = false;
 
 function startComparison() {
@@ -25,7 +25,7 @@ function startComparison() {
   watch(["picture", "zoom", "x", "y"], placePictures);
 }
 
-// Radio buttons for the values of one name.
+// Radio buttons for the values of one entry of the state.
 function fillChoice(group, name, choices) {
   addRadios(group, name, choices);
   watch([name], () => checkRadio(group, state[name]));
@@ -77,14 +77,14 @@ function renderSides() {
   renderSplit();
 }
 
-// Those that a side can show; a codec without a file near the rate can't be chosen.
+// Choices of a side; a codec without a file near the rate is disabled.
 function codecsToChoose() {
   const named = Object.keys(DATA.codecs).filter((codec) =>
-    DATA.pictures.some((p) => p.shown.some((s) => s.codec === codec)),
+    RECONSTRUCTIONS.some((r) => r.codec === codec),
   );
   return [ORIGINAL, ...named].map((codec) => {
-    const there = codec === ORIGINAL || shownAt(state.picture, codec, state.rate);
-    return { value: codec, text: labelOf(codec), disabled: !there };
+    const available = codec === ORIGINAL || reconstructionAt(state.picture, codec, state.rate);
+    return { value: codec, text: displayName(codec), disabled: !available };
   });
 }
 
@@ -99,34 +99,36 @@ function fillSelect(select, choices, value) {
 function renderCaption(side) {
   const codec = state[side];
   const picture = PICTURES.get(state.picture);
-  const shown = shownAt(state.picture, codec, state.rate);
-  parts[`${side}-tag`].textContent = labelOf(codec);
-  const lines = [element("h3", {}, labelOf(codec))];
+  const reconstruction = reconstructionAt(state.picture, codec, state.rate);
+  parts[`${side}-tag`].textContent = displayName(codec);
+  const lines = [element("h3", {}, displayName(codec))];
   if (codec === ORIGINAL && picture) {
-    lines.push(figures([["Pixels", `${picture.width} × ${picture.height}`, ""]]));
-  } else if (shown) {
-    lines.push(figures(captionRows(shown)));
+    lines.push(figureTable([["Pixels", `${picture.width} × ${picture.height}`, ""]]));
+  } else if (reconstruction) {
+    lines.push(figureTable(captionRows(reconstruction)));
   } else {
     lines.push(element("p", { class: "note" }, missingText(codec, picture)));
   }
   parts[`${side}-caption`].replaceChildren(...lines);
 }
 
-function captionRows(shown) {
-  const away = Math.round(100 * (number(shown.bpp) / shown.target_bpp - 1));
-  const sign = away < 0 ? "−" : "+";
-  const beside = away ? `${sign}${Math.abs(away)} % against ${shown.target_bpp}` : "";
-  const msSsim = number(shown.ms_ssim);
+function captionRows(reconstruction) {
+  const { bpp, bytes, psnr, quality, ssimulacra2, target_bpp: target } = reconstruction;
+  const percent = Math.round(100 * (number(bpp) / target - 1));
+  const sign = percent < 0 ? "−" : "+";
+  const difference = percent ? `${sign}${Math.abs(percent)} % compared with ${target}` : "";
+  const msSsim = number(reconstruction.ms_ssim);
+  const msSsimText = msSsim === null ? "" : `${numberText(msSsimDb(msSsim), 2)} dB`;
   return [
-    ["Bits per pixel", figure(shown.bpp, 4), beside],
-    ["Bytes", whole(shown.bytes), shown.quality === null ? "" : `quality ${shown.quality}`],
-    ["PSNR, dB", figure(number(shown.psnr), 2), ""],
-    ["MS-SSIM", figure(msSsim, 4), msSsim === null ? "" : `${figure(msSsimDb(msSsim), 2)} dB`],
-    ["SSIMULACRA2", figure(number(shown.ssimulacra2), 1), ""],
+    ["Bits per pixel", numberText(bpp, 4), difference],
+    ["Bytes", integerText(bytes), quality === null ? "" : `quality ${quality}`],
+    ["PSNR, dB", numberText(number(psnr), 2), ""],
+    ["MS-SSIM", numberText(msSsim, 4), msSsimText],
+    ["SSIMULACRA2", numberText(number(ssimulacra2), 1), ""],
   ];
 }
 
-function figures(rows) {
+function figureTable(rows) {
   const cells = rows.map(([name, value, unit]) =>
     element(
       "tr",
@@ -141,24 +143,25 @@ function figures(rows) {
 
 function missingText(codec, picture) {
   if (picture) return `No file of ${state.picture} near ${state.rate} bpp.`;
-  return `${state.picture} is not among the pictures shown here; its figures are below.`;
+  return `${state.picture} is not among the compared pictures; its measured points are below.`;
 }
 
-// Decodes before it shows, so that nothing flickers; only what is chosen is ever decoded.
+// Decodes a picture before showing it, which avoids flicker; only selected pictures are decoded.
 async function showPicture(side) {
   const layer = parts[`${side}-layer`];
   const picture = PICTURES.get(state.picture);
-  const shown =
-    state[side] === ORIGINAL ? picture?.original : shownAt(state.picture, state[side], state.rate);
-  const uri = shown?.uri ?? "";
-  if (layer.wanted === uri) return;
-  layer.wanted = uri;
+  const codec = state[side];
+  const isOriginal = codec === ORIGINAL;
+  const source = isOriginal ? picture?.original : reconstructionAt(picture?.name, codec, state.rate);
+  const uri = source?.uri ?? "";
+  if (layer.requestedUri === uri) return;
+  layer.requestedUri = uri;
   parts.stage.setAttribute("aria-busy", "true");
-  const made = uri ? await decoded(uri, describe(side)) : message("nothing to show");
-  if (layer.wanted !== uri) return; // something else was chosen meanwhile
+  const made = uri ? await decoded(uri, describe(side)) : message("No picture to show.");
+  if (layer.requestedUri !== uri) return; // The selection changed meanwhile.
   layer.replaceChildren(made);
   placePictures();
-  const shows = (s) => parts[`${s}-layer`].firstChild?.uri === parts[`${s}-layer`].wanted;
+  const shows = (s) => parts[`${s}-layer`].firstChild?.uri === parts[`${s}-layer`].requestedUri;
   layer.firstChild.uri = uri;
   parts.stage.setAttribute("aria-busy", String(!SIDES.every(shows)));
 }
@@ -176,7 +179,7 @@ async function decoded(uri, alt) {
 
 function describe(side) {
   const rate = state[side] === ORIGINAL ? "" : ` at ${state.rate} bits per pixel`;
-  return `${state.picture}, ${labelOf(state[side])}${rate}`;
+  return `${state.picture}, ${displayName(state[side])}${rate}`;
 }
 
 function message(text) {
@@ -188,18 +191,18 @@ function renderSplit() {
   const [first, second] = flipped ? ["right", "left"] : SIDES;
   parts[`${first}-layer`].style.clipPath = `inset(0 ${100 - split}% 0 0)`;
   parts[`${second}-layer`].style.clipPath = `inset(0 0 0 ${split}%)`;
-  parts["left-tag"].textContent = labelOf(state[first]);
-  parts["right-tag"].textContent = labelOf(state[second]);
+  parts["left-tag"].textContent = displayName(state[first]);
+  parts["right-tag"].textContent = displayName(state[second]);
   parts.split.style.left = `${split}%`;
   parts.split.setAttribute("aria-valuenow", Math.round(split));
-  const [left, right] = SIDES.map((side) => labelOf(state[side]));
+  const [left, right] = SIDES.map((side) => displayName(state[side]));
   parts.split.setAttribute(
     "aria-valuetext",
     `${Math.round(split)} % ${left}, ${Math.round(100 - split)} % ${right}`,
   );
 }
 
-// Sizes the stage for its picture and moves what is zoomed.
+// Sets the size of the stage and, if zoomed, the position of its pictures.
 function placePictures() {
   const picture = PICTURES.get(state.picture);
   if (!picture) return;
@@ -212,12 +215,12 @@ function placePictures() {
     image.style.width = image.style.height = `${100 * state.zoom}%`;
     image.style.left = `${50 - clamped(state.x) * state.zoom}%`;
     image.style.top = `${50 - clamped(state.y) * state.zoom}%`;
-    // Shrunken pictures would alias.
+    // Without smoothing, reduced pictures would show aliasing.
     image.style.imageRendering = scale >= 0.999 ? "pixelated" : "auto";
   }
 }
 
-// Keeps the picture's edges outside the stage: of what is in its middle, in percent.
+// Limits the centre of the zoomed part (percent) so that the picture covers the stage.
 function clamped(centre) {
   const margin = 50 / state.zoom;
   return Math.min(Math.max(centre, margin), 100 - margin);
@@ -253,7 +256,7 @@ function splitWith(event) {
   moveSplit((100 * (event.clientX - box.left)) / box.width);
 }
 
-// A function that pans by how far the pointer has moved since the last event.
+// Returns a function that pans by the pointer's movement since the last event.
 function panWith(start) {
   let [lastX, lastY] = [start.clientX, start.clientY];
   return (event) => {
@@ -283,7 +286,7 @@ function listenToKeys() {
   document.addEventListener("keyup", (event) => {
     if (event.key.toLowerCase() === "f") setFlipped(false);
   });
-  // A key or pointer that is let go elsewhere sends nothing here.
+  // Releasing a key or pointer outside the window sends no event here.
   window.addEventListener("blur", () => setFlipped(false));
   parts.flip.addEventListener("pointerdown", () => setFlipped(true));
   for (const name of ["pointerup", "pointerleave", "pointercancel"]) {
@@ -298,7 +301,7 @@ function moveByKey(event) {
     return true;
   }
   const { split } = state;
-  // Up is more, as sliders have it.
+  // The up arrow increases the value, as is usual for sliders.
   if (arrow) moveSplit(split + arrow[0] - arrow[1]);
   else if (event.key === "PageUp") moveSplit(split + 10);
   else if (event.key === "PageDown") moveSplit(split - 10);

@@ -1,10 +1,10 @@
-// Puts the parts together.
+// Starts all parts of the page.
 
 function startDrillDown() {
   const names = Object.keys(DATA.protocols);
   const protocols = document.getElementById("protocols");
   fillChoice(protocols, "protocol", names.map((name) => [name, name]));
-  // One protocol is no choice; the titles name it.
+  // A single protocol needs no choice; the titles name it.
   protocols.parentElement.hidden = names.length < 2;
   watch(["protocol"], fillMetrics);
   watch(["protocol", "metric"], checkMetric);
@@ -15,15 +15,15 @@ function startDrillDown() {
 }
 
 function fillMetrics() {
-  const choices = protocolNow().metrics.map(({ key, label }) => [key, label]);
+  const choices = currentProtocol().metrics.map(({ key, name }) => [key, name]);
   addRadios(document.getElementById("metrics"), "metric", choices);
 }
 
 function checkMetric() {
-  checkRadio(document.getElementById("metrics"), metricNow().key);
+  checkRadio(document.getElementById("metrics"), currentMetric().key);
 }
 
-// A <select> for the values of one name.
+// A <select> for the values of one entry of the state.
 function bindSelect(id, name, values, text = String) {
   const select = document.getElementById(id);
   const choices = values.map((value) => ({ value, text: text(value) }));
@@ -54,7 +54,7 @@ function start() {
   for (const { render } of watchers) render();
   window.addEventListener("hashchange", () => update(readHash() ?? {}));
   openDetailsInPrint();
-  // Who follows a link to a view wants to see it.
+  // A link with a state leads to the part that shows it.
   if (found) (comparison ?? document.getElementById("drill-down"))?.scrollIntoView();
 }
 

@@ -1,11 +1,11 @@
-// The rate-distortion chart of one picture, drawn from the points.
+// The rate-distortion chart of one picture.
 
 const SVG = "http://www.w3.org/2000/svg";
 const MARGIN = { left: 56, right: 16, top: 12, bottom: 46 };
 const MARKER_RADIUS = 4.2;
-const REACH = 40; // pixels within which a pointer finds a point
+const MAX_POINTER_DISTANCE = 40; // pixels between the pointer and the point of the tooltip
 
-const hidden = new Set(); // codecs that the legend has switched off
+const hidden = new Set(); // codecs that are switched off in the legend
 
 function startChart() {
   const chart = document.getElementById("chart");
@@ -16,14 +16,14 @@ function startChart() {
 
 function renderChart() {
   const chart = document.getElementById("chart");
-  const metric = metricNow();
+  const metric = currentMetric();
   document.getElementById("chart-title").textContent =
-    `${state.picture}: ${metric.label} by rate, protocol ${state.protocol}`;
+    `${state.picture}: ${metric.name} by rate, protocol ${state.protocol}`;
   const series = seriesOf(metric);
   const visible = series.filter(({ codec }) => !hidden.has(codec));
   const placed = visible.flatMap((s) => s.points);
   if (!placed.length) {
-    const text = `No ${metric.label} was measured for what is chosen.`;
+    const text = `No ${metric.name} was measured for this selection.`;
     chart.replaceChildren(element("p", { class: "note" }, text));
     return;
   }
@@ -32,21 +32,21 @@ function renderChart() {
   const svg = drawChart(frame, metric, visible);
   svg.addEventListener("pointermove", (event) => showTooltip(event, svg, frame, placed, tooltip));
   svg.addEventListener("pointerleave", () => hideTooltip(svg, tooltip));
-  chart.replaceChildren(svg, tooltip, ...standInNotes(visible, metric));
+  chart.replaceChildren(svg, tooltip, ...fallbackNotes(visible, metric));
 }
 
-// Where a codec's values are those of another way of counting, and what that means.
-function standInNotes(series, metric) {
-  const concerned = series.filter(({ points }) => points.some((p) => standsIn(p, metric)));
+// Notes on codecs whose values come from the metric's fallback field.
+function fallbackNotes(series, metric) {
+  const concerned = series.filter(({ points }) => points.some((p) => usesFallback(p, metric)));
   if (!concerned.length) return [];
-  const names = concerned.map(({ codec }) => labelOf(codec)).join(", ");
-  return [element("p", { class: "note" }, `${names}: ${metric.stand_in_note}.`)];
+  const names = concerned.map(({ codec }) => displayName(codec)).join(", ");
+  return [element("p", { class: "note" }, `${names}: ${metric.fallback_note}.`)];
 }
 
-// The points of each codec that can be drawn, from the lowest rate on.
+// The points of each codec that can be drawn, by rising rate.
 function seriesOf(metric) {
   const points = pointsOf(state.picture);
-  return protocolNow()
+  return currentProtocol()
     .codecs.map((codec) => ({
       codec,
       points: points
@@ -58,7 +58,7 @@ function seriesOf(metric) {
     .filter((s) => s.points.length);
 }
 
-// Sizes and scales: rates by their logarithm, the metric evenly.
+// Sizes and scales of the chart: logarithmic for the rate, linear for the metric.
 function frameOf(width, points) {
   const height = Math.round(Math.min(Math.max(width * 0.56, 280), 460));
   const [left, right] = [MARGIN.left, width - MARGIN.right];
@@ -82,10 +82,10 @@ function drawChart(frame, metric, series) {
   const svg = shape("svg", {
     viewBox: `0 0 ${frame.width} ${frame.height}`,
     role: "img",
-    "aria-label": `${titleOf(metric)}, over ${protocolNow().unit}; the table below has the same points`,
+    "aria-label": `${titleOf(metric)}, over ${currentProtocol().unit}; the table below lists the same points`,
   });
   svg.append(...gridLines(frame), ...axisTitles(frame, metric));
-  // Ours over the others.
+  // This project's codec is drawn on top.
   const inOrder = [...series].sort((a, b) => DATA.codecs[a.codec].own - DATA.codecs[b.codec].own);
   for (const { codec, points } of inOrder) svg.append(drawSeries(frame, codec, points));
   return svg;
@@ -97,12 +97,12 @@ function gridLines(frame) {
   for (const value of rateTicks(Math.exp(frame.lowX), Math.exp(frame.highX))) {
     const x = frame.x(value);
     lines.push(shape("path", { class: "grid", d: `M${x} ${top}V${bottom}` }));
-    lines.push(label(x, bottom + 16, String(value), "middle"));
+    lines.push(svgText(x, bottom + 16, String(value), "middle"));
   }
   for (const value of evenTicks(frame.lowY, frame.highY)) {
     const y = frame.y(value);
     lines.push(shape("path", { class: "grid", d: `M${left} ${y}H${right}` }));
-    lines.push(label(left - 6, y + 4, String(value).replace("-", "−"), "end"));
+    lines.push(svgText(left - 6, y + 4, String(value).replace("-", "−"), "end"));
   }
   lines.push(shape("path", { class: "axis", d: `M${left} ${top}V${bottom}H${right}` }));
   return lines;
@@ -110,13 +110,13 @@ function gridLines(frame) {
 
 function axisTitles(frame, metric) {
   const { left, right, top, bottom } = frame;
-  const across = label((left + right) / 2, bottom + 38, protocolNow().unit, "middle");
-  const upwards = label(0, 0, titleOf(metric), "middle");
+  const across = svgText((left + right) / 2, bottom + 38, currentProtocol().unit, "middle");
+  const upwards = svgText(0, 0, titleOf(metric), "middle");
   upwards.setAttribute("transform", `translate(14 ${(top + bottom) / 2}) rotate(-90)`);
   return [across, upwards];
 }
 
-// 1, 2 and 5 times the powers of ten.
+// Ticks at 1, 2 and 5 times the powers of ten.
 function rateTicks(low, high) {
   const ticks = [];
   for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++) {
@@ -144,7 +144,7 @@ function drawSeries(frame, codec, points) {
   return group;
 }
 
-// The same looks as in the plots: colour, dashes, markers, and a wide line for our own.
+// Styles are those of the plots; this project's codec has a wide line.
 function seriesGroup(codec) {
   const { colour, dashes, own } = DATA.codecs[codec];
   const group = shape("g", { class: own ? "series own" : "series" });
@@ -154,7 +154,8 @@ function seriesGroup(codec) {
   return group;
 }
 
-// Markers by their names in plots: corners, and how far the first is turned from the top.
+// Polygons by Matplotlib's names of markers: number of corners, and angle of the first one in
+// degrees from the top.
 const POLYGONS = {
   "^": [3, 0],
   ">": [3, 90],
@@ -182,7 +183,7 @@ function outline(name) {
   return polygon(24, 0, () => 0.9 * r);
 }
 
-// Of a thick cross with twelve corners, every third of them an inner one.
+// Radius of a corner of a thick cross with twelve corners, every third of which is an inner one.
 function crossRadius(i) {
   return MARKER_RADIUS * (i % 3 === 1 ? 0.5 : 1.2);
 }
@@ -196,7 +197,7 @@ function polygon(count, degrees, radius) {
   return `M${points.join("L")}z`;
 }
 
-function label(x, y, text, anchor) {
+function svgText(x, y, text, anchor) {
   const made = shape("text", { x, y, "text-anchor": anchor });
   made.textContent = text;
   return made;
@@ -210,7 +211,7 @@ function shape(tag, attributes) {
 
 function renderLegend() {
   const legend = document.getElementById("legend");
-  const entries = protocolNow().codecs.map((codec) => {
+  const entries = currentProtocol().codecs.map((codec) => {
     const sample = shape("svg", { viewBox: "-16 -6 32 12", "aria-hidden": "true" });
     const group = seriesGroup(codec);
     group.append(shape("polyline", { points: "-16,0 16,0" }), marker(codec, 0, 0));
@@ -222,27 +223,27 @@ function renderLegend() {
     };
     const pressed = String(!hidden.has(codec));
     const attributes = { type: "button", "aria-pressed": pressed, onclick: toggle };
-    return element("button", attributes, sample, labelOf(codec));
+    return element("button", attributes, sample, displayName(codec));
   });
   legend.replaceChildren(...entries);
 }
 
-// Of the nearest point, if one is near.
+// Shows the tooltip of the nearest point if it is near the pointer.
 function showTooltip(event, svg, frame, points, tooltip) {
   const box = svg.getBoundingClientRect();
   const scale = frame.width / box.width;
   const [x, y] = [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
   const away = (p) => Math.hypot(frame.x(p.x) - x, frame.y(p.y) - y);
   const nearest = points.reduce((a, b) => (away(b) < away(a) ? b : a));
-  if (away(nearest) > REACH) {
+  if (away(nearest) > MAX_POINTER_DISTANCE) {
     hideTooltip(svg, tooltip);
     return;
   }
   tooltip.replaceChildren(
-    element("strong", {}, labelOf(nearest.codec)),
-    element("span", {}, `quality ${nearest.quality}, ${whole(nearest.bytes)} bytes`),
-    element("span", {}, `${figure(rateOf(nearest), 4)} ${protocolNow().short_unit}`),
-    ...protocolNow().metrics.map((metric) => element("span", {}, metricText(nearest, metric))),
+    element("strong", {}, displayName(nearest.codec)),
+    element("span", {}, `quality ${nearest.quality}, ${integerText(nearest.bytes)} bytes`),
+    element("span", {}, `${numberText(rateOf(nearest), 4)} ${currentProtocol().short_unit}`),
+    ...currentProtocol().metrics.map((metric) => element("span", {}, metricText(nearest, metric))),
   );
   tooltip.hidden = false;
   const [left, top] = [frame.x(nearest.x) / scale, frame.y(nearest.y) / scale];
@@ -261,7 +262,7 @@ function hideTooltip(svg, tooltip) {
 
 function metricText(point, metric) {
   const value = `${valueText(valueOf(point, metric), metric)} ${metric.unit}`.trim();
-  // Where it is known by another scale, that comes first.
-  const raw = metric.decibels ? `${figure(point[metric.field], 4)}, ` : "";
-  return `${metric.label} ${raw}${value}`;
+  // A value with a second scale is given in both.
+  const raw = metric.decibels ? `${numberText(point[metric.field], 4)}, ` : "";
+  return `${metric.name} ${raw}${value}`;
 }

@@ -1,9 +1,9 @@
-// What the page holds, and its figures as text.
+// Data of the page, and the conversion of its numbers to text.
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const ORIGINAL = "original";
 
-// Infinity, which JSON lacks, comes as text.
+// JSON has no infinity; the page has it as text.
 const number = (value) => (typeof value === "string" ? Number(value) : value);
 
 const POINTS = DATA.points.rows.map((row) => {
@@ -15,79 +15,79 @@ const POINTS = DATA.points.rows.map((row) => {
 
 const PICTURES = new Map(DATA.pictures.map((picture) => [picture.name, picture]));
 const PICTURE_NAMES = namesOfPictures();
-const RATES = [...new Set(DATA.pictures.flatMap((p) => p.shown.map((s) => s.target_bpp)))].sort(
-  (a, b) => a - b,
-);
-// Of the overview, where no pictures are shown at any rate.
+const RECONSTRUCTIONS = DATA.pictures.flatMap((picture) => picture.reconstructions);
+const RATES = [...new Set(RECONSTRUCTIONS.map((r) => r.target_bpp))].sort((a, b) => a - b);
+// Rates of the overview; the defaults serve a page without compared pictures.
 const OVERVIEW_RATES = RATES.length ? RATES : [0.1, 0.25, 0.5, 1];
 
 const msSsimDb = (value) =>
   value === null ? null : value >= 1 ? Infinity : -10 * Math.log10(1 - value);
 
-const protocolNow = () => DATA.protocols[state.protocol];
+const currentProtocol = () => DATA.protocols[state.protocol];
 
-// The metric that is chosen; the protocol's first where it has none of that name.
-function metricNow() {
-  const { metrics } = protocolNow();
+// The selected metric, or the protocol's first if it does not have the selected one.
+function currentMetric() {
+  const { metrics } = currentProtocol();
   return metrics.find((metric) => metric.key === state.metric) ?? metrics[0];
 }
 
-function rateOf(point, protocol = protocolNow()) {
+function rateOf(point, protocol = currentProtocol()) {
   return point.bpp / protocol.samples;
 }
 
-// In the metric's unit; null where it was not measured.
+// The value in the metric's unit; null if it was not measured.
 function valueOf(point, metric) {
-  const value = point[metric.field] ?? point[metric.stand_in] ?? null;
+  const value = point[metric.field] ?? point[metric.fallback_field] ?? null;
   return metric.decibels ? msSsimDb(value) : value;
 }
 
-// Whether a point's value is that of another way of counting.
-function standsIn(point, metric) {
+// Whether the point has the metric's fallback field only.
+function usesFallback(point, metric) {
   return (point[metric.field] ?? null) === null && valueOf(point, metric) !== null;
 }
 
 function valueText(value, metric) {
-  return figure(value, metric.unit === "dB" ? 2 : 1);
+  return numberText(value, metric.unit === "dB" ? 2 : 1);
 }
 
-const titleOf = (metric) => (metric.unit ? `${metric.label}, ${metric.unit}` : metric.label);
-const nameOf = (metric) => (metric.unit ? `${metric.label} in ${metric.unit}` : metric.label);
+const titleOf = (metric) => (metric.unit ? `${metric.name}, ${metric.unit}` : metric.name);
+const nameOf = (metric) => (metric.unit ? `${metric.name} in ${metric.unit}` : metric.name);
 
 function namesOfPictures() {
   const names = new Set([...DATA.pictures.map((p) => p.name), ...POINTS.map((p) => p.picture)]);
-  // Numbers in names count as numbers; a mean is no picture, and comes last.
+  // Numbers in names are compared as numbers; the mean is not a picture and comes last.
   return [...names].sort(
     (a, b) =>
       (a === "mean") - (b === "mean") || a.localeCompare(b, "en", { numeric: true }),
   );
 }
 
-function labelOf(codec) {
-  return codec === ORIGINAL ? "Original" : (DATA.codecs[codec]?.label ?? codec);
+function displayName(codec) {
+  return codec === ORIGINAL ? "Original" : (DATA.codecs[codec]?.display_name ?? codec);
 }
 
-function shownAt(picture, codec, rate) {
-  return PICTURES.get(picture)?.shown.find((s) => s.codec === codec && s.target_bpp === rate);
+function reconstructionAt(picture, codec, rate) {
+  const { reconstructions = [] } = PICTURES.get(picture) ?? {};
+  return reconstructions.find((r) => r.codec === codec && r.target_bpp === rate);
 }
 
 function pointsOf(picture) {
-  const { codecs } = protocolNow();
+  const { codecs } = currentProtocol();
   return POINTS.filter((p) => p.picture === picture && codecs.includes(p.codec));
 }
 
-// "–" for what was not measured.
-function figure(value, digits) {
+// The number as text; "–" if it was not measured.
+function numberText(value, digits) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
   return value.toFixed(digits).replace("-", "−");
 }
 
-function whole(value) {
+function integerText(value) {
   return value === null || value === undefined ? "–" : value.toLocaleString("en-US");
 }
 
-// A metric at a rate that lies between two measured ones; null beyond them.
+// The metric at a rate, interpolated between measured points; null outside the measured range.
 function interpolated(points, metric, rate) {
   const known = points
     .map((p) => ({ x: rateOf(p), y: valueOf(p, metric) }))
@@ -103,7 +103,7 @@ function interpolated(points, metric, rate) {
   return null;
 }
 
-// An element with attributes; children are text or elements, so that no name becomes markup.
+// An element with attributes. Children are text or elements, so that no name is parsed as markup.
 function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {

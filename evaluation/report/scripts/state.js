@@ -1,4 +1,4 @@
-// The view: what is chosen. It stands in the page's address, so that it can be linked.
+// State of the page: what the reader has selected. The page's address contains it for links.
 
 const ZOOMS = [1, 2, 4];
 
@@ -8,7 +8,7 @@ let hashTimer = 0;
 
 function defaults() {
   const picture = DATA.pictures[0]?.name ?? PICTURE_NAMES[0];
-  const codecs = [...new Set(DATA.pictures.flatMap((p) => p.shown.map((s) => s.codec)))];
+  const codecs = [...new Set(RECONSTRUCTIONS.map((r) => r.codec))];
   return {
     picture,
     rate: OVERVIEW_RATES[0],
@@ -23,7 +23,7 @@ function defaults() {
   };
 }
 
-// How each value reads from the address; undefined where it is none of those that exist.
+// Parsers of the values in the address; they return undefined for values that do not exist.
 const READERS = {
   picture: (text) => oneOf(PICTURE_NAMES, text),
   rate: (text) => oneOf(OVERVIEW_RATES, Number(text)),
@@ -66,7 +66,7 @@ function update(changes) {
   for (const { names, render } of watchers) {
     if (names.some((name) => changed.includes(name))) render();
   }
-  // Later and once: browsers refuse an address that changes with every movement of a pointer.
+  // Delayed, because browsers limit how often the address may change.
   clearTimeout(hashTimer);
   hashTimer = setTimeout(() => history.replaceState(null, "", writtenHash()), 120);
 }
@@ -83,7 +83,7 @@ function rounded(value) {
   return typeof value === "number" ? Number(value.toFixed(4)) : value;
 }
 
-// What the address says; null where it names no view, but nothing or a section of the page.
+// The state in the address; null if the address has none, or names a section of the page.
 function readHash() {
   if (!location.hash.includes("=")) return null;
   const found = {};
