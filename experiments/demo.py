@@ -1,14 +1,14 @@
-"""Takes one photograph through a file and back, and shows what every layer is for.
+"""Compress a photograph, decompress it, and draw every stage of it.
 
     python -m experiments.demo            (or: make demo)
 
-Writes into --out_dir: the stream, the reconstruction, and stages.png, which shows the original, the
-up-sampled compact picture, the label map, the prediction and the reconstruction side by side.
-Takes a few seconds.
+Writes three files into --out_dir: the stream, the reconstruction, and stages.png, which shows the
+original, the up-sampled compact picture, the label map, the prediction and the reconstruction side
+by side. Every option of `smapcomp compress` is a flag. Takes a few seconds.
 """
 
 import os
-import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,16 +17,16 @@ from PIL import Image, ImageDraw, ImageFont
 
 import smapcomp
 from smapcomp import metrics
-from smapcomp.ade20k import CLASS_NAMES, PALETTE, colourise, commonest, label_counts
-from smapcomp.codec import api as codec
+from smapcomp.ade20k import CLASS_NAMES, PALETTE, colourise, label_counts, top_labels
+from smapcomp.cli.command import Flags, option_values
+from smapcomp.codec.api import decode_stages
 from smapcomp.codec.bitstream import container
-from smapcomp.codec.bitstream.stream import CODERS
 from smapcomp.codec.decoder import Stages
-from smapcomp.codec.options import CompressOptions
-from smapcomp.design import MODES
-from smapcomp.errors import SmapcompError
-from smapcomp.pictures import image_files as image_io
-from smapcomp.zoo import VARIANTS
+from smapcomp.codec.options import CompressOptions, DecodeOptions, option_table
+from smapcomp.jobs.exits import errors_in_one_line, refuse_arguments
+from smapcomp.pictures import image_files
+
+FLAGS = flags.FLAGS
 
 _CAPTION_HEIGHT = 40
 _GAP = 8
@@ -34,14 +34,18 @@ _LEGEND_ENTRIES = 10
 
 
 def run_demo(input_path: str, out_dir: str, **options: Any) -> None:
-    """Compresses a picture to a file, decompresses that file, prints figures, draws the stages.
+    """Compress a picture to a file, decompress the file, print figures and draw the stages.
 
     Args:
-      input_path: the picture.
-      out_dir: folder for the three files, made if it is absent; files in it are replaced.
-      options: as `smapcomp.compress` takes them.
+        input_path: File of the picture.
+        out_dir: Folder of the three files; created if it does not exist. Files in it are replaced.
+        **options: Fields of `CompressOptions`.
+
+    Raises:
+        SmapcompError: The picture cannot be read, or an option is not allowed.
     """
-    original = image_io.read_picture(input_path).samples
+    decode_options = {k: v for k, v in options.items() if k in option_table(DecodeOptions)}
+    original = image_files.read_picture(input_path).samples
     os.makedirs(out_dir, exist_ok=True)
     name = os.path.splitext(os.path.basename(input_path))[0]
     stream_path = os.path.join(out_dir, f"{name}.smc")
@@ -49,19 +53,19 @@ def run_demo(input_path: str, out_dir: str, **options: Any) -> None:
     stages_path = os.path.join(out_dir, "stages.png")
 
     coded = smapcomp.compress(original, **options)
-    image_io.write_file(stream_path, coded, overwrite=True)
+    image_files.write_file(stream_path, coded, overwrite=True)
 
     with open(stream_path, "rb") as file:
         data = file.read()
-    reconstruction = smapcomp.decompress(data)
-    image_io.write_image(reconstruction_path, reconstruction, overwrite=True)
+    reconstruction = smapcomp.decompress(data, **decode_options)
+    image_files.write_image(reconstruction_path, reconstruction, overwrite=True)
 
-    stages = codec.decode_stages(data)
+    stages = decode_stages(data, **decode_options)
     print(_sizes(stream_path, data))
     print(_scores("up-sampled compact", original, stages.compact))
     print(_scores("prediction", original, stages.prediction))
     print(_scores("reconstruction", original, reconstruction))
-    image_io.write_image(
+    image_files.write_image(
         stages_path, _draw_stages(original, stages, reconstruction, data), overwrite=True
     )
     print(f"\nsee {stages_path}; the file is {stream_path}, decompressed {reconstruction_path}")
@@ -83,14 +87,14 @@ def _draw_stages(
 
 
 def side_by_side(panels: list[tuple[str, np.ndarray]], columns: int = 3) -> np.ndarray:
-    """Lays pictures of one size out in rows, a caption above each.
+    """Arrange pictures of one size in rows, each with a caption above it.
 
     Args:
-      panels: (caption, uint8 [H, W, 3] or [H, W, 1]).
-      columns: pictures in a row.
+        panels: Caption and picture, uint8 `[H, W, 3]` or `[H, W, 1]`.
+        columns: Number of pictures in a row.
 
     Returns:
-      uint8 [rows * (H + caption + gap), columns * (W + gap), 3] on white.
+        uint8 `[rows * (H + caption + gap), columns * (W + gap), 3]`; the background is white.
     """
     height, width = panels[0][1].shape[:2]
     rows = -(-len(panels) // columns)
@@ -106,21 +110,22 @@ def side_by_side(panels: list[tuple[str, np.ndarray]], columns: int = 3) -> np.n
 
 
 def legend(label_map: np.ndarray | None, height: int, width: int) -> np.ndarray:
-    """Draws the names and colours of the commonest labels.
+    """Draw the names and colours of the commonest labels.
 
     Args:
-      label_map: integers [H, W], 0..150, or None.
-      height, width: size of the picture to draw.
+        label_map: Integers `[H, W]` in 0..150; `None` draws an empty legend.
+        height: Height of the drawing in pixels.
+        width: Width of the drawing in pixels.
 
     Returns:
-      uint8 [height, width, 3].
+        uint8 `[height, width, 3]`.
     """
     sheet = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(sheet)
     line = height // (_LEGEND_ENTRIES + 1)
     font = _font(max(8, line // 2))
     counts = np.zeros(0, int) if label_map is None else label_counts(label_map)
-    for row, (label, share) in enumerate(commonest(counts, _LEGEND_ENTRIES)):
+    for row, (label, share) in enumerate(top_labels(counts, _LEGEND_ENTRIES)):
         top = row * line + line // 4
         colour = tuple(map(int, PALETTE[label]))
         draw.rectangle((line // 2, top, line * 3 // 2, top + line * 3 // 4), fill=colour)
@@ -135,7 +140,7 @@ def _label_panel(label_map: np.ndarray | None, shape: tuple[int, ...]) -> np.nda
 
 
 def _sizes(path: str, data: bytes) -> str:
-    """Bytes and bits per pixel of the stream and of each part of it."""
+    """Return a text of the bytes and bits per pixel of the stream and of each part of it."""
     stream = container.unpack(data)
     parts = [(layer.kind, len(layer.payload)) for layer in stream.layers]
     parts.insert(0, ("header", len(data) - sum(size for _, size in parts)))
@@ -148,8 +153,8 @@ def _sizes(path: str, data: bytes) -> str:
 
 def _scores(name: str, original: np.ndarray, image: np.ndarray) -> str:
     ms_ssim = metrics.ms_ssim(original, image)
-    shown = "none" if ms_ssim is None else f"{ms_ssim:.4f}"
-    return f"{name:<20} PSNR {_psnr(original, image)}  MS-SSIM {shown}"
+    text = "none" if ms_ssim is None else f"{ms_ssim:.4f}"
+    return f"{name:<20} PSNR {_psnr(original, image)}  MS-SSIM {text}"
 
 
 def _psnr(original: np.ndarray, image: np.ndarray) -> str:
@@ -164,34 +169,15 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def main(argv: list[str]) -> None:
-    """Runs the demo with the values of the flags."""
-    if len(argv) > 1:
-        raise app.UsageError(f"takes no arguments, got {' '.join(argv[1:])}")
-    values = flags.FLAGS
-    try:
-        run_demo(
-            values.input,
-            values.out_dir,
-            quality=values.quality,
-            mode=values.mode,
-            variant=values.variant,
-            compact_coder=values.compact_coder,
-        )
-    except SmapcompError as error:
-        sys.exit(f"demo: {error}")
+def main(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    refuse_arguments(arguments)
+    with errors_in_one_line("demo"):
+        run_demo(FLAGS.input, FLAGS.out_dir, **option_values(FLAGS, CompressOptions))
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("input", "docs/demo/photo.png", "the picture.")
-    flags.DEFINE_string("out_dir", "out/demo", "folder for the files.")
-    flags.DEFINE_integer("quality", CompressOptions.quality, "quality, 0..100.", 0, 100)
-    flags.DEFINE_enum(
-        "compact_coder",
-        None,
-        CODERS["compact"],
-        "coder of the compact picture; jxl: the papers' design.",
-    )
-    flags.DEFINE_enum("mode", CompressOptions.mode, MODES, "segmentation mode.")
-    flags.DEFINE_enum("variant", CompressOptions.variant, tuple(VARIANTS), "set of networks.")
+    flags.DEFINE_string("input", "docs/demo/photo.png", "file of the picture.")
+    flags.DEFINE_string("out_dir", "out/demo", "folder of the files.")
+    Flags(FLAGS).options(CompressOptions)
     app.run(main)

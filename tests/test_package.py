@@ -1,10 +1,15 @@
+"""The package: what importing it loads, its version, its dependencies, its labels."""
+
 import importlib.metadata
+import re
 import subprocess
 import sys
 import tomllib
 
 import numpy as np
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import smapcomp
 from smapcomp.ade20k import CLASS_NAMES, PALETTE, colourise
@@ -14,7 +19,7 @@ HEAVY = ("tensorflow", "keras", "jax", "torch")
 
 
 def modules_loaded_by(code: str) -> set[str]:
-    """Names of the modules loaded after running `code` in a fresh interpreter."""
+    """Return the names of the modules that are loaded after `code` has run in a new process."""
     script = f"import sys\n{code}\nprint('\\n' + ' '.join(sys.modules))"
     command = [sys.executable, "-c", script]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
@@ -27,14 +32,16 @@ def modules_loaded_by(code: str) -> set[str]:
         "import smapcomp; dir(smapcomp)",
         "import smapcomp.cli",
         "import smapcomp.pictures.picture, smapcomp.pillow",
-        "import smapcomp.pictures.image_files, smapcomp.metrics, smapcomp.ade20k, smapcomp.codec.bitstream.container",
+        "import smapcomp.pictures.image_files, smapcomp.metrics, smapcomp.ade20k",
+        "import smapcomp.codec.api, smapcomp.files",
+        "import smapcomp.codec.bitstream.container",
         "from smapcomp.cli import main; main(['smapcomp', '--help'])",
         "from smapcomp.cli import main; main(['smapcomp', 'compress', '--help'])",
         "from smapcomp.cli import main; main(['smapcomp', 'compress', 'absent', 'out'])",
         "from smapcomp.cli import main; main(['', 'compare', *2 * ['docs/demo/photo.png']])",
     ],
 )
-def test_what_needs_no_network_does_not_load_tensorflow(code):
+def test_commands_and_modules_that_run_no_network_load_no_tensorflow(code):
     loaded = modules_loaded_by(code)
     assert "smapcomp" in loaded
     assert not loaded.intersection(HEAVY)
@@ -46,16 +53,49 @@ def test_package_names_its_functions_and_no_others():
         _ = smapcomp.expand
 
 
-def test_versions_agree():
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert smapcomp.__version__ == declared
+def test_the_package_has_one_version():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert "version" in project["dynamic"]
+    assert re.fullmatch(r"\d+\.\d+\.\d+", smapcomp.__version__)
+    assert importlib.metadata.version("smapcomp") == smapcomp.__version__
+    assert f"\n## [{smapcomp.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+    assert f'\nversion: "{smapcomp.__version__}"\n' in (ROOT / "CITATION.cff").read_text()
 
 
-def test_installed_versions_are_the_pinned_ones():
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
-    pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
-    assert {"tensorflow", "keras", "numpy", "pillow"} <= set(pins)
-    assert {name: importlib.metadata.version(name) for name in pins} == pins
+def pins() -> dict[str, str]:
+    """Return the versions that requirements.txt and requirements-dev.txt pin."""
+    lines = [
+        line
+        for name in ("requirements.txt", "requirements-dev.txt")
+        for line in (ROOT / name).read_text().splitlines()
+        if line and not line.startswith(("#", "-r "))
+    ]
+    found = dict(line.split("==") for line in lines)
+    assert len(found) == len(lines), "a package is pinned twice"
+    return {canonicalize_name(name): version for name, version in found.items()}
+
+
+def test_the_pinned_versions_are_installed():
+    assert {name: importlib.metadata.version(name) for name in pins()} == pins()
+
+
+def test_the_pins_are_of_what_the_package_asks_for_and_in_its_ranges():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    requirements = [Requirement(line) for lines in lists for line in lines]
+    ranges = {
+        canonicalize_name(requirement.name): requirement.specifier
+        for requirement in requirements
+        if requirement.name != "smapcomp"
+    }
+    assert set(ranges) == set(pins())
+    assert [name for name, version in pins().items() if version not in ranges[name]] == []
+
+
+def test_the_core_asks_for_no_training_framework():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = {Requirement(line).name for line in project["dependencies"]}
+    assert names == {"absl-py", "imagecodecs", "numpy", "onnxruntime", "pillow", "tqdm"}
 
 
 def test_every_label_has_a_name_and_a_colour_of_its_own():

@@ -1,46 +1,48 @@
-r"""Makes the graphs that ONNX Runtime runs the networks by: `smapcomp/codec/graphs`.
+"""Write the ONNX graphs by which ONNX Runtime runs the networks: `smapcomp/predictors/graphs`.
 
     python -m tools.onnx_graphs --variant=lite
 
-To be run when an architecture has changed. A graph has no weights in it: those stand in it as
-external initializers named as in the weight files, which `codec.onnx_predictor` fills in.
+Run it when an architecture has changed. A graph holds no weights: they are external initializers
+with the names that weight files use, and `smapcomp.predictors.onnx_predictor` supplies them.
 """
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from absl import app, flags, logging
 
-from smapcomp.codec.options import CompressOptions
-from smapcomp.errors import SmapcompError
+from smapcomp.jobs.exits import errors_in_one_line, refuse_arguments
 from smapcomp.keras_startup import import_keras
 from smapcomp.predictors.onnx_graphs import GRAPHS, graph_file
-from smapcomp.zoo import ROLES, VARIANTS
+from smapcomp.zoo import ROLES, VARIANTS, cached_networks
+
+if TYPE_CHECKING:
+    import keras
 
 FLAGS = flags.FLAGS
 
 OPSET = 18
-"""Of ONNX: the newest that tf2onnx 1.17 knows."""
+"""Version of ONNX's operators: the newest that tf2onnx 1.17 knows."""
 
 
-def graph_of(model) -> bytes:
-    """The graph of a Keras model, for batches of one picture of any size.
+def make_graph(model: "keras.Model") -> bytes:
+    """Convert a Keras model to an ONNX graph for batches of one picture of any size.
 
     Args:
-        model: Any network of this package.
+        model: A network of this package.
 
     Returns:
-        A serialized ONNX model. Its inputs are the model's in their order; weights are external
+        Serialised ONNX model. Its inputs are the model's, in the same order. Weights are external
         initializers named as in weight files, `layer/variable`.
     """
     import tensorflow as tf
     import tf2onnx
 
-    from smapcomp.models.weights import variables_of
+    from smapcomp.models.weights import named_variables
 
-    weights = variables_of(model)
+    weights = named_variables(model)
     inputs = [
         tf.TensorSpec((1, *x.shape[1:]), x.dtype, name=f"input_{i}")
         for i, x in enumerate(model.inputs)
@@ -48,10 +50,11 @@ def graph_of(model) -> bytes:
     specs = [tf.TensorSpec(v.shape, v.dtype, name=name) for name, v in weights.items()]
     groups = model.trainable_variables, model.non_trainable_variables
 
-    def call(*arguments):
-        found = zip(weights.values(), arguments[len(inputs) :], strict=True)
-        given = {id(variable): value for variable, value in found}
-        values = [[given.get(id(v), v.value) for v in group] for group in groups]
+    def call(*arguments: tf.Tensor) -> tf.Tensor:
+        # The weights become inputs of the graph; variables without a weight keep their value.
+        pairs = zip(weights.values(), arguments[len(inputs) :], strict=True)
+        tensors = {id(variable): tensor for variable, tensor in pairs}
+        values = [[tensors.get(id(v), v.value) for v in group] for group in groups]
         images = list(arguments[: len(inputs)])
         outputs, _ = model.stateless_call(
             *values, images if len(images) > 1 else images[0], training=False
@@ -65,9 +68,9 @@ def graph_of(model) -> bytes:
     return onnx_model.SerializeToString(deterministic=True)
 
 
-def _make_external(onnx_model, names: set[str]) -> None:
-    """Turns inputs of these names into external initializers."""
-    import onnx
+def _make_external(onnx_model: Any, names: set[str]) -> None:
+    """Turn the inputs of these names into external initializers."""
+    import onnx  # Takes long; only this function needs it.
 
     graph = onnx_model.graph
     inputs = list(graph.input)
@@ -77,61 +80,51 @@ def _make_external(onnx_model, names: set[str]) -> None:
             graph.input.append(entry)
             continue
         kind = entry.type.tensor_type
-        shape = [dim.dim_value for dim in kind.shape.dim]
         tensor = graph.initializer.add(
             name=entry.name,
             data_type=kind.elem_type,
-            dims=shape,
+            dims=[dim.dim_value for dim in kind.shape.dim],
             data_location=onnx.TensorProto.EXTERNAL,
         )
         tensor.external_data.add(key="location", value="weights")
 
 
 def write_graphs(variant: str, folder: Path = GRAPHS) -> list[Path]:
-    """Writes the graphs of a variant.
+    """Write the graphs of a variant, each with a JSON file of its weights' shapes.
 
     Args:
-        variant: One whose weights are in the box; their values have no part.
-        folder: Of all variants' graphs.
+        variant: Variant that has bundled weights; their values do not matter.
+        folder: Folder of the graphs of all variants.
 
     Returns:
-        What was written.
-    """
-    from smapcomp import zoo
-    from smapcomp.models.weights import variables_of
-    from smapcomp.predictors.keras_predictor import model_of
+        Paths of the graphs.
 
-    networks = zoo.load(variant)
+    Raises:
+        SmapcompError: The variant has no bundled weights.
+    """
+    from smapcomp.models.weights import named_variables
+
+    networks = cached_networks(variant)
     paths = {role: folder / graph_file(variant, role).relative_to(GRAPHS) for role in ROLES}
     for role, path in paths.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        model = model_of(networks, role)
-        path.write_bytes(graph_of(model))
-        shapes = {name: list(variable.shape) for name, variable in variables_of(model).items()}
+        model = networks.model(role)
+        path.write_bytes(make_graph(model))
+        shapes = {name: list(variable.shape) for name, variable in named_variables(model).items()}
         path.with_suffix(".json").write_text(json.dumps(shapes) + "\n", encoding="utf-8")
         print(f"{path}: {path.stat().st_size} bytes")
     return list(paths.values())
 
 
 def main(arguments: Sequence[str]) -> None:
-    if len(arguments) > 1:
-        raise app.UsageError(f"unknown arguments: {' '.join(arguments[1:])}")
+    """Run the command."""
+    refuse_arguments(arguments)
     import_keras()
-    logging.set_verbosity(logging.WARNING)  # tf2onnx tells of each of its passes
-    try:
+    logging.set_verbosity(logging.WARNING)  # tf2onnx logs each of its passes.
+    with errors_in_one_line("onnx_graphs"):
         write_graphs(FLAGS.variant)
-    except SmapcompError as error:
-        print(f"onnx_graphs: {error}", file=sys.stderr)
-        sys.exit(1)
-
-
-def define_flags(values: flags.FlagValues) -> None:
-    """Defines the job's flags."""
-    flags.DEFINE_enum(
-        "variant", CompressOptions.variant, list(VARIANTS), "Of the networks.", flag_values=values
-    )
 
 
 if __name__ == "__main__":
-    define_flags(FLAGS)
+    flags.DEFINE_enum("variant", "lite", list(VARIANTS), "variant of the networks.")
     app.run(main)

@@ -1,32 +1,38 @@
-"""Draws curves of training runs from their event files, as a picture for a page.
+r"""Draw curves of training runs from their event files as an SVG picture.
 
     python -m tools.training_curves --out=curves.svg \
-        --panel='stage 1, prediction in dB|runs/1|train/psnr,validation/psnr' --panel=...
+        --panel='Stage 1: PSNR, dB|runs/stage1|train/psnr,validation/psnr' --panel=...
 
-A panel is `TITLE|WORKDIR|CURVE,CURVE,...`; TensorBoard shows the curves' names. Curves of one panel
-share its axes.
+A panel is `TITLE|WORKDIR|CURVE,CURVE,...`; TensorBoard shows the names of the curves. Curves of one
+panel share its axes.
 
-Exit status: 0 done; 1 a run or a curve is not there or the picture can't be written; 2 a panel is
-malformed.
+Exit status: 0: done. 1: a run or a curve does not exist, or the picture cannot be written. 2: a
+panel is malformed.
 """
 
 import dataclasses
 import os
-import sys
 from collections.abc import Sequence
 from html import escape
 
 from absl import app, flags
 
 from smapcomp.errors import SmapcompError
+from smapcomp.jobs.exits import errors_in_one_line, refuse_arguments
 from smapcomp.keras_startup import import_keras
-from smapcomp.pictures import image_files as image_io
+from smapcomp.pictures import image_files
 
 FLAGS = flags.FLAGS
 
 WIDTH, HEIGHT = 340, 210
+"""Size of a panel in pixels."""
+
 LEFT, RIGHT, TOP, BOTTOM = 48, 12, 26, 44
+"""Margins around a panel's axes in pixels."""
+
 COLUMNS = 2
+"""Panels in a row."""
+
 COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd")
 
 Points = list[tuple[int, float]]
@@ -34,7 +40,13 @@ Points = list[tuple[int, float]]
 
 @dataclasses.dataclass(frozen=True)
 class Panel:
-    """One pair of axes: a title, a run's folder and the names of curves."""
+    """A pair of axes.
+
+    Attributes:
+        title: Title above the axes.
+        workdir: Folder of a run.
+        names: Names of its curves.
+    """
 
     title: str
     workdir: str
@@ -42,10 +54,13 @@ class Panel:
 
 
 def parse_panel(text: str) -> Panel:
-    """A panel from its flag.
+    """Return the panel that a flag describes.
+
+    Args:
+        text: "TITLE|WORKDIR|CURVE,CURVE,...".
 
     Raises:
-        app.UsageError: It is malformed.
+        app.UsageError: The text is malformed.
     """
     parts = text.split("|")
     if len(parts) != 3 or not all(parts):
@@ -57,14 +72,16 @@ def parse_panel(text: str) -> Panel:
 
 
 def read_curves(workdir: str, names: Sequence[str]) -> dict[str, Points]:
-    """Steps and values of a run's curves; of a step that was run twice, the later value.
+    """Return steps and values of a run's curves.
+
+    A run that was continued may have run a step twice; the later value counts.
 
     Args:
-        workdir: Of `experiments.train`.
-        names: Of scalar curves, such as "train/psnr".
+        workdir: Folder of a run of `experiments.train` with the TensorFlow backend.
+        names: Names of scalar curves, such as "train/psnr".
 
     Raises:
-        SmapcompError: There are no event files, or they have no such curve.
+        SmapcompError: There are no event files, or they do not contain a curve.
     """
     import tensorflow as tf
 
@@ -88,10 +105,10 @@ def read_curves(workdir: str, names: Sequence[str]) -> dict[str, Points]:
 
 
 def draw(panels: Sequence[tuple[str, dict[str, Points]]]) -> str:
-    """The picture, as SVG.
+    """Return the picture as SVG.
 
     Args:
-        panels: Title and curves of each; curves have at least one point.
+        panels: Title and curves of each panel; a curve has at least one point.
     """
     rows = -(-len(panels) // COLUMNS)
     width, height = COLUMNS * WIDTH, rows * HEIGHT
@@ -138,25 +155,22 @@ def _panel(title: str, curves: dict[str, Points]) -> list[str]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    if len(arguments) > 1:
-        raise app.UsageError(f"unknown arguments: {' '.join(arguments[1:])}")
+    """Draw the curves that the flags name."""
+    refuse_arguments(arguments)
     panels = [parse_panel(text) for text in FLAGS.panel]
     import_keras()
-    try:
+    with errors_in_one_line("training_curves"):
         curves = [(panel.title, read_curves(panel.workdir, panel.names)) for panel in panels]
-        image_io.write_file(FLAGS.out, draw(curves).encode(), overwrite=True)
-    except SmapcompError as error:
-        print(f"curves: {error}", file=sys.stderr)
-        sys.exit(1)
+        image_files.write_file(FLAGS.out, draw(curves).encode(), overwrite=True)
     print(FLAGS.out)
 
 
 def define_flags(values: flags.FlagValues = FLAGS) -> None:
-    """Defines the job's flags."""
+    """Define the job's flags."""
     flags.DEFINE_multi_string(
         "panel", None, "TITLE|WORKDIR|CURVE,CURVE,...", required=True, flag_values=values
     )
-    flags.DEFINE_string("out", None, "SVG file to write.", required=True, flag_values=values)
+    flags.DEFINE_string("out", None, "SVG file.", required=True, flag_values=values)
 
 
 if __name__ == "__main__":

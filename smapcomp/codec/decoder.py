@@ -114,8 +114,8 @@ class StreamDecoder:
     def compact(self) -> Compact:
         """Decode the compact image."""
         stream = self.stream
-        layer, shape = stream.layer("compact"), stream.compact_shape
-        if stream.compact_quality is None:
+        layer, shape = stream.required_layer("compact"), stream.compact_shape
+        if stream.compact_step is not None:
             levels = decode_compact(layer, shape, stream.compact_step)
             image = dequantise_compact(levels, stream.compact_step)
         else:
@@ -146,7 +146,7 @@ class StreamDecoder:
         self._check_time()
         stream = self.stream
         if stream.lossless:
-            return decode_lossless_residual(stream.layer("residual"), prediction)
+            return decode_lossless_residual(stream.required_layer("residual"), prediction)
         residual_range = ResidualRange(stream.residual_low, stream.residual_high)
         return add_residual(prediction, stream.layer("residual"), residual_range)
 
@@ -158,8 +158,9 @@ class StreamDecoder:
         layer = self.stream.layer("labels")
         if layer is None:
             return None
+        height, width = self.stream.padded_shape
         stride = self.predictor.variant.label_stride
-        return decode_labels(layer, tuple(side // stride for side in self.stream.padded_shape))
+        return decode_labels(layer, (height // stride, width // stride))
 
     def _metadata(self, kind: str) -> bytes | None:
         layer = self.stream.layer(kind)
@@ -183,7 +184,7 @@ class StreamDecoder:
             ("label map", stream.label_digest, labels),
             ("prediction", stream.prediction_digest, prediction),
         ):
-            if digest is None or array_digest(array) == digest:
+            if digest is None or array is None or array_digest(array) == digest:
                 continue
             message = f"the {name} differs from the encoder's: this machine rounds differently"
             if self.on_mismatch == "error":

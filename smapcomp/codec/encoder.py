@@ -1,6 +1,7 @@
 """Encoder of one picture."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -108,11 +109,11 @@ class PictureEncoder:
     def encode(self, settings: LayerSettings) -> bytes:
         """Return the stream."""
         compact = self._compact(settings)
-        view = self._decoded(settings)
+        decoded = self._decoded(settings)
         residual, residual_range = self._residual(settings)
-        layers = [compact.layer, self._label_layer(settings), view.rounding, residual]
-        layers = [layer for layer in layers if layer is not None] + self._other_layers
-        return pack(self._stream(settings, compact, layers, residual_range, view))
+        found = [compact.layer, self._label_layer(settings), decoded.rounding, residual]
+        layers = [layer for layer in found if layer is not None] + self._other_layers
+        return pack(self._stream(settings, compact, layers, residual_range, decoded))
 
     def bytes_without_networks(self, settings: LayerSettings) -> int | None:
         """Return the length of the stream, or `None` if it depends on the networks."""
@@ -130,11 +131,22 @@ class PictureEncoder:
         layer, residual_range = self._residual(settings)
         return add_residual(prediction, layer, residual_range)
 
-    def _stream(self, settings, compact, layers, residual_range, view) -> Stream:
+    def _stream(
+        self,
+        settings: LayerSettings,
+        compact: _CompactLayer,
+        layers: list[Layer],
+        residual_range: ResidualRange,
+        decoded: _Decoded | None,
+    ) -> Stream:
         height, width, channels = self.pixels.shape
         order = {kind: place for place, kind in enumerate(LAYER_ORDER)}
         finds = decoder_finds_labels(self.mode, [layer.kind for layer in layers])
+        # Without the networks' results only the length of the stream matters.
         none = bytes(DIGEST_BYTES)
+        label_digest = none
+        if decoded is not None and decoded.labels is not None:
+            label_digest = array_digest(decoded.labels)
         return Stream(
             width=width,
             height=height,
@@ -146,8 +158,8 @@ class PictureEncoder:
             mode=self.mode,
             variant=self.predictor.variant.name,
             model_digest=self.predictor.model_digest(compact.compact.finenet),
-            prediction_digest=array_digest(view.prediction) if view else none,
-            label_digest=(array_digest(view.labels) if view else none) if finds else None,
+            prediction_digest=array_digest(decoded.prediction) if decoded else none,
+            label_digest=label_digest if finds else None,
             residual_low=residual_range.low,
             residual_high=residual_range.high,
             tiling=self.tiling,
@@ -167,7 +179,7 @@ class PictureEncoder:
 
     def _make_compact(self, settings: LayerSettings) -> _CompactLayer:
         scale, quality = settings.compact_scale, settings.compact_quality
-        if settings.lossy_compact:
+        if quality is not None:
             image = self._once("small", (scale,), lambda: downsampled(self._padded, scale))
             gain = settings.compact_gain
             coder, speed = settings.compact_coder, settings.speed
@@ -217,17 +229,17 @@ class PictureEncoder:
 
     def _label_layer(self, settings: LayerSettings) -> Layer | None:
         labels = self._decoded(settings).labels
-        if self.mode == "sent" or (self.robust and labels is not None):
-            key = _compact_key(settings)
-            return self._once("label layer", key, lambda: encode_labels(labels))
-        return None
+        if labels is None or not (self.robust or self.mode == "sent"):
+            return None
+        return self._once("label layer", _compact_key(settings), partial(encode_labels, labels))
 
     def _residual(self, settings: LayerSettings) -> tuple[Layer | None, ResidualRange]:
         if settings.residual_coder == "none":
             return None, ResidualRange(0, 0)
-        view = self._decoded(settings)
-        if settings.lossless:
-            return encode_lossless_residual(self.pixels, view.prediction), ResidualRange(0, 0)
+        prediction = self._decoded(settings).prediction
+        quality = settings.residual_quality
+        if quality is None:
+            return encode_lossless_residual(self.pixels, prediction), ResidualRange(0, 0)
         return self._once(
             "residual",
             (
@@ -237,8 +249,8 @@ class PictureEncoder:
                 settings.residual_widen,
             ),
             lambda: encode_residual(
-                Difference(self.pixels, view.prediction),
-                settings.residual_quality,
+                Difference(self.pixels, prediction),
+                quality,
                 settings.residual_coder,
                 speed=settings.speed,
                 widen=settings.residual_widen,

@@ -80,7 +80,7 @@ class _Search:
         if coarsest is None or not candidates:
             raise self._out_of_reach()
         nearest = max if self.target.is_rate else min
-        return nearest(candidates, key=self._measured.get)
+        return nearest(candidates, key=self._measured.__getitem__)
 
     def _lowest_quality_above(self) -> int:
         """Return the lowest quality that gives more than the target."""
@@ -176,8 +176,11 @@ class _Search:
             size = len(self.encoder.encode(settings)) if size is None else size
             return size if self.target.kind == "bytes" else 8 * size / self.pixels
         decoded = self.encoder.reconstruction(settings)
-        compare = metrics.psnr if self.target.kind == "psnr" else metrics.ms_ssim
-        return float(compare(self.encoder.pixels, decoded))
+        if self.target.kind == "psnr":
+            return metrics.psnr(self.encoder.pixels, decoded)
+        value = metrics.ms_ssim(self.encoder.pixels, decoded)
+        assert value is not None, "the picture's size has been checked"
+        return value
 
     def _out_of_reach(self) -> SmapcompError:
         target = self.target

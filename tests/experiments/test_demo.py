@@ -3,8 +3,9 @@ import numpy as np
 from experiments import demo
 from smapcomp.ade20k import PALETTE
 from smapcomp.codec.bitstream import container
-from smapcomp.pictures.image_files import read_image, write_image
+from smapcomp.pictures.image_files import write_image
 from tests.helpers.paths import DEMO_PHOTO
+from tests.helpers.pictures import read_samples
 
 
 def test_pictures_stand_side_by_side_unchanged():
@@ -38,7 +39,7 @@ def test_legend_shows_the_commonest_labels_first():
 
 
 def test_demo_prints_figures_of_the_file_that_it_writes(tmp_path, capsys):
-    image = read_image(DEMO_PHOTO)[:176, :184]
+    image = read_samples(DEMO_PHOTO)[:176, :184]
     write_image(tmp_path / "in.png", image)
     demo.run_demo(
         str(tmp_path / "in.png"), str(tmp_path / "out"), quality=60, mode="mapped", variant="lite"
@@ -48,9 +49,9 @@ def test_demo_prints_figures_of_the_file_that_it_writes(tmp_path, capsys):
     stream = container.unpack(data)
     for size in [len(data), *(len(layer.payload) for layer in stream.layers)]:
         assert f"{size} bytes {8 * size / image[:, :, 0].size:8.4f} bpp" in out
-    back = read_image(tmp_path / "out" / "in.png")
+    back = read_samples(tmp_path / "out" / "in.png")
     error = np.mean((back.astype(float) - image) ** 2)
     assert f"reconstruction       PSNR {10 * np.log10(255**2 / error):.2f} dB" in out
-    stages = read_image(tmp_path / "out" / "stages.png")
+    stages = read_samples(tmp_path / "out" / "stages.png")
     assert stages.shape[0] > 2 * 176
     assert stages.shape[1] > 3 * 184

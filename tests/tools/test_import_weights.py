@@ -1,4 +1,4 @@
-"""Public weights reach the layers that they were trained for."""
+"""tools.import_pspnet and tools.import_efficientnet: every weight gets to its layer."""
 
 import functools
 
@@ -14,7 +14,7 @@ BN = ("weight", "bias", "running_mean", "running_var")
 
 
 class State(dict):
-    """A public state dict of given names; every array is filled with its own number."""
+    """Public weights by name; every array is filled with a number of its own."""
 
     def conv(self, name: str, outputs: int, inputs: int, size: int = 1) -> None:
         self[f"{name}.weight"] = np.full((outputs, inputs, size, size), len(self), "float32")
@@ -148,7 +148,7 @@ def test_pspnet_weight_comes_from_the_layer_of_the_same_role(ours, csail, semseg
         assert weights[ours].flat[0] == state[name].flat[0]
 
 
-def test_deepest_block_of_resnet101_is_asked_for():
+def test_a_missing_block_is_named():
     with pytest.raises(KeyError, match=r"layer3\.6\.conv1\.weight"):
         import_pspnet.convert(csail_state(), "resnet101")
 

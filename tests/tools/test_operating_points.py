@@ -1,4 +1,4 @@
-"""The table of operating points, and the job that measures it."""
+"""The table of operating points, and the command that measures it."""
 
 import csv
 import json
@@ -10,19 +10,21 @@ import pytest
 from absl import flags
 
 from smapcomp import zoo
-from smapcomp.codec.layer_settings import choose
+from smapcomp.codec.layer_settings import choose_settings
+from smapcomp.codec.options import CompressOptions
 from smapcomp.design import SCALES
 from smapcomp.pictures.image_files import read_picture, write_picture
 from smapcomp.pictures.picture import Picture
+from tests.helpers.paths import DEMO_PHOTO
 from tools import operating_points
-from tools.operating_points import Point, filled, frontier, ladder
+from tools.operating_points import Point, filled_hull, quality_ladder, upper_hull
 
 TABLE = json.loads(
     resources.files("smapcomp.codec").joinpath("operating_points.json").read_text("utf-8")
 )
 
 
-def test_the_frontier_is_the_upper_hull_up_to_the_highest_psnr():
+def test_the_upper_hull_ends_at_the_highest_psnr():
     points = [
         Point(0.1, 25.0, 8, 40, 0),
         Point(0.2, 26.0, 8, 60, 0),  # beaten by a mix of its neighbours
@@ -31,17 +33,17 @@ def test_the_frontier_is_the_upper_hull_up_to_the_highest_psnr():
         Point(1.6, 35.0, 1, 60, 0),
         Point(1.7, 55.0, 1, 60, 95),  # beyond the highest
     ]
-    assert frontier(points[::-1]) == [points[0], points[2], points[4]]
+    assert upper_hull(points[::-1]) == [points[0], points[2], points[4]]
 
 
-def test_the_ladder_walks_in_equal_steps_of_psnr_and_does_not_mix_scales():
+def test_the_quality_ladder_walks_in_equal_steps_of_psnr_and_does_not_mix_scales():
     points = [
         Point(0.1, 20.0, 8, 40, 0),
         Point(0.2, 24.0, 8, 80, 0),
         Point(0.4, 28.0, 1, 30, 0),
         Point(0.8, 32.0, 1, 70, 0),
     ]
-    found = ladder(points, steps=13)
+    found = quality_ladder(points, steps=13)
     assert found[0] == [8, 40, 0]
     assert found[2] == [8, 60, 0]
     assert found[4] == [8, 80, 0]
@@ -61,11 +63,11 @@ def test_gaps_between_scales_are_filled_with_what_lies_close_below_the_hull():
         Point(0.25, 24.9, 1, 4, 0),  # no better than the one before
         Point(0.4, 30.95, 1, 12, 0),  # where the scale stays
     ]
-    assert filled([*hull, *others, close]) == [hull[0], close, *hull[1:]]
+    assert filled_hull([*hull, *others, close]) == [hull[0], close, *hull[1:]]
 
 
-def test_the_table_was_measured_with_the_weights_in_the_box_on_training_pictures():
-    networks = zoo.load(TABLE["variant"])
+def test_the_table_was_measured_with_the_bundled_weights_on_training_pictures():
+    networks = zoo.cached_networks(TABLE["variant"])
     digests = {str(scale): networks.digest(f"finenet_x{scale}").hex() for scale in SCALES}
     assert TABLE["model_digests"] == digests
     assert len(TABLE["pictures"]) >= 6
@@ -74,7 +76,8 @@ def test_the_table_was_measured_with_the_weights_in_the_box_on_training_pictures
 
 @pytest.mark.parametrize("scale", [None, *SCALES])
 def test_every_quality_has_an_operating_point_and_they_rise(scale):
-    found = [choose(quality, compact_scale=scale) for quality in range(101)]
+    options = [CompressOptions(quality=quality, compact_scale=scale) for quality in range(101)]
+    found = [choose_settings(each) for each in options]
     for a, b in pairwise(found):
         if (a.compact_scale, a.residual_coder) == (b.compact_scale, b.residual_coder):
             rises = a.compact_quality <= b.compact_quality
@@ -83,8 +86,8 @@ def test_every_quality_has_an_operating_point_and_they_rise(scale):
         assert {settings.compact_scale for settings in found} == {scale}
 
 
-def test_the_job_measures_resumes_and_writes_a_table(tmp_path, monkeypatch):
-    photo = read_picture("docs/demo/photo.png").samples
+def test_the_command_measures_resumes_and_writes_a_table(tmp_path, monkeypatch):
+    photo = read_picture(DEMO_PHOTO).samples
     write_picture(tmp_path / "a.png", Picture(photo[:48, :64]))
     write_picture(tmp_path / "b.png", Picture(photo[100:148, 64:128]))
     monkeypatch.setattr(operating_points, "SCALE_1_QUALITIES", (20, 80))

@@ -1,4 +1,4 @@
-"""Makes the Python of .venv, and with it the packages installed there, Bazel's Python."""
+"""Repository rule that makes .venv's Python, with the packages installed there, Bazel's Python."""
 
 _BUILD = """
 load("@bazel_tools//tools/python:toolchain.bzl", "py_runtime_pair")

@@ -109,6 +109,17 @@ class Stream:
         """Return the layer of a kind, or `None` if there is none."""
         return next((layer for layer in self.layers if layer.kind == kind), None)
 
+    def required_layer(self, kind: str) -> Layer:
+        """Return the layer of a kind.
+
+        Raises:
+            MalformedHeaderError: There is none.
+        """
+        layer = self.layer(kind)
+        if layer is None:
+            raise MalformedHeaderError(f"no {kind} layer; it is required")
+        return layer
+
     @property
     def padded_shape(self) -> tuple[int, int]:
         """Height and width of the padded picture."""

@@ -189,7 +189,7 @@ def _with_length(unit: bytes) -> bytes:
 
 def _split(payload: bytes) -> list[bytes]:
     """Split into NAL units: at least one, and no more than a picture has."""
-    units = []
+    units: list[bytes] = []
     position = 0
     while position < len(payload) or not units:
         size = int.from_bytes(payload[position : position + 4], "big")
@@ -217,7 +217,7 @@ class _Bits:
         return value & ((1 << count) - 1)
 
     def ue(self) -> int:
-        """Read an unsigned Exp-Golomb code, ue(v) in the specification."""
+        """Read an unsigned Exp-Golomb code, descriptor ue of the specification."""
         zeros = 0
         while not self.take(1):
             zeros += 1

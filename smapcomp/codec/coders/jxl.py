@@ -39,9 +39,10 @@ def _is_accepted(payload: bytes, shape: tuple[int, int, int]) -> bool:
 
 def _encode(pixels: np.ndarray, effort: int) -> bytes:
     # One thread: the bytes must not depend on the number of cores.
-    return imagecodecs.jpegxl_encode(
+    codestream = imagecodecs.jpegxl_encode(
         pixels, lossless=True, effort=effort, usecontainer=False, numthreads=1
     )
+    return bytes(codestream)
 
 
 def decode_jxl(payload: bytes, shape: tuple[int, int, int]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The rules under the names that Bazel's own tools load; Bazel 4 has them built in."""
+"""Rules under the names that Bazel's own tools load. Bazel 4 has them built in."""
 
 cc_binary = native.cc_binary
 cc_library = native.cc_library

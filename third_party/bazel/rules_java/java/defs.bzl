@@ -1,4 +1,4 @@
-"""The rules under the names that Bazel's own tools load; Bazel 4 has them built in."""
+"""Rules under the names that Bazel's own tools load. Bazel 4 has them built in."""
 
 java_binary = native.java_binary
 java_import = native.java_import

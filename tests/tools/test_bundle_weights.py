@@ -1,4 +1,4 @@
-"""Weights that go into the package: what the codec loads from there, and what is refused."""
+"""tools.bundle_weights: what the codec loads afterwards, and what is refused."""
 
 import hashlib
 import io
@@ -17,14 +17,14 @@ from smapcomp.models.lossy_finenet import build_lossy_finenet
 from smapcomp.models.pspnet import build_pspnet
 from smapcomp.models.smapnet import build_smapnet
 from smapcomp.models.weights import save_weights
-from tools.box_weights import box, npz_bytes
+from tools.bundle_weights import bundle_weights, npz_bytes
 
 LITE = zoo.VARIANTS["lite"]
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Two folders as two stages leave them."""
+    """Two folders of weights, as two training stages leave them."""
     keras.utils.set_random_seed(1)
     first, second = tmp_path_factory.mktemp("first"), tmp_path_factory.mktemp("second")
     save_weights(build_compnet("lite"), first / "compnet.npz")
@@ -32,12 +32,12 @@ def trained(tmp_path_factory):
     save_weights(build_smapnet("classes"), first / "smapnet.npz")
     segmenter = build_pspnet("efficientnet_lite0", auxiliary=True)
     save_weights(segmenter, second / "segmenter.npz", leave_out="auxiliary")
-    (first / "segmenter.npz").write_bytes(b"an older one, which does not count")
+    (first / "segmenter.npz").write_bytes(b"an older file, which does not count")
     return first, second
 
 
 def _changed(trained, tmp_path, change, role="smapnet", key="conv1/kernel"):
-    """The folders and one more, with one array of one file changed."""
+    """Return the folders and one more, with one array of one file changed."""
     with np.load(trained[0] / f"{role}.npz") as weights:
         arrays = dict(weights)
     arrays[key] = change(arrays[key])
@@ -45,71 +45,71 @@ def _changed(trained, tmp_path, change, role="smapnet", key="conv1/kernel"):
     return *trained, tmp_path
 
 
-def test_the_codec_loads_what_was_boxed_rounded_to_float16(trained, tmp_path):
-    total = box(trained, LITE, tmp_path / "box")
-    names = sorted(path.name for path in (tmp_path / "box").iterdir())
+def test_the_codec_loads_the_bundled_weights_rounded_to_float16(trained, tmp_path):
+    total = bundle_weights(trained, LITE, tmp_path / "bundle")
+    names = sorted(path.name for path in (tmp_path / "bundle").iterdir())
     assert names == ["SHA256SUMS", "compnet.npz", "finenet.npz", "segmenter.npz", "smapnet.npz"]
-    assert total == sum((tmp_path / "box" / name).stat().st_size for name in names[1:])
-    finenet = zoo.load("lite", str(tmp_path / "box")).finenet
+    assert total == sum((tmp_path / "bundle" / name).stat().st_size for name in names[1:])
+    finenet = zoo.cached_networks("lite", str(tmp_path / "bundle")).model("finenet")
     with np.load(trained[0] / "finenet.npz") as weights:
         exact = weights["conv0/kernel"]
     got = finenet.get_layer("conv0").kernel.numpy()
     np.testing.assert_array_equal(got, exact.astype(np.float16).astype(np.float32))
     assert not np.array_equal(got, exact)
-    for line in (tmp_path / "box/SHA256SUMS").read_text().splitlines():
+    for line in (tmp_path / "bundle/SHA256SUMS").read_text().splitlines():
         digest, name = line.split("  ")
-        assert hashlib.sha256((tmp_path / "box" / name).read_bytes()).hexdigest() == digest
+        assert hashlib.sha256((tmp_path / "bundle" / name).read_bytes()).hexdigest() == digest
 
 
-def test_the_same_weights_give_the_same_bytes_whatever_the_order_and_time(trained, tmp_path):
-    target = tmp_path / "box"
+def test_equal_weights_give_equal_bytes_whatever_the_order_and_time(trained, tmp_path):
+    target = tmp_path / "bundle"
     with np.load(trained[0] / "finenet.npz") as weights:
         arrays = dict(weights)
     data = npz_bytes(arrays)
     assert data == npz_bytes(dict(reversed(arrays.items())))
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
-    box(trained, LITE, target)
+    bundle_weights(trained, LITE, target)
     first = (target / "SHA256SUMS").read_bytes()
     shutil.rmtree(target)
-    box(trained, LITE, target)
+    bundle_weights(trained, LITE, target)
     assert (target / "SHA256SUMS").read_bytes() == first
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda a: np.where(a == a.max(), np.nan, a), "conv1/kernel holds values that are no fin"),
-        (lambda a: np.where(a == a.max(), np.inf, a), "conv1/kernel holds values that are no fin"),
+        (lambda a: np.where(a == a.max(), np.nan, a), "conv1/kernel holds values that are not fin"),
+        (lambda a: np.where(a == a.max(), np.inf, a), "conv1/kernel holds values that are not fin"),
         (lambda a: np.where(a == a.max(), -1e5, a), "conv1/kernel holds 100000, too large for flo"),
         (lambda a: a[..., 1:], r"smapnet.npz: conv1/kernel has shape \(3, 3, 64, 63\), not"),
         (lambda a: np.zeros((3000, 3000)), "bytes, allowed are less than 16777216: compnet.npz "),
     ],
     ids=["nan", "infinite", "overflow", "shape", "size"],
 )
-def test_weights_that_must_not_be_boxed_are_refused_and_nothing_is_written(
+def test_weights_that_do_not_fit_are_refused_and_nothing_is_written(
     trained, tmp_path, change, message
 ):
     (tmp_path / "changed").mkdir()
     folders = _changed(trained, tmp_path / "changed", change)
     with pytest.raises(SmapcompError, match=message):
-        box(folders, LITE, tmp_path / "box")
-    assert not (tmp_path / "box").exists() or not list((tmp_path / "box").iterdir())
+        bundle_weights(folders, LITE, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists() or not list((tmp_path / "bundle").iterdir())
 
 
 def test_missing_and_damaged_files_are_named(trained, tmp_path):
     with pytest.raises(SmapcompError, match=r"--from: no compnet.npz in .*second"):
-        box(trained[1:], LITE, tmp_path / "box")
+        bundle_weights(trained[1:], LITE, tmp_path / "bundle")
     with pytest.raises(SmapcompError, match=r"first.*segmenter.npz: not a readable file of weig"):
-        box(trained[:1], LITE, tmp_path / "box")
+        bundle_weights(trained[:1], LITE, tmp_path / "bundle")
 
 
-def test_lossy_finenets_that_are_there_are_boxed_and_not_lost_again(trained, tmp_path):
+def test_lossy_finenets_are_bundled_and_not_removed_by_accident(trained, tmp_path):
     keras.utils.set_random_seed(2)
     (tmp_path / "lossy").mkdir()
     save_weights(build_lossy_finenet(2), tmp_path / "lossy/finenet_x2.npz")
-    target = tmp_path / "box"
-    total = box((*trained, tmp_path / "lossy"), LITE, target)
+    target = tmp_path / "bundle"
+    total = bundle_weights((*trained, tmp_path / "lossy"), LITE, target)
     assert total == sum(path.stat().st_size for path in target.glob("*.npz"))
     sums = (target / "SHA256SUMS").read_text()
     digest = hashlib.sha256((target / "finenet_x2.npz").read_bytes()).hexdigest()
@@ -120,7 +120,7 @@ def test_lossy_finenets_that_are_there_are_boxed_and_not_lost_again(trained, tmp
     ):
         for key, array in exact.items():
             np.testing.assert_array_equal(half[key], array.astype("<f2"))
-    with pytest.raises(SmapcompError, match=r"--from: no finenet_x2.npz, which .*box has"):
-        box(trained, LITE, target)
-    box((target, *trained), LITE, target)
+    with pytest.raises(SmapcompError, match=r"--from: no finenet_x2.npz, which .*bundle has"):
+        bundle_weights(trained, LITE, target)
+    bundle_weights((target, *trained), LITE, target)
     assert (target / "SHA256SUMS").read_text() == sums
