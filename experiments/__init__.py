@@ -1,1 +1,1 @@
-"""Training jobs with their configurations, and the demo."""
+"""Training jobs, their configurations, and the demo."""

@@ -103,7 +103,8 @@ def array_digest(array: np.ndarray) -> bytes:
     """
     if array.dtype != np.uint8:
         raise TypeError(f"array_digest takes uint8, got {array.dtype}")
-    return hashlib.sha256(np.ascontiguousarray(array)).digest()[:DIGEST_BYTES]
+    values = np.ascontiguousarray(array).reshape(-1).data
+    return hashlib.sha256(values).digest()[:DIGEST_BYTES]
 
 
 def weights_digest(weights: Mapping[str, np.ndarray]) -> bytes:

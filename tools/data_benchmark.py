@@ -74,7 +74,8 @@ def seconds_per_step(step: Callable, batches: Iterator, steps: int) -> float:
 def build_step() -> Callable:
     """Return a compiled step of stage 1 of the lite networks with random weights."""
     from smapcomp.training import recipes
-    from smapcomp.training.config import ModelConfig, TrainingConfig
+    from smapcomp.training.config import TrainingConfig
+    from smapcomp.training.config_groups import ModelConfig
     from smapcomp.training.stages.networks import build_stage
     from smapcomp.training.stages.stage_optimizers import build_slots, stage_optimizers
     from smapcomp.training.tf_trainer.step import train_step

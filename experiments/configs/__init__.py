@@ -1,1 +1,1 @@
-"""Configurations of `experiments.train`, one a stage and variant: `get_config()` functions."""
+"""Configurations of `experiments.train`: a `get_config()` for each stage and variant."""

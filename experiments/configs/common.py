@@ -1,84 +1,45 @@
-"""Every field of a training configuration, with what most stages have in it.
+"""Default configuration of each stage and variant, with every field.
 
-A configuration is locked: overriding a field that is not here is an error.
+`smapcomp.training.config_groups` describes the fields. A configuration is locked: overriding a
+field that does not exist is an error.
 """
-
-import dataclasses
 
 import ml_collections
 
-from smapcomp.training.settings import (
-    LITE_SIZES,
-    LITE_WEIGHTS,
-    SEGMENTATION_SCALES,
-    VOID_SHARES,
-    Stage1Weights,
-    mse_floor,
-    optimizer_settings,
-)
+from smapcomp.training import recipes
+from smapcomp.training.config import TrainingConfig
+from smapcomp.training.config_groups import DataConfig, ModelConfig, RunConfig
 
 ADE20K_PICTURES = 20_210
-"""In ADE20K's training split (SceneParse150): what the papers' epochs are of."""
+"""Pictures in ADE20K's training split (SceneParse150), on which the papers' epochs are based."""
 
-ROTATION, BLUR_SHARE = 10.0, 0.5
-"""Of the papers' segmentation stage: the highest angle in degrees (SPEC section 3), and the share
-of the pictures that are blurred (decided here, as hszhao/semseg does)."""
+CACHE_MIB = 1500
+"""Memory for decoded pictures in the configurations of the bundled networks."""
 
 
-def fields(stage: str, variant: str) -> ml_collections.ConfigDict:
-    """A configuration with all fields; `data`, and where the docstring says so others, to be given.
+def make_config(stage: str, variant: str) -> ml_collections.ConfigDict:
+    """Return the defaults of a stage; `data.source` and the initial weights must be added.
 
     Args:
-        stage: "stage1", "segmentation", "stage2", "stage3" or, with "lite", "lossy".
-        variant: Of the networks: "lite" or "paper".
+        stage: One of `smapcomp.training.config_groups.STAGES`.
+        variant: Variant of the networks: "lite" or "paper". Stage lossy has only "lite".
     """
     lite = variant == "lite"
-    labels = stage in ("segmentation", "stage2")
-    weights = LITE_WEIGHTS if lite else Stage1Weights()
-    return ml_collections.ConfigDict(
-        {
-            # What is trained: smapcomp.training.networks.StageSettings.
-            "stage": stage,
-            "variant": variant,
-            "scale": 1,  # Of the compact image; stage lossy.
-            "init": "",  # Folders of weights, separated by commas; the last that has a file counts.
-            "backbone": "",
-            "vgg": "",
-            "vgg_depth": 19,
-            "loss_weights": dataclasses.asdict(weights),
-            "mse_floor": mse_floor(stage),
-            "void_share": VOID_SHARES.get((stage, variant), 0.0),
-            "representation": "classes" if lite else "index",
-            "channels": 0,
-            "rules": ((".*", 1.0),),
-            "precision": "float32",
-            "recompute": False,
-            # On what.
-            "data": "",
-            "batch_size": 8,  # Of the global batch: all replicas together.
-            "size": LITE_SIZES[stage] if lite else 256,
-            "fit": "crop" if lite else "resize",
-            "scales": SEGMENTATION_SCALES if lite and labels else (),
-            "rotation": 0.0,  # Highest angle, degrees.
-            "blur": 0.0,  # Share of the pictures.
-            "cache_mib": 0,  # Memory for decoded pictures; 0: decode always.
-            "seed": 0,
-            # How.
-            "steps": 1,
-            "optimizer": dataclasses.asdict(optimizer_settings(stage, variant)),
-            "average_decay": 0.0,  # Of the weights' moving average; 0: none.
-            "jit_compile": False,
-            "deterministic": False,  # Ops that give the same bits again; slower, needed on GPUs.
-            # When.
-            "checkpoint_every": 500,
-            "keep": 3,
-            "best_metric": "",
-            "best_is": "max",
-            "log_every": 50,
-            "validate_every": 500,
-            "image_every": 1000,
-            "pictures": 4,
-            "codec_every": 2000,  # Stages 1 and 3.
-            "codec_pictures": 4,
-        }
+    scaled = lite and stage in ("segmentation", "stage2")
+    config = TrainingConfig(
+        model=ModelConfig(stage=stage, variant=variant),
+        loss=recipes.loss_config(stage, variant),
+        data=DataConfig(
+            size=recipes.LITE_SIZES[stage] if lite else recipes.PAPER_SIZE,
+            fit="crop" if lite else "resize",
+            scales=recipes.SEGMENTATION_SCALES if scaled else (),
+        ),
+        optimizer=recipes.optimizer_config(stage, variant),
+        run=RunConfig(steps=1),
     )
+    return ml_collections.ConfigDict(config.to_dict())
+
+
+def epochs_to_steps(epochs: int, batch_size: int) -> int:
+    """Return the number of steps of so many epochs of ADE20K."""
+    return epochs * ADE20K_PICTURES // batch_size

@@ -1,11 +1,13 @@
-r"""Stage 3 for the papers' networks, decided here: the labels are those that are found.
+r"""Stage 3 for the papers' networks: CompNet and FineNet with the labels that the decoder finds.
 
-    python -m experiments.train --config=experiments/configs/stage3_paper.py --workdir=runs/4 \
-        --config.data=ADE20K --config.init=runs/1/weights,runs/2/weights,runs/3/weights \
-        --config.vgg=VGG19.npz
+    python -m experiments.train --config=experiments/configs/stage3_paper.py \
+        --workdir=runs/stage3 --config.data.source=ADE20K --config.model.vgg=VGG19.npz \
+        --config.model.init=runs/stage1/weights,runs/segmentation/weights,runs/stage2/weights
 
-Losses and optimizer are stage 1's; the discriminator starts anew unless runs/1 has one. A third of
-stage 1's length, decided here. This project hasn't trained it: there are no times and no scores.
+The papers have no such stage. Losses and optimizer are stage 1's, and it is a third as long. The
+discriminator starts from random weights unless `runs/stage1/weights` has one. The JAX backend needs
+`--config.data.fit=crop`.
+Time and score: this project has not trained it.
 """
 
 import ml_collections
@@ -16,8 +18,8 @@ EPOCHS = 50
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """See above."""
-    config = common.fields("stage3", "paper")
-    config.steps = EPOCHS * common.ADE20K_PICTURES // config.batch_size
-    config.best_metric = "validation/psnr"
+    """Return the configuration that the module describes."""
+    config = common.make_config("stage3", "paper")
+    config.run.steps = common.epochs_to_steps(EPOCHS, config.data.batch_size)
+    config.checkpoint.best_metric = "validation/psnr"
     return config

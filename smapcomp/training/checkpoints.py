@@ -1,4 +1,4 @@
-"""Checkpoints of a run: one .npz a step, complete or not there at all."""
+"""Checkpoints of a run: one `.npz` file for each saved step, complete or absent."""
 
 import json
 import os
@@ -8,29 +8,30 @@ import zipfile
 from collections.abc import Mapping
 from typing import Any
 
-import keras
 import numpy as np
 
 from smapcomp.training.errors import WorkdirError
 
+BEST = "best.npz"
+
+# Names of the entries of a checkpoint that are not variables.
 STEP_KEY = "step"
 SETTINGS_KEY = "settings"
 SCORE_KEY = "score"
-BEST = "best.npz"
 
 
 class Checkpoints:
-    """The checkpoints in a folder: the newest ones, and the best.
+    """The checkpoints in a folder: the newest ones, and the best one.
 
     Args:
-        folder: Created if it is not there.
-        keep: How many of the newest are kept.
-        settings: What of the run may not change while it lasts, JSON-ready; written into each
-            checkpoint and compared when one is restored.
-        writer: Whether this process writes; with several, one does and all read.
+        folder: Folder of the checkpoints; it is created if it does not exist.
+        keep: Number of the newest checkpoints that are kept.
+        settings: Values that may not change while the run lasts; they can be written as JSON. They
+            are written into each checkpoint and compared when one is restored.
+        writer: Whether this process writes. Of several processes, one writes and all read.
 
     Raises:
-        WorkdirError: The folder can't be created or written.
+        WorkdirError: The folder cannot be created or written.
     """
 
     def __init__(
@@ -49,57 +50,63 @@ class Checkpoints:
         try:
             os.makedirs(folder, exist_ok=True)
             for name in os.listdir(folder):
-                if name.endswith(".tmp"):  # what a killed run was writing
+                if name.endswith(".tmp"):  # left by a run that was killed while writing
                     os.remove(os.path.join(folder, name))
             probe = os.path.join(folder, "probe.tmp")
             with open(probe, "wb") as file:
                 file.write(b"\0")
             os.remove(probe)
         except OSError as error:
-            raise WorkdirError(f"{folder}: can't be written: {error.strerror}") from None
+            raise WorkdirError(f"{folder}: cannot be written: {error.strerror}") from None
 
     def path(self, step: int) -> str:
-        """Where the checkpoint of a step lies."""
+        """Return the path of a step's checkpoint."""
         return os.path.join(self.folder, f"step-{step:08}.npz")
 
     @property
     def best_path(self) -> str:
-        """Where the best checkpoint lies."""
+        """The path of the best checkpoint."""
         return os.path.join(self.folder, BEST)
 
     def steps(self) -> list[int]:
-        """The steps that have a checkpoint, oldest first."""
+        """Return the steps that have a checkpoint, oldest first."""
         names = os.listdir(self.folder) if os.path.isdir(self.folder) else ()
         found = (re.fullmatch(r"step-(\d+)\.npz", name) for name in names)
         return sorted(int(match[1]) for match in found if match)
 
-    def require_space(self, variables: Mapping[str, keras.Variable], best: bool) -> None:
-        """Checks that what the run will write fits the disk.
+    def require_space(self, variables: Mapping[str, Any], best: bool) -> None:
+        """Check that the disk has room for the checkpoints that the run will write.
 
         Args:
-            variables: As `save`'s.
+            variables: Variables of a checkpoint, as `save` takes them.
             best: Whether the best checkpoint is kept too.
 
         Raises:
-            WorkdirError: It does not.
+            WorkdirError: The disk has too little room.
         """
         if not self.writer:
             return
         size = sum(int(np.prod(v.shape)) * np.dtype(v.dtype).itemsize for v in variables.values())
-        # One more, since a new one is complete before the oldest goes.
+        # One more, because a new checkpoint is complete before the oldest is removed.
         missing = max(self.keep - len(self.steps()), 0) + 1
         missing += best and not os.path.exists(self.best_path)
         free = shutil.disk_usage(self.folder).free
         if free < missing * size:
             raise WorkdirError(
-                f"{self.folder}: {_mib(free)} free, {missing} checkpoints of {_mib(size)} to come"
+                f"{self.folder}: {_mib(free)} free; {missing} more checkpoints need "
+                f"{_mib(size)} each"
             )
 
-    def save(self, step: int, variables: Mapping[str, keras.Variable]) -> None:
-        """Writes the values of the variables, then removes old checkpoints.
+    def save(self, step: int, variables: Mapping[str, Any]) -> None:
+        """Write the values of the variables, then remove old checkpoints.
+
+        Args:
+            step: Number of the step.
+            variables: Name to a Keras variable, or to any object with `numpy()`, `assign(array)`,
+                `shape` and `dtype`.
 
         Raises:
-            WorkdirError: The disk is full, or the like; older checkpoints are still there.
+            WorkdirError: The file cannot be written; older checkpoints are kept.
         """
         if not self.writer:
             return
@@ -107,13 +114,22 @@ class Checkpoints:
         for old in self.steps()[: -self.keep]:
             os.remove(self.path(old))
 
-    def save_best(self, step: int, variables: Mapping[str, keras.Variable], score: float) -> None:
-        """Writes the best checkpoint so far; raises as `save`."""
+    def save_best(self, step: int, variables: Mapping[str, Any], score: float) -> None:
+        """Write the best checkpoint so far.
+
+        Args:
+            step: Number of the step.
+            variables: As `save` takes them.
+            score: Value of the metric by which it is the best.
+
+        Raises:
+            WorkdirError: The file cannot be written.
+        """
         if self.writer:
             self._write(self.best_path, step, variables, {SCORE_KEY: np.float64(score)})
 
     def best_score(self) -> float | None:
-        """The score of the best checkpoint, None if there is none."""
+        """Return the score of the best checkpoint, or `None` if there is none."""
         if not os.path.exists(self.best_path):
             return None
         return float(_read(self.best_path)[SCORE_KEY])
@@ -131,13 +147,18 @@ class Checkpoints:
         except OSError as error:
             if os.path.exists(temporary):
                 os.remove(temporary)
-            raise WorkdirError(f"{path}: can't be written: {error.strerror}") from None
+            raise WorkdirError(f"{path}: cannot be written: {error.strerror}") from None
 
-    def restore(self, step: int, variables: Mapping[str, keras.Variable]) -> None:
-        """Gives the variables the values of a checkpoint.
+    def restore(self, step: int, variables: Mapping[str, Any]) -> None:
+        """Assign the values of a checkpoint to the variables.
+
+        Args:
+            step: Number of the step.
+            variables: As `save` takes them.
 
         Raises:
-            WorkdirError: The file is damaged, or is of other settings, networks or optimizers.
+            WorkdirError: The file is damaged, or the run that wrote it has other settings, networks
+                or optimizers.
         """
         path = self.path(step)
         arrays = _read(path)
@@ -148,11 +169,13 @@ class Checkpoints:
             if old != new:
                 raise WorkdirError(
                     f"{path}: its run has {key} {json.dumps(old)}, not {json.dumps(new)}; "
-                    "go on with the same, or take another workdir"
+                    "continue with the same value or use another workdir"
                 )
         differing = sorted(set(arrays) ^ set(variables))
         if differing:
-            raise WorkdirError(f"{path}: of another network or optimizer, as {differing[0]} shows")
+            raise WorkdirError(
+                f"{path}: written for other networks or optimizers; {differing[0]} differs"
+            )
         for key, variable in variables.items():
             if arrays[key].shape != tuple(variable.shape):
                 raise WorkdirError(

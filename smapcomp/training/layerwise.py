@@ -1,92 +1,33 @@
-"""Learning rates layer by layer: rules over the names of variables, for any Keras optimizer.
+"""Layer-wise learning rates for any Keras optimizer.
 
-A multiplier scales the *update*. Scaling gradients does nothing under Adam and its relatives, which
-divide by the gradient's own size.
+A multiplier scales the *update* of a variable. Scaling its gradient would have no effect with Adam
+and its relatives, which divide by the gradient's own size.
 """
 
 import functools
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 from keras.optimizers import LossScaleOptimizer
 
-from smapcomp.errors import SmapcompError
-
-
-class RulesError(SmapcompError):
-    """Rules don't say, or say twice, how fast a variable learns."""
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How fast each variable learns.
-
-    Attributes:
-        pairs: (regular expression, multiplier of the learning rate); None for frozen. A rule is of
-            the variables in whose names `re.search` finds the expression, and each variable must
-            be of exactly one rule.
-
-    Raises:
-        RulesError: A pair is no such thing.
-    """
-
-    pairs: tuple[tuple[str, float | None], ...] = ((".*", 1.0),)
-
-    def __post_init__(self):
-        try:
-            pairs = tuple((pattern, multiplier) for pattern, multiplier in self.pairs)
-        except (TypeError, ValueError):
-            raise RulesError(
-                f"rules {self.pairs!r}; they are pairs (regular expression, multiplier or None)"
-            ) from None
-        for pattern, multiplier in pairs:
-            try:
-                re.compile(pattern)
-            except (re.error, TypeError) as error:
-                raise RulesError(f"rule {pattern!r} is no regular expression: {error}") from None
-            number = isinstance(multiplier, (int, float)) and not isinstance(multiplier, bool)
-            if multiplier is not None and not (number and 0 < multiplier < float("inf")):
-                raise RulesError(
-                    f"rule {pattern!r} has multiplier {multiplier!r}; "
-                    "it must be a number above 0, or None for frozen"
-                )
-        object.__setattr__(self, "pairs", pairs)
-
-    def match(self, name: str) -> int:
-        """The number of the rule that a variable is of.
-
-        Raises:
-            RulesError: None is, or several are.
-        """
-        found = [i for i, (pattern, _) in enumerate(self.pairs) if re.search(pattern, name)]
-        if len(found) != 1:
-            patterns = ", ".join(repr(pattern) for pattern, _ in self.pairs)
-            matching = ", ".join(repr(self.pairs[i][0]) for i in found)
-            problem = f"{matching} all match" if found else f"none of {patterns} matches"
-            raise RulesError(f"variable {name} needs exactly one rule; {problem}")
-        return found[0]
-
-    def multiplier(self, name: str) -> float | None:
-        """A variable's multiplier, None for frozen; raises as `match`."""
-        return self.pairs[self.match(name)][1]
+from smapcomp.training.rules import Rules, RulesError
 
 
 def freeze(model: keras.Model, names: Mapping[int, str], rules: Rules) -> None:
-    """Holds what the rules freeze.
+    """Make the variables untrainable that the rules freeze.
 
-    A layer all of whose trained variables are frozen gets `trainable = False`, so that batch
-    normalisation keeps its statistics too; else the variables alone are held.
+    A layer whose trained variables are all frozen gets `trainable = False`, so that batch
+    normalisation keeps its statistics too. In other layers only the variables are frozen.
 
     Args:
-        model: Its `trainable_variables` no longer have the frozen ones.
-        names: `id` of each variable to the name that the rules know it by.
-        rules: Of the model's trained variables.
+        model: The network; its `trainable_variables` no longer contain the frozen ones.
+        names: `id` of each variable to its name in the rules.
+        rules: Rules for the model's trained variables.
 
     Raises:
-        RulesError: A trained variable is of no rule or of several.
+        RulesError: No rule applies to a trained variable, or several do.
     """
     for layer in model.layers:
         variables = layer.trainable_variables
@@ -97,29 +38,30 @@ def freeze(model: keras.Model, names: Mapping[int, str], rules: Rules) -> None:
             variable.trainable = False
 
 
-def require_used(rules: Rules, names: Iterable[str]) -> None:
-    """Raises `RulesError` if a rule matches none of the names: most likely it is misspelt."""
-    used = {rules.match(name) for name in names}
-    for index, (pattern, _) in enumerate(rules.pairs):
-        if index not in used:
-            raise RulesError(f"rule {pattern!r} matches no variable that is trained")
+if TYPE_CHECKING:
+    from keras.optimizers import Optimizer as _Optimizer
+else:
+    _Optimizer = object
 
 
-class _Layerwise:
-    """What `layerwise` adds to an optimizer's class.
+class _Layerwise(_Optimizer):
+    """Mix-in that `layerwise` adds to an optimizer's class.
 
-    Gradients given to `apply` are those of the *global* batch, already summed over the replicas:
-    Keras would clip each replica's gradient by its own norm before it adds them up.
+    `apply` takes gradients of the *global* batch, which are already summed over the replicas: Keras
+    would clip each replica's gradient by its own norm before it adds them up.
     """
 
     def __init__(self, *args, rules: Rules, **kwargs):
         super().__init__(*args, **kwargs)
         self.rules = rules
         self._names: list[str] | None = None
-        self._multipliers: list[float] = []
+        self._multipliers: list[float | None] = []
 
     def name_variables(self, names: Sequence[str]) -> None:
-        """Says what the rules call the variables that `build` will get; else their paths."""
+        """Set the names, in the rules, of the variables that `build` will get.
+
+        By default these are the paths of the variables.
+        """
         self._names = list(names)
 
     def build(self, variables):
@@ -129,7 +71,7 @@ class _Layerwise:
         multipliers = [self.rules.multiplier(name) for name in names]
         for name, multiplier in zip(names, multipliers, strict=True):
             if multiplier is None:
-                raise RulesError(f"variable {name} is frozen by its rule and can't be trained")
+                raise RulesError(f"variable {name} is frozen by its rule and cannot be trained")
         self._multipliers = multipliers
         super().build(variables)
 
@@ -137,7 +79,7 @@ class _Layerwise:
         multiplier = self._multipliers[self._get_variable_index(variable)]
         if multiplier != 1.0:
             learning_rate = ops.cast(learning_rate, "float32") * multiplier
-        # Here and not where Keras does it: there every variable decays at the unscaled rate.
+        # Where Keras applies the decay, every variable would decay at the unscaled rate.
         if self.weight_decay is not None and self._use_weight_decay(variable):
             rate = ops.cast(learning_rate, variable.dtype)
             decay = ops.cast(self.weight_decay, variable.dtype)
@@ -160,21 +102,21 @@ class _Layerwise:
 
 
 @functools.cache
-def _layerwise_class(base: type[keras.optimizers.Optimizer]) -> type:
+def _layerwise_class(base: Any) -> Any:
     found = type(f"Layerwise{base.__name__}", (_Layerwise, base), {})
     return keras.saving.register_keras_serializable(package="smapcomp")(found)
 
 
 def layerwise(optimizer: keras.optimizers.Optimizer, rules: Rules) -> keras.optimizers.Optimizer:
-    """An optimizer as the given one, with a rate of its own for each variable.
+    """Return a copy of an optimizer with a learning rate of its own for each variable.
 
-    A variable of multiplier m moves as in a run of its own at m times the learning rate, decoupled
-    weight decay included. `apply` takes gradients that are already summed over the replicas of a
-    `tf.distribute` strategy.
+    A variable with multiplier m moves as in a run of its own at m times the learning rate,
+    decoupled weight decay included. `apply` takes gradients that are already summed over the
+    replicas of a `tf.distribute` strategy.
 
     Args:
-        optimizer: Of any class, not yet built.
-        rules: Of the names that `name_variables` gives, else of the variables' paths.
+        optimizer: Optimizer of any class, not yet built.
+        rules: Rules for the names that `name_variables` sets, by default the variables' paths.
 
     Returns:
         An instance of a subclass of the optimizer's class, made in the current strategy's scope.
@@ -184,7 +126,8 @@ def layerwise(optimizer: keras.optimizers.Optimizer, rules: Rules) -> keras.opti
     """
     if isinstance(optimizer, (LossScaleOptimizer, keras.optimizers.MultiOptimizer)):
         name = type(optimizer).__name__
-        raise ValueError(f"{name} wraps an optimizer; give the wrapped one its rules")
-    return _layerwise_class(type(optimizer)).from_config(
+        raise ValueError(f"{name} wraps an optimizer; apply layerwise to the wrapped one")
+    base: Any = type(optimizer)
+    return _layerwise_class(base).from_config(
         {**optimizer.get_config(), "rules": [list(pair) for pair in rules.pairs]}
     )

@@ -1,20 +1,24 @@
-"""Each stage's optimizers and learning-rate schedules."""
+"""Optimizers and learning-rate schedules of a configuration."""
 
 import keras
 from keras import ops
 
-from smapcomp.training.layerwise import Rules, layerwise
-from smapcomp.training.settings import WARM_UP_SHARE, OptimizerSettings
+from smapcomp.training.config_groups import OptimizerConfig
+from smapcomp.training.layerwise import layerwise
+from smapcomp.training.rules import Rules
+
+WARM_UP_SHARE = 0.02
+"""Share of a run with schedule "cosine" over which the learning rate rises from 0."""
 
 
 @keras.saving.register_keras_serializable(package="smapcomp")
 class ConstantThenLinear(keras.optimizers.schedules.LearningRateSchedule):
-    """A constant rate, then a straight line that reaches 0 at the last step.
+    """A constant learning rate, then a straight line that reaches 0 at the last step.
 
     Args:
         rate: The constant rate.
-        constant_steps: How long it holds.
-        steps: Where 0 is reached; more than `constant_steps`.
+        constant_steps: Number of steps with the constant rate.
+        steps: Step at which the rate reaches 0; more than `constant_steps`.
     """
 
     def __init__(self, rate: float, constant_steps: int, steps: int):
@@ -35,37 +39,36 @@ class ConstantThenLinear(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def build_optimizer(
-    settings: OptimizerSettings, steps: int, rules: Rules, loss_scaled: bool = False
+    config: OptimizerConfig, steps: int, loss_scaled: bool = False
 ) -> keras.Optimizer:
-    """An optimizer of `layerwise`; call within the strategy's scope.
+    """Return an optimizer with layer-wise learning rates; call within the strategy's scope.
 
     Args:
-        settings: Which.
-        steps: Of the run; the schedule ends there.
-        rules: Layer-wise rates.
-        loss_scaled: Wrap it in a `LossScaleOptimizer`, which float16 needs.
+        config: Kind, schedule and rules.
+        steps: Step at which the schedule ends.
+        loss_scaled: Whether it is wrapped in a `LossScaleOptimizer`, which float16 needs.
     """
-    schedule = _schedule(settings, steps)
+    schedule = _schedule(config, steps)
     options = {
-        "weight_decay": settings.weight_decay or None,
-        "global_clipnorm": settings.clip_norm or None,
+        "weight_decay": config.weight_decay or None,
+        "global_clipnorm": config.clip_norm or None,
     }
-    if settings.kind == "adam":
-        optimizer = keras.optimizers.Adam(schedule, settings.beta_1, 0.999, **options)
+    if config.kind == "adam":
+        optimizer = keras.optimizers.Adam(schedule, config.beta_1, 0.999, **options)
     else:
-        optimizer = keras.optimizers.SGD(schedule, settings.momentum, **options)
-    optimizer = layerwise(optimizer, rules)
+        optimizer = keras.optimizers.SGD(schedule, config.momentum, **options)
+    optimizer = layerwise(optimizer, Rules(config.rules))
     return keras.optimizers.LossScaleOptimizer(optimizer) if loss_scaled else optimizer
 
 
-def _schedule(settings: OptimizerSettings, steps: int):
-    schedules, rate = keras.optimizers.schedules, settings.learning_rate
-    if settings.schedule == "constant_then_linear":
-        constant = min(int(settings.constant_share * steps), steps - 1)
+def _schedule(config: OptimizerConfig, steps: int):
+    schedules, rate = keras.optimizers.schedules, config.learning_rate
+    if config.schedule == "constant_then_linear":
+        constant = min(int(config.constant_share * steps), steps - 1)
         return ConstantThenLinear(rate, constant, steps)
-    if settings.schedule == "polynomial":
-        return schedules.PolynomialDecay(rate, steps, 0.0, power=settings.power)
-    if settings.schedule == "cosine":
+    if config.schedule == "polynomial":
+        return schedules.PolynomialDecay(rate, steps, 0.0, power=config.power)
+    if config.schedule == "cosine":
         warm_up = max(int(WARM_UP_SHARE * steps), 1)
         return schedules.CosineDecay(
             0.0, max(steps - warm_up, 1), warmup_target=rate, warmup_steps=warm_up

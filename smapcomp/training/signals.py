@@ -1,15 +1,21 @@
-"""How a run is asked to stop."""
+"""Signals that ask a run to stop."""
 
 import contextlib
 import signal
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 
 @contextlib.contextmanager
 def stop_request() -> Iterator[threading.Event]:
-    """An event that the first SIGTERM or SIGINT sets; a second one ends the process at once."""
-    event, previous = threading.Event(), {}
+    """Yield an event that the first SIGTERM or SIGINT sets.
+
+    A second signal ends the process at once. Outside the main thread, where Python allows no signal
+    handlers, the event is never set.
+    """
+    event = threading.Event()
+    previous: dict[int, Any] = {}
 
     def request(number, _):
         event.set()
@@ -21,5 +27,5 @@ def stop_request() -> Iterator[threading.Event]:
     try:
         yield event
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for caught, handler in previous.items():
+            signal.signal(caught, handler)

@@ -1,4 +1,4 @@
-"""The JAX job: one step against the TensorFlow one, and runs where TensorFlow can't be imported."""
+"""The JAX backend: a step against TensorFlow's, and runs where TensorFlow cannot be imported."""
 
 import importlib.util
 import json
@@ -12,26 +12,25 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from data.pack_coded import load_coded
-from data.pack_pictures import load_pack
+from data.batches.array_files import load_coded, load_pictures
 from smapcomp.codec.coders import av1
 from smapcomp.codec.layers.compact import downsampled
 from smapcomp.models.weights import load_weights, save_weights
-from smapcomp.predictors.engines import predictor_of
-from smapcomp.training.state import build_optimizers
+from smapcomp.predictors.engines import load_predictor
+from smapcomp.training.stages.stage_optimizers import build_slots
 from smapcomp.training.tf_trainer.step import train_step
-from smapcomp.zoo import BOX, VARIANTS, Networks
+from smapcomp.zoo import BUNDLED_WEIGHTS, VARIANTS, Networks
 from tests.helpers import jax_twin
 from tests.helpers.paths import ROOT
-from tools.box_weights import box
+from tools.bundle_weights import bundle_weights
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("jax") is None, reason="JAX is not installed"
 )
 
 TOLERANCE = 2e-4
-"""Relative, of loss terms and of a variable's whole update. Measured: 4e-6 and 1.2e-4, the latter
-in the rate estimate, which takes differences of nearly equal probabilities."""
+"""Relative tolerance of loss terms and of a variable's whole update. Measured: 4e-6 and 1.2e-4, the
+latter in the rate model, which takes differences of nearly equal probabilities."""
 
 WITHOUT_TENSORFLOW = """
 import runpy, sys
@@ -48,9 +47,10 @@ sys.meta_path[:] = map(Without, sys.meta_path)
 sys.argv = sys.argv[1:]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
-"""Runs a module where there is no TensorFlow: no finder finds it.
+"""Program that runs a module as if TensorFlow were not installed: no finder finds it.
 
-A finder that failed would not do: JAX asks before it opens its cache, which would then stay off.
+A finder that raises an error would not do: JAX looks for TensorFlow before it opens its cache,
+which would then stay off.
 """
 
 KILLED_AT_STEP_4 = """
@@ -62,12 +62,12 @@ def killed(source, target):
     replace(source, target)
 os.replace = killed
 """
-"""Dies when the checkpoint is complete but still under its temporary name."""
+"""Code that kills the process when a checkpoint is complete but still has its temporary name."""
 
 
 @pytest.fixture(scope="module")
 def jax_run(tmp_path_factory):
-    """Runs Python under JAX; programs that it has compiled once are not compiled again."""
+    """Function that runs Python with JAX; what it has compiled once is not compiled again."""
     cache = tmp_path_factory.mktemp("compiled")
     environment = {
         **os.environ,
@@ -90,7 +90,7 @@ def jax_run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def twin(tmp_path_factory, jax_run):
-    """The stage, and the folder in which JAX took a step from its weights."""
+    """A stage, and the folder with the results of a step of JAX from the same weights."""
     folder = tmp_path_factory.mktemp("twin")
     stage = jax_twin.build_stage(jax_twin.build_models())
     np.savez(folder / "batch.npz", **jax_twin.make_batch())
@@ -101,7 +101,7 @@ def twin(tmp_path_factory, jax_run):
 
 
 def _updates(stage, before):
-    """{name: what has been added to a trained variable}."""
+    """Return {name: update of a trained variable}."""
     return {
         f"{role}/{variable.path}": variable.numpy() - old
         for roles in stage.groups.values()
@@ -114,7 +114,7 @@ def test_a_step_has_the_losses_and_the_gradients_of_the_tensorflow_step(twin):
     stage, folder = twin
     before = {r: [v.numpy() for v in m.trainable_variables] for r, m in stage.models.items()}
     optimizers = jax_twin.build_optimizers(stage)
-    build_optimizers(stage, optimizers)
+    build_slots(stage, optimizers)
     arrays = jax_twin.make_batch()
     image = tf.constant(arrays["image"], tf.float32) / 127.5 - 1.0
     batch = {"image": image, "label_map": tf.constant(arrays["label_map"], tf.int32)}
@@ -130,7 +130,7 @@ def test_a_step_has_the_losses_and_the_gradients_of_the_tensorflow_step(twin):
         assert jax_values[name] == pytest.approx(values[name], rel=TOLERANCE), name
     largest = max(np.linalg.norm(update) for update in expected.values())
     for name, update in expected.items():
-        # Biases before an instance normalisation have a gradient of rounding errors alone.
+        # The gradient of biases before an instance normalisation consists of rounding errors.
         error = np.linalg.norm(got[name] - update)
         assert error <= max(TOLERANCE * np.linalg.norm(update), 1e-6 * largest), name
 
@@ -139,7 +139,7 @@ def _error(twin, name):
     return json.loads((twin[1] / "errors.json").read_text())[name]
 
 
-def test_a_weight_that_is_no_number_stops_the_run_and_the_terms_are_named(twin):
+def test_a_weight_that_is_not_a_number_stops_the_run_and_the_terms_are_named(twin):
     message = _error(twin, "nan")
     assert message.startswith("DivergedError: step 1: ")
     assert "train/log_mse is nan" in message
@@ -153,7 +153,7 @@ def test_a_signal_saves_the_step_and_the_run_is_not_continued_as_another_one(twi
     assert [p.name for p in (folder / "run/checkpoints").iterdir()] == ["step-00000001.npz"]
     assert _error(twin, "settings") == (
         f"WorkdirError: {folder}/run/checkpoints/step-00000001.npz: its run has seed 1, not 2; "
-        "go on with the same, or take another workdir"
+        "continue with the same value or use another workdir"
     )
 
 
@@ -178,11 +178,12 @@ def pack(tmp_path_factory, jax_run):
 
 def _arguments(pack, workdir):
     return [
-        "experiments.train_jax",
-        "--stage=stage1",
-        f"--pictures={pack[1]}",
+        *("experiments.train", "--backend=jax", "--config=experiments/configs/stage1_lite.py"),
         f"--workdir={workdir}",
-        *("--steps=5", "--checkpoint_every=2", "--batch_size=2", "--crop=16", "--log_every=2"),
+        f"--config.data.source={pack[1]}",
+        *("--config.data.batch_size=2", "--config.data.size=16", "--config.run.steps=5"),
+        *("--config.checkpoint.every=2", "--config.evaluation.log_every=2"),
+        "--config.run.average_decay=0.999",
     ]
 
 
@@ -205,26 +206,29 @@ def test_a_run_that_was_killed_ends_as_one_that_never_stopped(tmp_path, pack, ja
             np.testing.assert_array_equal(stopped[key], array, err_msg=key)
     lines = (tmp_path / "stopped/curves.jsonl").read_text().splitlines()
     curves = [json.loads(line) for line in lines]
-    assert [line["step"] for line in curves] == [2, 4, 5]
+    assert [line["step"] for line in curves] == [2, 4, 5, 5]
+    assert {"train/psnr", "loss/generator", "learning_rate/generator"} < set(curves[2])
     assert curves[-1]["validation/psnr"] > 5
-    _require_boxable(tmp_path / "whole/weights", tmp_path / "box")
+    with np.load(tmp_path / "whole/checkpoints/best.npz") as best:
+        assert float(best["score"]) == pytest.approx(curves[-1]["validation/psnr"], rel=1e-5)
+    _check_can_be_bundled(tmp_path / "whole/weights", tmp_path / "bundle")
 
 
-def _require_boxable(folder, target):
-    """The TensorFlow product takes the weights, which have been trained."""
+def _check_can_be_bundled(folder, target):
+    """Check that the weights can be bundled, load with TensorFlow, and have been trained."""
     variant = VARIANTS["lite"]
-    assert box([BOX / "lite", folder], variant, target) > 2**20
+    assert bundle_weights([BUNDLED_WEIGHTS / "lite", folder], variant, target) > 2**20
     networks = Networks(variant, target)
-    for model, last in ((networks.compnet, "correction"), (networks.finenet, "detail")):
-        assert np.any(model.get_layer(last).kernel.numpy())
+    for role, last in (("compnet", "correction"), ("finenet", "detail")):
+        assert np.any(networks.model(role).get_layer(last).kernel.numpy())
     with np.load(folder / "finenet.npz") as arrays:
-        trained = networks.finenet.get_layer("conv0").kernel.numpy()
+        trained = networks.model("finenet").get_layer("conv0").kernel.numpy()
         np.testing.assert_allclose(trained, arrays["conv0/kernel"], rtol=1e-3, atol=1e-7)
 
 
 @pytest.fixture(scope="module")
 def coded_pack(pack, jax_run):
-    """Array files of the pictures themselves and of what AV1 makes of them, twice."""
+    """Array files of the pictures themselves, and of the pictures coded twice by AV1."""
     folder, _ = pack
     exact, coded = folder / "exact.npz", folder / "coded.npz"
     data = f"--data={folder}"
@@ -236,10 +240,10 @@ def coded_pack(pack, jax_run):
 
 def test_the_coded_pictures_are_the_codecs_and_are_coded_once(pack, coded_pack, jax_run):
     folder, (exact, coded, options) = pack[0], coded_pack
-    pictures, arrays = load_pack(exact, "training"), load_coded(coded, "training")
+    pictures, arrays = load_pictures(exact, "training"), load_coded(coded, "training")
     assert arrays["sizes"].tolist() == [[32, 32], [32, 32], [32, 32]]
     assert len(arrays["coded"]) == 2
-    predictor = predictor_of("lite")
+    predictor = load_predictor("lite")
     for i in range(3):
         original = np.asarray(Image.open(folder / f"images/training/{i}.jpg"))
         rows, columns = pictures["sizes"][i]
@@ -251,7 +255,7 @@ def test_the_coded_pictures_are_the_codecs_and_are_coded_once(pack, coded_pack, 
             payload = av1.encode(small, int(qualities[i]))
             expected = av1.decode(payload, small.shape)
             np.testing.assert_array_equal(arrays["coded"][number][i], expected)
-        found = predictor.found_labels(arrays["coded"][0][i], 2)
+        found = predictor.decoder_labels(arrays["coded"][0][i], 2)
         np.testing.assert_array_equal(arrays["labels"][i], found)
     assert len(set(arrays["qualities"].ravel().tolist())) > 1
     kept = {p: p.stat().st_mtime_ns for p in (folder / "work").rglob("*.av1")}
@@ -266,21 +270,23 @@ def test_crops_of_coded_pictures_fit_their_originals(coded_pack, jax_run):
     jax_run(WITHOUT_TENSORFLOW, "tests.helpers.coded_cuts", *coded_pack[:2])
 
 
-def test_a_lossy_finenet_is_trained_on_what_av1_left(tmp_path, coded_pack, jax_run):
+def test_a_lossy_finenet_is_trained_on_coded_pictures(tmp_path, coded_pack, jax_run):
     exact, coded, _ = coded_pack
-    arguments = ["experiments.train_jax", "--stage=lossy", f"--pictures={exact}", "--crop=16"]
-    arguments += ["--steps=3", "--batch_size=2", "--scale=2", f"--workdir={tmp_path / 'run'}"]
-    error = jax_run(WITHOUT_TENSORFLOW, *arguments, status=1)
-    assert "--stage=lossy needs --coded" in error
-    error = jax_run(WITHOUT_TENSORFLOW, *arguments, "--variant=paper", status=1)
-    assert "--variant=paper: stage lossy has lite alone" in error
-    arguments.append(f"--coded={coded}")
+    arguments = ["experiments.train", "--backend=jax", f"--workdir={tmp_path / 'run'}"]
+    arguments += ["--config=experiments/configs/lossy_lite.py:2", f"--config.data.source={exact}"]
+    arguments += ["--config.data.batch_size=2", "--config.data.size=16", "--config.run.steps=3"]
+    error = jax_run(WITHOUT_TENSORFLOW, *arguments, status=2)
+    assert "config.data.coded is empty; stage lossy with backend jax needs the file of" in error
+    error = jax_run(WITHOUT_TENSORFLOW, *arguments, "--config.model.variant=paper", status=2)
+    assert "config.model.variant 'paper' with stage 'lossy'; allowed: 'lite'" in error
+    arguments.append(f"--config.data.coded={coded}")
     jax_run(WITHOUT_TENSORFLOW, *arguments)
     lines = (tmp_path / "run/curves.jsonl").read_text().splitlines()
     assert {"validation/gain_db", "validation/psnr"} < set(json.loads(lines[-1]))
     with np.load(tmp_path / "run/weights/finenet_x2.npz") as arrays:
         assert np.any(arrays["detail/kernel"])
-    assert box([BOX / "lite", tmp_path / "run/weights"], VARIANTS["lite"], tmp_path / "box")
+    folders = [BUNDLED_WEIGHTS / "lite", tmp_path / "run/weights"]
+    assert bundle_weights(folders, VARIANTS["lite"], tmp_path / "bundle")
 
 
 def test_arrays_that_do_not_go_together_are_refused(pack, coded_pack, jax_run):
@@ -290,10 +296,10 @@ def test_arrays_that_do_not_go_together_are_refused(pack, coded_pack, jax_run):
     with np.load(exact) as arrays:
         np.savez(fewer, **{n: a[:2] if n in parts else a for n, a in arrays.items()})
     cases = {
-        (fewer, coded, 16, 2): f"{coded} is not of the pictures of {fewer}",
-        (exact, exact, 16, 2): f"{exact}: no file of data.pack_coded",
+        (fewer, coded, 16, 2): f"{coded} does not belong to the pictures of {fewer}",
+        (exact, exact, 16, 2): f"{exact}: is not a file of data.pack_coded",
         (exact, coded, 16, 4): f"{coded} is of scale 2, not 4",
-        (exact, coded, 24, 2): f"--crop=24: allowed are multiples of 16 up to the 32 of {coded}",
+        (exact, coded, 24, 2): "size 24 of the crops is not allowed; it must be a multiple of 16",
     }
     found = jax_run(REFUSED, json.dumps([[*map(str, case[:2]), *case[2:]] for case in cases]))
     for line, expected in zip(found.splitlines()[-len(cases) :], cases.values(), strict=True):
@@ -311,4 +317,4 @@ for case in json.loads(sys.argv[1]):
     except SmapcompError as error:
         print(error, file=sys.stderr)
 """
-"""Says of each pair of files why it is refused."""
+"""Program that prints, for each pair of files, why it is refused."""

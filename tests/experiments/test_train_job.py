@@ -1,8 +1,9 @@
-"""The training job: every stage from its configuration, and what is said when it can't run."""
+"""The training job: every stage from its configuration, and its error messages."""
 
 import importlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,14 +16,19 @@ import pytest
 from PIL import Image
 
 from data.batches import pipeline
-from experiments import train, train_config
+from experiments import backends, train
 from smapcomp.models.compnet import build_compnet
+from smapcomp.models.precision import POLICIES
 from smapcomp.models.weights import load_weights
-from smapcomp.training import networks
+from smapcomp.training.config import TrainingConfig
+from smapcomp.training.config_groups import PRECISIONS, STAGES
+from smapcomp.training.stages import networks
 from tests.helpers import light_networks
 from tests.helpers.forked import Forked
 from tests.helpers.paths import ROOT
 from tests.helpers.ports import free_ports
+from tests.helpers.training_configs import full_names
+from tools import training_curves
 
 SIZE = 32
 DEFAULTS = {
@@ -33,7 +39,7 @@ DEFAULTS = {
     "precision": "float32",
     "cache_mib": 0,
 }
-"""Of the configuration, where a test does not say otherwise."""
+"""Fields of the configuration that a test does not set."""
 
 
 @pytest.fixture(scope="module")
@@ -52,17 +58,17 @@ def pictures(tmp_path_factory):
 
 
 def _config(pictures, stage, **changes):
-    """The stage's configuration for a run of one step, with some fields changed."""
+    """Return the stage's configuration for a run of one step, with some fields changed."""
     config = importlib.import_module(f"experiments.configs.{stage}_lite").get_config()
-    defaults = DEFAULTS | {"data": pictures, "size": SIZE}
+    defaults = DEFAULTS | {"source": pictures, "size": SIZE}
     if stage == "segmentation":
         defaults["rules"] = ((".*", 1.0),)
-    config.update_from_flattened_dict(defaults | changes)
+    config.update_from_flattened_dict(full_names(defaults | changes))
     return config
 
 
 def _run(pictures, workdir, stage, **changes):
-    train.job(_config(str(pictures), stage, **changes), str(workdir))
+    train.train(_config(str(pictures), stage, **changes), str(workdir))
 
 
 def _failure(capsys, *arguments, status=train.EXIT_FAILED, **changes):
@@ -76,7 +82,7 @@ def _failure(capsys, *arguments, status=train.EXIT_FAILED, **changes):
 
 @pytest.fixture(scope="module")
 def stage1(pictures, tmp_path_factory):
-    """Weights of two steps of stage 1."""
+    """Folder of the weights after two steps of stage 1."""
     workdir = tmp_path_factory.mktemp("stage1")
     _run(pictures, workdir, "stage1", steps=2, codec_pictures=1)
     return workdir / "weights"
@@ -99,13 +105,13 @@ def _lighten(patch):
 
 @pytest.fixture
 def light(monkeypatch):
-    """Networks of one layer each in place of the real ones."""
+    """Replace the real networks by networks of one layer each."""
     _lighten(monkeypatch)
 
 
 @pytest.fixture(scope="module")
 def light_run(pictures, tmp_path_factory):
-    """The folder of a run of stage 1 of one step on light networks."""
+    """Folder of a run of one step of stage 1 on light networks."""
     workdir = tmp_path_factory.mktemp("light")
     with pytest.MonkeyPatch.context() as patch:
         _lighten(patch)
@@ -121,7 +127,7 @@ def test_the_later_stages_start_from_the_weights_of_the_earlier_ones(pictures, l
         ("stage2", ["smapnet"]),
         ("stage3", ["compnet", "finenet", "rate"]),
     ):
-        # Rate 0 leaves the weights as they were found.
+        # A learning rate of 0 keeps the initial weights.
         rate = 0 if stage == "stage3" else 0.1
         options = {"init": ",".join(init), "optimizer.learning_rate": float(rate)}
         options["codec_pictures"] = 1
@@ -137,7 +143,7 @@ def test_the_later_stages_start_from_the_weights_of_the_earlier_ones(pictures, l
 
 @pytest.fixture
 def codec_weights(tmp_path):
-    """A folder with the weights of one-layer networks that stage 2 starts from."""
+    """Folder with the weights of one-layer networks that stage 2 starts from."""
     folder = tmp_path / "initial"
     folder.mkdir()
     kernels = {"mix": (1, 1, 3, 3), "logits": (8, 8, 3, 150)}
@@ -200,13 +206,13 @@ def test_half_precision_leaves_the_rate_and_label_indices_in_float32(light, code
         ("stage2", {"segmenter": "bfloat16", "smapnet": "float32"}),
     ):
         changes = {"init": codec_weights, "representation": "index", "precision": "bfloat16"}
-        settings = train_config.stage_settings(_config("unused", stage, **changes))
-        models = networks.build_stage(settings).models
+        config = TrainingConfig.from_dict(_config("unused", stage, **changes).to_dict())
+        models = networks.build_stage(config).models
         for role, dtype in roles.items():
             assert models[role].layers[-1].compute_dtype == dtype, role
 
 
-def test_a_terminated_job_saves_exits_with_75_and_goes_on_from_there(
+def test_a_terminated_job_saves_exits_with_75_and_continues_from_there(
     pictures, light, tmp_path, capsys, monkeypatch
 ):
     options = {"steps": 6, "log_every": 1}
@@ -224,7 +230,7 @@ def test_a_terminated_job_saves_exits_with_75_and_goes_on_from_there(
             _run(pictures, tmp_path, "stage1", **options)
     assert caught.value.code == 75
     assert capsys.readouterr().err.endswith(
-        "interrupted after step 3; the same command goes on from there\n"
+        "interrupted after step 3; the same command continues\n"
     )
     _run(pictures, tmp_path, "stage1", **options)
     assert capsys.readouterr().err.startswith("stage1 4/6 [")
@@ -258,8 +264,8 @@ def test_a_job_killed_at_any_moment_ends_with_the_weights_of_one_that_was_not(
 
 
 def _start(pictures, workdir, strategy, environment, **fields):
-    """The job on light networks in another process, configured as `_run` does it."""
-    fields = DEFAULTS | {"data": pictures, "size": SIZE} | fields
+    """Start the job on light networks in another process, configured as `_run` does it."""
+    fields = full_names(DEFAULTS | {"source": pictures, "size": SIZE} | fields)
     arguments = [f"--workdir={workdir}", f"--strategy={strategy}"]
     arguments += ["--config=experiments/configs/stage1_lite.py"]
     arguments += [f"--config.{name}={value}" for name, value in fields.items()]
@@ -268,7 +274,7 @@ def _start(pictures, workdir, strategy, environment, **fields):
 
 
 def test_several_devices_and_several_machines_train_the_weights_of_one(pictures, light, tmp_path):
-    """The real job on the real pipeline: on one device, on two logical CPUs, on two machines."""
+    """The real job and pipeline run on one device, on two logical CPUs, and as two workers."""
     addresses = [f"localhost:{port}" for port in free_ports(2)]
     tasks = [{"type": "worker", "index": index} for index in (0, 1)]
     clusters = [{"cluster": {"worker": addresses}, "task": task} for task in tasks]
@@ -290,13 +296,23 @@ def test_several_devices_and_several_machines_train_the_weights_of_one(pictures,
             got, expected = (dict(np.load(path)) for path in paths)
             assert got.keys() == expected.keys()
             for key, array in expected.items():
-                # Sums in another order, then three steps of Adam.
+                # Sums have another order, and three steps of Adam follow.
                 np.testing.assert_allclose(got[key], array, rtol=1e-3, atol=1e-5, err_msg=key)
+        # Two validation pictures in a batch of four leave the second replica without an example.
+        curves = ["validation/psnr", "validation/psnr_upsampled", "validation/compact_entropy_bpp"]
+        got, expected = (
+            training_curves.read_curves(str(tmp_path / run), curves)
+            for run in (strategy, "default")
+        )
+        for name, points in expected.items():
+            assert got[name] == [(step, pytest.approx(value, rel=1e-3)) for step, value in points]
 
 
 def test_a_frozen_network_without_weights_is_named(pictures, tmp_path, capsys):
     message = _failure(capsys, pictures, tmp_path, "segmentation")
-    assert message == "train: init: segmentation holds compnet fixed; no compnet.npz there\n"
+    assert message == (
+        "train: config.model.init '': no folder has compnet.npz, which segmentation needs\n"
+    )
 
 
 def test_broken_data_and_folders_are_named(pictures, light, tmp_path, capsys):
@@ -304,7 +320,7 @@ def test_broken_data_and_folders_are_named(pictures, light, tmp_path, capsys):
     assert message == f"train: {tmp_path}/none: no such folder\n"
     (tmp_path / "file").write_text("no folder")
     message = _failure(capsys, pictures, tmp_path / "file", "stage1")
-    assert message.startswith(f"train: {tmp_path}/file/checkpoints: can't be written: ")
+    assert message.startswith(f"train: {tmp_path}/file/checkpoints: cannot be written: ")
 
 
 def test_a_broken_picture_ends_training_with_its_name(pictures, light, tmp_path, capsys):
@@ -324,36 +340,52 @@ def test_a_broken_picture_ends_training_with_its_name(pictures, light, tmp_path,
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"size": 20}, "size 20; it must be a multiple of 8 from 16 up"),
-        ({"fit": "squeeze"}, "fit 'squeeze'; allowed: crop, resize"),
-        ({"data": ""}, "data is empty; give --config.data"),
-        ({"validate_every": 0}, "validate_every must be at least 1, got 0"),
-        ({"precision": "float8"}, "precision 'float8' is unknown; allowed: float32, bfloat16, fl"),
-        ({"channels": 1}, "channels 1 goes with representation 'index'"),
-        ({"variant": "large"}, "variant 'large'; allowed: 'paper', 'lite'"),
-        ({"optimizer.kind": "lion"}, "optimizer.kind 'lion'; allowed: adam, sgd"),
-        ({"optimizer.learning_rate": -1.0}, "optimizer.learning_rate must be at least 0, got -1.0"),
-        ({"keep": 0}, "keep must be at least 1, got 0"),
-        ({"average_decay": 1.0}, "average_decay must be in [0, 1), got 1.0"),
+        ({"size": 20}, "data.size 20 is not allowed; it must be a multiple of 8, at least 16"),
+        ({"fit": "squeeze"}, "data.fit 'squeeze' is not allowed; it must be one of 'crop', 'resiz"),
+        ({"source": ""}, "data.source is empty; set --config.data.source"),
+        (
+            {"validate_every": 0},
+            "evaluation.validate_every 0 is not allowed; it must be at least 1",
+        ),
+        (
+            {"precision": "float8"},
+            "model.precision 'float8' is not allowed; it must be one of 'float3",
+        ),
+        ({"channels": 1}, "model.channels 1 needs representation 'index', not 'classes'"),
+        (
+            {"variant": "large"},
+            "model.variant 'large' is not allowed; it must be one of 'paper', '",
+        ),
+        ({"kind": "lion"}, "optimizer.kind 'lion' is not allowed; it must be one of 'adam', 'sgd'"),
+        (
+            {"learning_rate": -1.0},
+            "optimizer.learning_rate -1.0 is not allowed; it must be at leas",
+        ),
+        ({"keep": 0}, "checkpoint.keep 0 is not allowed; it must be at least 1"),
+        ({"average_decay": 1.0}, "run.average_decay 1.0 is not allowed; it must be in [0, 1)"),
+        ({"seconds": 60.0}, "run.seconds 60.0 is not supported by backend tensorflow; use 0.0"),
+        ({"coded": "x"}, "data.coded 'x' is not supported by backend tensorflow; use ''"),
+        ({"scales": (2.0, 0.5)}, "data.scales (2.0, 0.5) is not allowed; it must be empty or ("),
+        ({"rules": (("(", 1.0),)}, "optimizer.rules: rule '(' is no regular expression"),
     ],
 )
 def test_values_that_are_not_allowed_are_usage_errors(pictures, tmp_path, capsys, changes, message):
     found = _failure(capsys, pictures, tmp_path, "stage1", status=train.EXIT_USAGE, **changes)
-    assert found.startswith(f"train: config: {message}")
+    assert found.startswith(f"train: config.{message}")
 
 
 def test_a_perceptual_loss_without_vgg_is_refused(pictures, light, tmp_path, capsys):
-    changes = {"loss_weights.perceptual": 1.0}
+    changes = {"loss.weights.perceptual": 1.0}
     message = _failure(capsys, pictures, tmp_path, "stage1", **changes)
-    assert message == "train: vgg is needed; loss_weights.perceptual=0 does without\n"
+    assert message.startswith("train: config.model.vgg is empty; the perceptual loss needs VGG's ")
 
 
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
-        ("--config.bach_size=4", "has no field 'bach_size'. Did you mean \"batch_size\""),
+        ("--config.data.bach_size=4", "has no field 'bach_size'. Did you mean \"batch_size\""),
         ("--config.optimizer.lr=1", "has no field 'lr'"),
-        ("--config.batch_size=four", "invalid literal for int() with base 10: 'four'"),
+        ("--config.data.batch_size=four", "invalid literal for int() with base 10: 'four'"),
         ("--strategy=two", "value should be one of <default|mirrored|multiworker|tpu>"),
         ("--stage=stage1", "Unknown command line flag 'stage'"),
         ("stage1", "unknown arguments: stage1"),
@@ -370,13 +402,13 @@ def test_flags_and_fields_that_do_not_exist_are_one_line_and_exit_with_2(flag, m
     assert message in done.stderr
 
 
-def test_a_run_that_was_begun_otherwise_is_not_continued(
+def test_a_run_that_began_with_other_rules_is_not_continued(
     pictures, light, light_run, tmp_path, capsys
 ):
     shutil.copytree(light_run, tmp_path, dirs_exist_ok=True)
     changes = {"steps": 2, "rules": (("^(compnet|rate)/", 0.5), ("^finenet/", 1.0))}
     message = _failure(capsys, pictures, tmp_path, "stage1", **changes)
-    assert 'its run has rules [[".*", 1.0]], not [["^(compnet|rate)/", 0.5]' in message
+    assert 'its run has optimizer.rules [[".*", 1.0]], not [["^(compnet|rate)/", 0.5]' in message
 
 
 def test_frozen_layers_keep_their_weights_and_the_others_change(
@@ -403,17 +435,72 @@ def test_frozen_layers_keep_their_weights_and_the_others_change(
     ("stage", "variant"),
     [
         (stage, variant)
-        for stage in networks.STAGES
+        for stage in STAGES
         for variant in ("lite", "paper")
         if (stage, variant) != ("lossy", "paper")  # the papers have none
     ],
 )
 def test_every_configuration_is_complete(stage, variant):
     config = importlib.import_module(f"experiments.configs.{stage}_{variant}").get_config()
-    settings = train_config.stage_settings(config)
-    assert (settings.stage, settings.variant) == (stage, variant)
-    assert set(train_config.FIXED) <= set(config.to_dict())
+    checked = TrainingConfig.from_dict(config.to_dict())
+    assert (checked.model.stage, checked.model.variant) == (stage, variant)
+    assert checked.run.steps > 1
+    assert checked.to_dict() == config.to_dict()
     assert (
         f"experiments/configs/{stage}_{variant}.py"
         in sys.modules[f"experiments.configs.{stage}_{variant}"].__doc__
     )
+
+
+def test_every_precision_has_a_policy():
+    assert set(PRECISIONS) == set(POLICIES)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"strategy": "mirrored"}, "--strategy 'mirrored' is not supported by backend jax"),
+        ({"profile_at": 3}, "--profile_at 3 is not supported by backend jax; use None"),
+        ({"run.deterministic": True}, "config.run.deterministic True is not supported by backend"),
+        ({"data.fit": "resize"}, "config.data.fit 'resize' is not supported by backend jax; use"),
+        ({"data.rotation": 5.0}, "config.data.rotation 5.0 is not supported by backend jax"),
+        ({"model.precision": "float16"}, "config.model.precision 'float16' is not supported by"),
+        ({"model.stage": "lossy"}, "config.data.coded is empty; stage lossy with backend jax"),
+        (
+            {"evaluation.pictures": 2},
+            "config.evaluation.pictures 2 is not supported by backend jax",
+        ),
+        ({}, "environment variable KERAS_BACKEND is 'tensorflow'; with --backend=jax it must be"),
+    ],
+)
+def test_what_the_jax_backend_does_not_support_is_refused(
+    tmp_path, capsys, monkeypatch, flags, message
+):
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    config = importlib.import_module("experiments.configs.stage1_lite").get_config()
+    changes = {name: value for name, value in flags.items() if "." in name}
+    options = {name: value for name, value in flags.items() if "." not in name}
+    config.update_from_flattened_dict({"data.source": "pictures.npz"} | changes)
+    with pytest.raises(SystemExit) as caught:
+        train.train(config, str(tmp_path), "jax", **options)
+    assert caught.value.code == train.EXIT_USAGE
+    error = capsys.readouterr().err
+    assert error.startswith(f"train: {message}")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("stage", "variant"), [(s, v) for s in STAGES[:4] for v in ("lite", "paper")]
+)
+def test_every_configuration_runs_with_jax_as_its_docstring_says(stage, variant, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    module = importlib.import_module(f"experiments.configs.{stage}_{variant}")
+    config = module.get_config()
+    config.data.source = "pictures.npz"
+    if variant == "paper":
+        changes = re.findall(r"--config\.(data\.(?:fit|rotation|blur))=([\w.]+)", module.__doc__)
+        assert changes
+        for name, value in changes:
+            old = config.data[name.removeprefix("data.")]
+            config.update_from_flattened_dict({name: type(old)(value)})
+    backends.check(TrainingConfig.from_dict(config.to_dict()), "jax")

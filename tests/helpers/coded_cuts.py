@@ -1,4 +1,4 @@
-"""Whether a crop, its coded twin and its labels are of one place; run under JAX by its test."""
+"""Check, with JAX, that a crop, its coded counterpart and its labels show the same place."""
 
 import sys
 
@@ -9,7 +9,7 @@ from data.batches import jax_batches
 
 
 def places(pictures: dict) -> dict:
-    """Three pictures whose samples, coded twice, tell their picture, pass, row and column."""
+    """Return three pictures, coded twice, whose samples tell picture, pass, row and column."""
     count, height, width, _ = pictures["image"].shape
     image = np.stack(np.indices((count, height, width)), axis=-1).astype(np.uint8)
     small = image[:, ::2, ::2]

@@ -1,7 +1,7 @@
 """Programs in processes of their own that need not import TensorFlow first.
 
-A server imports it once, starts nothing with it, and is forked for each program: its devices,
-threads and networks are the program's own, as in a process that was started from the command line.
+A server process imports TensorFlow once without starting it, and is forked for each program. A
+program has its own devices, threads and networks, as if it were started from the command line.
 """
 
 import multiprocessing
@@ -20,12 +20,12 @@ _CONTEXT.set_forkserver_preload(
 
 
 class Forked:
-    """A started program, in the root folder of the project.
+    """A running program, in the root folder of the project.
 
     Args:
-        module: As `python -m` takes it.
-        arguments: Its command line.
-        environment: Changes to this process's, made before the program starts.
+        module: Module, as `python -m` takes it.
+        arguments: Arguments of the program.
+        environment: Environment variables that differ from this process's.
     """
 
     def __init__(self, module: str, *arguments: str, **environment: str):
@@ -39,7 +39,7 @@ class Forked:
 
     @property
     def status(self) -> int | None:
-        """Exit status, or less than 0 for a signal; None while it runs."""
+        """Exit status; below 0 for a signal, `None` while the program runs."""
         return self._process.exitcode
 
     def terminate(self) -> None:
@@ -49,13 +49,13 @@ class Forked:
         self._process.kill()
 
     def end(self, seconds: float) -> tuple[str, str]:
-        """Waits for the end.
+        """Wait for the end of the program.
 
         Returns:
-            What it wrote to its standard output and error output.
+            Its standard output and its error output.
 
         Raises:
-            TimeoutError: It still runs after so many seconds.
+            TimeoutError: The program still runs after so many seconds.
         """
         self._process.join(seconds)
         out, errors = (p.read_text() if p.exists() else "" for p in self._outputs)

@@ -69,11 +69,12 @@ def tiff_16_bit(
     """Return an uncompressed TIFF file.
 
     Args:
-        samples: uint16 [H, W, channels]: grey (1), RGB (3) or RGB and another channel (4).
+        samples: uint16 [H, W, channels]: grey (1), RGB (3), or RGB and another channel or CMYK (4).
         order: Order of the bytes: "<" for little endian or ">" for big endian.
         planes: Whether the channels are stored one after the other.
         extra: Kind of the fourth channel: 0 unspecified, 1 premultiplied alpha, 2 alpha.
-        photometric: By default 1 (black is zero) for grey and 2 (RGB) for other pictures.
+        photometric: By default 1 (black is zero) for grey and 2 (RGB) for other pictures; 5 is
+            CMYK.
         orientation: EXIF orientation, 1..8.
         bits: Bits of a sample that the file declares.
         data: Bytes of the samples, if a sample has other than 16 bits.
@@ -99,7 +100,7 @@ def tiff_16_bit(
         279: ("I", [size] * strips),
         284: ("H", [2 if planes else 1]),
     }
-    if channels == 4:
+    if channels == 4 and photometric != 5:
         tags[338] = ("H", [extra])
     data += bytes(len(data) % 2)
     start = 8 + len(data)

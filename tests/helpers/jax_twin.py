@@ -1,10 +1,11 @@
-"""Stage 1 with all its terms on small networks, for any Keras backend; as a program, under JAX.
+"""Stage 1 with all its terms on small networks, for any Keras backend; as a program, with JAX.
 
     KERAS_BACKEND=jax python -m tests.helpers.jax_twin FOLDER
 
-reads FOLDER/ROLE.npz and FOLDER/batch.npz, and writes the trained networks after one step to
-FOLDER/after/ROLE.npz and the step's values to FOLDER/values.json. FOLDER/errors.json is what ends
-runs that are interrupted, continued with other settings, and begun with a weight that is no number.
+The program reads FOLDER/ROLE.npz and FOLDER/batch.npz. It writes the trained networks after one
+step to FOLDER/after/ROLE.npz and the step's values to FOLDER/values.json. FOLDER/errors.json has
+the errors of a run that is interrupted, of one that is continued with another seed, and of one that
+begins with a weight that is not a number.
 """
 
 import json
@@ -21,7 +22,7 @@ from smapcomp.models.compnet import build_compnet
 from smapcomp.models.discriminator import AveragePool2D
 from smapcomp.models.label_conv import LabelConv2D, LabelPool2D
 from smapcomp.models.layers import conv, conv_transpose, norm_relu
-from smapcomp.training.config import LossWeights, RunConfig
+from smapcomp.training.config_groups import LossWeights, RunConfig
 from smapcomp.training.layerwise import layerwise
 from smapcomp.training.probe import Probe
 from smapcomp.training.recipes import LITE_WEIGHTS
@@ -32,17 +33,17 @@ from smapcomp.training.stages.rate_model import build_rate_model
 from smapcomp.training.stages.stage import Stage
 
 WEIGHTS = LossWeights(log_mse=LITE_WEIGHTS.log_mse, rate=LITE_WEIGHTS.rate)
-"""The papers' five losses, and lite's PSNR and rate."""
+"""Weights of the papers' five losses, and of lite's PSNR and rate."""
 
 RATE = 100.0
-"""Of plain gradient descent: so large that what a step adds drowns the rounding of the weights."""
+"""Learning rate, so large that a step's update is much larger than the rounding of the weights."""
 
 SIZE = 32
 LEVEL_STEP = 8
 
 
 def build_models() -> dict[str, keras.Model]:
-    """Lite's CompNet and rate estimate; else networks of the papers' layers, a few of each."""
+    """Return lite's CompNet, a rate model, and small networks of the papers' layers."""
     keras.utils.set_random_seed(5)
     return {
         "compnet": _varied(build_compnet("lite")),
@@ -54,17 +55,20 @@ def build_models() -> dict[str, keras.Model]:
 
 
 def build_stage(models, wrap=None) -> Stage:
-    """Stage 1 with such networks."""
+    """Return stage 1 with these networks."""
     return codec_stages.stage1(models, WEIGHTS, LEVEL_STEP, void_share=0.5, wrap=wrap)
 
 
 def build_optimizers(stage) -> dict[str, keras.Optimizer]:
-    """Gradient descent for each of its groups."""
+    """Return gradient descent for each group of the stage."""
     return {group: layerwise(keras.optimizers.SGD(RATE), Rules()) for group in stage.groups}
 
 
 def _varied(model: keras.Model) -> keras.Model:
-    """Gives kernels of zeros other values; with them, levels of uint8 pictures lie on roundings."""
+    """Give kernels of zeros random values.
+
+    With zeros, levels of 8-bit pictures would lie in the middle between two integers.
+    """
     rng = np.random.default_rng(7)
     for variable in model.trainable_variables:
         if variable.name == "kernel" and not np.any(keras.ops.convert_to_numpy(variable)):
@@ -99,7 +103,7 @@ def _discriminator() -> keras.Model:
 
 
 def _features() -> keras.Model:
-    """Five maps in the place of VGG's."""
+    """Return a network with five feature maps, in the place of VGG."""
     image = keras.Input((None, None, 3), name="image")
     x = keras.layers.Rescaling(127.5, [20.0, 10.0, 5.0], name="pixels")(image)
     outputs = []
@@ -111,7 +115,7 @@ def _features() -> keras.Model:
 
 
 def make_batch() -> dict[str, np.ndarray]:
-    """uint8 `image` and `label_map`: smooth pictures with a little noise, labels in patches."""
+    """Return uint8 `image` and `label_map`: smooth noisy pictures, and labels in patches."""
     rng = np.random.default_rng(6)
     coarse = rng.integers(40, 200, (4, SIZE // 8, SIZE // 8, 3)).repeat(8, 1).repeat(8, 2)
     image = coarse + rng.integers(-20, 21, (4, SIZE, SIZE, 3))
@@ -120,7 +124,7 @@ def make_batch() -> dict[str, np.ndarray]:
 
 
 def main(folder: Path) -> None:
-    """See the module's docstring."""
+    """Write the results that the docstring of the module describes."""
     runner, batch = _one_step(folder)
     errors = {"interrupted": _error(runner, batch, folder / "run", _interrupt)}
     errors["settings"] = _error(runner, batch, folder / "run", dict, seed=2)

@@ -1,4 +1,4 @@
-"""Runs an absl job in the test's own process, with flags of its own."""
+"""Run an absl job in the test's own process, with its own flags."""
 
 from unittest import mock
 
@@ -6,12 +6,12 @@ from absl import flags
 
 
 def run_job(job, *arguments, rest=()):
-    """Runs a job's `main`.
+    """Run a job's `main`.
 
     Args:
-      job: module with `define_flags(values)`, `FLAGS` and `main`.
-      arguments: its command line.
-      rest: what stands behind `--`.
+        job: Module with `define_flags(values)`, `FLAGS` and `main`.
+        arguments: Flags of the command line.
+        rest: Arguments after `--`.
     """
     values = flags.FlagValues()
     job.define_flags(values)

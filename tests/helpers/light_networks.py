@@ -1,8 +1,8 @@
 """Networks of one layer each, with the inputs and outputs of the real ones.
 
-The real ones take half a minute to compile; what the training job does with them is the same.
-`python -m tests.helpers.light_networks FLAGS` is `python -m experiments.train FLAGS` on them, with as many
-logical CPUs as LOGICAL_CPUS says.
+The real ones take half a minute to compile; the training job treats both alike.
+`python -m tests.helpers.light_networks FLAGS` is `python -m experiments.train FLAGS` with these
+networks, on as many logical CPUs as the environment variable LOGICAL_CPUS says.
 """
 
 import os

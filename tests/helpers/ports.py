@@ -1,10 +1,10 @@
-"""Ports on loopback that nobody listens on."""
+"""Free ports on the loopback interface."""
 
 import socket
 
 
 def free_ports(count):
-    """That many different ones."""
+    """Return so many different ports that no process listens on."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:

@@ -1,10 +1,12 @@
 """Two replicas on logical CPUs against one, in a process of its own; prints JSON.
 
     python -m tests.helpers.replicas_case train STAGE...
-    python -m tests.helpers.replicas_case validate STAGE...
+    python -m tests.helpers.replicas_case validate_small STAGE...
+    python -m tests.helpers.replicas_case validate_lite STAGE...
 
-"train" trains and validates small networks. "validate" validates the package's lite networks. In
-both, the last batch of the validation leaves one of the replicas without an example.
+"train" trains and validates small networks, "validate_small" validates them, and "validate_lite"
+validates the package's lite networks. The last batch of each validation leaves one of the replicas
+without an example.
 
 TensorFlow's devices cannot be divided once it has started, so the test suite's own process cannot
 do this.
@@ -21,7 +23,8 @@ import tensorflow as tf
 from smapcomp.design import max_level
 from smapcomp.models.smapnet import build_smapnet
 from smapcomp.training import recipes
-from smapcomp.training.config import LossWeights, ModelConfig, TrainingConfig
+from smapcomp.training.config import TrainingConfig
+from smapcomp.training.config_groups import LossWeights, ModelConfig
 from smapcomp.training.layerwise import layerwise
 from smapcomp.training.probes.validation import validation_probe
 from smapcomp.training.rules import Rules
@@ -54,7 +57,7 @@ def _label_inputs():
 
 
 def networks(name: str) -> dict:
-    """Small networks of a stage, of the real ones' inputs, outputs and kinds of layers."""
+    """Return small networks of a stage, with the real ones' inputs, outputs and kinds of layers."""
     keras.utils.set_random_seed(3)
     image, label_map = _label_inputs()
     compact = _conv(3, name="mix")(layers.AveragePooling2D(8)(image))
@@ -86,7 +89,7 @@ def networks(name: str) -> dict:
 
 
 def small_stage(name: str) -> Stage:
-    """A stage on small networks; "adversarial" is stage 1 with a discriminator."""
+    """Return a stage on small networks; "adversarial" is stage 1 with a discriminator."""
     models = networks(name)
     if name == "segmentation":
         return label_stages.segmentation(models, 8)
@@ -101,13 +104,13 @@ def small_stage(name: str) -> Stage:
 
 
 def build_optimizer() -> keras.Optimizer:
-    """Adam whose clipping matters: of a replica's gradient it would give other steps."""
+    """Return an Adam that would take other steps if it clipped each replica's gradient."""
     adam = keras.optimizers.Adam(1e-2, 0.5, epsilon=1e-3, global_clipnorm=0.1)
     return layerwise(adam, Rules((("kernel", 1.0), ("^(?!.*kernel)", 0.5))))
 
 
 def pictures(count: int) -> dict:
-    """Pictures and labels of which very different shares are void."""
+    """Return pictures, and label maps of which very different shares are void."""
     rng = np.random.default_rng(7)
     image = rng.uniform(-1, 1, (count, SIZE // 8, SIZE // 8, 3)).repeat(8, 1).repeat(8, 2)
     image = np.clip(image + rng.normal(0, 0.05, (count, SIZE, SIZE, 3)), -1, 1)
@@ -118,7 +121,7 @@ def pictures(count: int) -> dict:
 
 
 def batches(examples: dict, context: tf.distribute.InputContext | None) -> tf.data.Dataset:
-    """The examples in batches of BATCH, or a replica's parts of them, the last shorter."""
+    """Return the examples in batches of BATCH, or a replica's parts of them."""
     replicas = context.num_replicas_in_sync if context else 1
     dataset = tf.data.Dataset.from_tensor_slices(examples)
     if context:
@@ -128,7 +131,7 @@ def batches(examples: dict, context: tf.distribute.InputContext | None) -> tf.da
 
 
 def run(name: str, strategy: tf.distribute.Strategy) -> dict:
-    """The values of a few steps, the weights after them and a validation."""
+    """Return the values of a few steps, the weights after them and a validation."""
     with strategy.scope():
         stage = small_stage(name)
         optimizers = {group: build_optimizer() for group in stage.groups}
@@ -146,7 +149,7 @@ def run(name: str, strategy: tf.distribute.Strategy) -> dict:
 
 
 def validate(stage: Stage, examples: dict, strategy: tf.distribute.Strategy) -> dict:
-    """The curves of a validation in two batches, of 4 examples and 1."""
+    """Return the curves of a validation in two batches, of 4 examples and 1."""
     five = {key: value[: BATCH + 1] for key, value in examples.items()}
     probe = validation_probe(
         refuse_empty_batches(stage), lambda context: batches(five, context), 1, strategy
@@ -155,7 +158,7 @@ def validate(stage: Stage, examples: dict, strategy: tf.distribute.Strategy) -> 
 
 
 def refuse_empty_batches(stage: Stage) -> Stage:
-    """The stage, which fails if it gets a batch without examples."""
+    """Return the stage, changed so that it fails if it gets a batch without examples."""
 
     def losses(batch, training=True, replicas=SINGLE_REPLICA):
         for value in batch.values():
@@ -165,8 +168,15 @@ def refuse_empty_batches(stage: Stage) -> Stage:
     return dataclasses.replace(stage, losses=losses)
 
 
+def validate_small(name: str, strategy: tf.distribute.Strategy) -> dict:
+    """Return the validation of a stage on small networks with random weights."""
+    with strategy.scope():
+        stage = small_stage(name)
+    return validate(stage, pictures(BATCH + 1), strategy)
+
+
 def validate_lite(name: str, strategy: tf.distribute.Strategy) -> dict:
-    """The validation of a stage on the package's lite networks with random weights."""
+    """Return the validation of a stage on the package's lite networks with random weights."""
     keras.utils.set_random_seed(3)
     config = TrainingConfig(model=ModelConfig(stage=name), loss=recipes.loss_config(name, "lite"))
     with strategy.scope():
@@ -185,12 +195,17 @@ def validate_lite(name: str, strategy: tf.distribute.Strategy) -> dict:
 
 
 def main() -> None:
+    """Print the results of one replica and of two."""
     (cpu,) = tf.config.list_physical_devices("CPU")
     two = [tf.config.LogicalDeviceConfiguration()] * 2
     tf.config.set_logical_device_configuration(cpu, two)
     strategy = build_strategy("mirrored")
     assert strategy.num_replicas_in_sync == 2
-    measure = {"train": run, "validate": validate_lite}[sys.argv[1]]
+    measure = {
+        "train": run,
+        "validate_small": validate_small,
+        "validate_lite": validate_lite,
+    }[sys.argv[1]]
     results = {}
     for name in sys.argv[2:]:
         results[name] = [measure(name, build_strategy("default")), measure(name, strategy)]

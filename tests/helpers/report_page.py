@@ -48,9 +48,7 @@ def choose(page, group, text):
 
 
 def caption(page, side):
-    """Return a side's display name, and the other cells of each row of its caption by the first
-    cell.
-    """
+    """Return a side's display name, and its caption: each row's other cells by the first cell."""
     place = page.locator(f"#{side}-caption")
     rows = place.locator("tr").evaluate_all(
         "rows => rows.map(row => [...row.children].map(cell => cell.textContent))"

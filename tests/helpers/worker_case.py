@@ -1,6 +1,7 @@
-"""One worker of a run on several processes: `python -m tests.helpers.worker_case WORKDIR STEPS`.
+"""A worker of a run in several processes: `python -m tests.helpers.worker_case WORKDIR STEPS`.
 
-Without TF_CONFIG the run is one process's, with the same global batches.
+Without TF_CONFIG the run has one process, with the same global batches. The last batch of the
+validation leaves worker 1 without an example.
 """
 
 import os
@@ -12,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from smapcomp.errors import SmapcompError
-from smapcomp.training.config import CheckpointConfig, RunConfig
+from smapcomp.training.config_groups import CheckpointConfig, RunConfig
 from smapcomp.training.errors import Interrupted
 from smapcomp.training.layerwise import layerwise
 from smapcomp.training.probe import Probe
@@ -29,12 +30,13 @@ BATCH = 4
 
 
 def build_stage() -> Stage:
-    """A convolution that learns to undo another."""
+    """Return a stage in which a convolution learns to double its input."""
     keras.utils.set_random_seed(1)
     image = keras.Input((8, 8, 3))
     network = keras.Model(image, keras.layers.Conv2D(3, 3, padding="same", name="conv")(image))
 
     def stage_losses(batch, training=True, replicas=SINGLE_REPLICA):
+        tf.debugging.assert_positive(tf.shape(batch["image"])[0], "an empty batch")
         restored = network(0.5 * batch["image"], training=training)
         loss = losses.mse(restored, batch["image"])
         loss = contribution(loss, replicas.share(tf.shape(batch["image"])[0]))
@@ -43,8 +45,13 @@ def build_stage() -> Stage:
     return Stage("worker", {"network": network}, {"network": ("network",)}, stage_losses)
 
 
-def batches(first: int, context: tf.distribute.InputContext | None) -> tf.data.Dataset:
-    """Batches from a number on, or one worker's parts of them; slow enough to be interrupted."""
+def batches(
+    first: int, context: tf.distribute.InputContext | None, last: int = 0
+) -> tf.data.Dataset:
+    """Return batches from a number on, or one worker's parts of them.
+
+    Making an example takes so long that the run can be interrupted. `last` limits the examples.
+    """
 
     def example(position):
         time.sleep(0.01)
@@ -56,19 +63,23 @@ def batches(first: int, context: tf.distribute.InputContext | None) -> tf.data.D
         return {"image": tf.ensure_shape(image, [8, 8, 3])}
 
     part = BATCH // (context.num_replicas_in_sync if context else 1)
-    dataset = tf.data.Dataset.range(first * BATCH, 1 << 40).map(read).batch(part, True)
+    dataset = tf.data.Dataset.range(first * BATCH, last or 1 << 40).map(read).batch(part)
     if context:
         dataset = dataset.shard(context.num_input_pipelines, context.input_pipeline_id)
     return dataset
 
 
 def main(workdir: str, steps: str) -> int:
+    """Run the worker; return its exit status."""
     strategy = build_strategy("multiworker" if "TF_CONFIG" in os.environ else "default")
     with strategy.scope():
         stage = build_stage()
         optimizer = layerwise(keras.optimizers.SGD(0.05, momentum=0.5), Rules())
+    first = 10**6
+    # One batch and a half, of which worker 1 gets one part and worker 0 two.
+    last = first * BATCH + BATCH + BATCH // 2
     probes = [
-        validation_probe(stage, lambda context: batches(10**6, context).take(2), 10, strategy),
+        validation_probe(stage, lambda context: batches(first, context, last), 10, strategy),
         Probe(10, lambda step, _: {"validation/chief": float(step)}, chief_only=True),
     ]
     try:

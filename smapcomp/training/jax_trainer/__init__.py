@@ -1,1 +1,1 @@
-"""Training loop for JAX, on one accelerator."""
+"""Training loop of the JAX backend, for one accelerator."""

@@ -1,22 +1,27 @@
-"""A stage's training step and validation as functions that JAX compiles."""
+"""Training step and validation of a stage as functions that JAX compiles."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
 
+from smapcomp.training.probe import Probe
 from smapcomp.training.stages.stage import Stage
-from smapcomp.training.state import build_optimizers
+from smapcomp.training.stages.stage_optimizers import build_slots
 
-EMA_DECAY = 0.999
-"""Of the averaged weights, which are what is validated and written. Decided here."""
+VALIDATION_BATCH = 8
+"""Pictures that are validated at a time."""
 
 
 def recomputed(network: keras.Model) -> Callable:
-    """What `smapcomp.models.precision.recomputed` is under TensorFlow."""
+    """Return a function that calls a network and keeps none of its activations for the gradient.
+
+    It is JAX's counterpart of `smapcomp.models.precision.recomputed`.
+    """
 
     def call(inputs, training: bool = False):
         return jax.checkpoint(lambda inputs: network(inputs, training=training))(inputs)
@@ -27,11 +32,13 @@ def recomputed(network: keras.Model) -> Callable:
 def scheduled(
     optimizer: keras.Optimizer,
 ) -> tuple[keras.Optimizer, Callable[[jax.Array], jax.Array]]:
-    """Takes an optimizer's schedule out of it, since a budget of time counts no steps.
+    """Separate an optimizer from its learning-rate schedule.
+
+    Schedules of Keras count steps, but the position in a run depends on its time limit too.
 
     Returns:
         The optimizer with a settable learning rate, and its rate as a function of the position in
-        the run, int32 scalar.
+        the run, an int32 scalar.
     """
     config = optimizer.get_config()
     rate = config["learning_rate"]
@@ -40,21 +47,31 @@ def scheduled(
     return settable, schedule or (lambda _: jnp.float32(rate))
 
 
-class Training:
-    """What changes from step to step, and the compiled step that changes it.
+class StepRunner:
+    """State of a stage in training, and the compiled step that changes it.
 
     Args:
-        stage: Its networks hold the initial weights.
-        optimizers: One for each of the stage's groups, of `layerwise`, not yet built.
-        take: `take(pictures, key)` makes a batch of the stage.
+        stage: The stage, whose networks hold the initial weights.
+        optimizers: One optimizer of `layerwise` for each of the stage's groups, not yet built.
+        make_batch: `make_batch(pictures, key)` returns a batch of the stage.
+        average_decay: Decay of the moving averages of the weights; after n steps it is at most
+            (1 + n)/(10 + n). 0 for no averages.
 
     Attributes:
-        state: Tree of JAX arrays: `train`, `ema` and `slots` by group, `moving`, `count`.
+        state: Tree of JAX arrays: `weights` and `slots` by group, `averages` by group if there are
+            any, `moving` statistics, and the `count` of steps.
     """
 
-    def __init__(self, stage: Stage, optimizers: Mapping[str, keras.Optimizer], take: Callable):
+    def __init__(
+        self,
+        stage: Stage,
+        optimizers: Mapping[str, keras.Optimizer],
+        make_batch: Callable,
+        average_decay: float = 0.0,
+    ):
         self.stage = stage
-        self.take = take
+        self.make_batch = make_batch
+        self.average_decay = average_decay
         self.groups = {group: stage.variables(group) for group in stage.groups}
         trained = {id(v) for variables in self.groups.values() for v in variables}
         self.moving = [v for v in stage.state() if id(v) not in trained]
@@ -64,30 +81,32 @@ class Training:
         self.optimizers, self.schedules = {}, {}
         for group in self.groups:
             self.optimizers[group], self.schedules[group] = scheduled(optimizers[group])
-        build_optimizers(stage, self.optimizers)
-        self.state = {
-            "train": {group: _copies(variables) for group, variables in self.groups.items()},
-            "ema": {group: _copies(variables) for group, variables in self.groups.items()},
+        build_slots(stage, self.optimizers)
+        self.state: dict[str, Any] = {
+            "weights": {group: _copies(variables) for group, variables in self.groups.items()},
             "moving": _copies(self.moving),
             "slots": {g: _copies(optimizer.variables) for g, optimizer in self.optimizers.items()},
             "count": jnp.zeros((), jnp.int32),
         }
-        # An argument of the compiled functions: constants would be copied into them.
+        if average_decay:
+            self.state["averages"] = {g: _copies(v) for g, v in self.groups.items()}
+        # These are arguments of the compiled functions, which would copy constants.
         self.frozen_values = _copies(self.frozen)
         self.compiled_step = jax.jit(self.step, donate_argnums=0)
         self._compiled_metrics = jax.jit(self._metrics)
 
     def run_step(self, pictures, key, position: int) -> dict[str, jax.Array]:
-        """Replaces the state by that after one more step.
+        """Replace the state by that after one more step.
 
         Args:
-            pictures: First argument of `take`.
+            pictures: First argument of `make_batch`.
             key: JAX random key of the step.
-            position: In the run, for the schedules.
+            position: Position in the run, for the learning-rate schedules.
 
         Returns:
-            Float32 scalars by the names that the TensorFlow loop's curves have: `train/METRIC`,
-            `loss/GROUP`, `gradient_norm/GROUP` (before clipping), `learning_rate/GROUP`.
+            float32 scalars by the names of their curves, which are those of the TensorFlow
+            backend: `train/METRIC`, `loss/GROUP`, `gradient_norm/GROUP` (before clipping) and
+            `learning_rate/GROUP`.
         """
         self.state, values = self.compiled_step(
             self.state, self.frozen_values, pictures, key, jnp.int32(position)
@@ -95,31 +114,41 @@ class Training:
         return values
 
     def step(self, state, frozen, pictures, key, position):
-        """The pure function behind `run_step`; all groups' updates from the weights before it."""
-        batch = self.take(pictures, key)
+        """Return the next state and the values; all updates start from the weights before it.
+
+        This is the pure function that `run_step` compiles.
+        """
+        batch = self.make_batch(pictures, key)
         totals, metrics, gradients, moving = self.gradients(state, frozen, batch)
         values = {f"train/{name}": value for name, value in metrics.items()}
-        new = {"train": {}, "ema": {}, "slots": {}, "moving": moving, "count": state["count"] + 1}
-        count = state["count"].astype(jnp.float32)
-        decay = jnp.minimum(EMA_DECAY, (1.0 + count) / (10.0 + count))
+        new = {"weights": {}, "slots": {}, "moving": moving, "count": state["count"] + 1}
         for group, gradient in gradients.items():
             rate = self.schedules[group](position)
             weights, new["slots"][group] = self._apply(group, state, gradient, rate)
-            new["train"][group] = weights
-            new["ema"][group] = [
-                decay * average + (1.0 - decay) * weight
-                for average, weight in zip(state["ema"][group], weights, strict=True)
-            ]
+            new["weights"][group] = weights
             values[f"loss/{group}"] = totals[group]
             values[f"gradient_norm/{group}"] = jnp.sqrt(sum(jnp.sum(g * g) for g in gradient))
             values[f"learning_rate/{group}"] = rate
+        if self.average_decay:
+            new["averages"] = self._averages(state, new["weights"])
         return new, {name: value.astype(jnp.float32) for name, value in values.items()}
 
+    def _averages(self, state, weights: Mapping[str, list]) -> dict[str, list]:
+        count = state["count"].astype(jnp.float32)
+        decay = jnp.minimum(self.average_decay, (1.0 + count) / (10.0 + count))
+        return {
+            group: [
+                decay * average + (1.0 - decay) * weight
+                for average, weight in zip(state["averages"][group], new, strict=True)
+            ]
+            for group, new in weights.items()
+        }
+
     def gradients(self, state, frozen, batch):
-        """Losses of a batch and each group's gradient of its own loss, from one forward pass.
+        """Return losses, and each group's gradient of its own loss, from one forward pass.
 
         Returns:
-            `({group: loss}, {metric: value}, {group: [gradient]}, [moving value])`.
+            `({group: loss}, {metric: value}, {group: [gradient]}, [moving statistic])`.
         """
 
         def forward(weights):
@@ -127,12 +156,12 @@ class Training:
                 totals, metrics, _ = self.stage.losses(batch, training=True)
             return totals, (metrics, [scope.get_current_value(v) for v in self.moving])
 
-        totals, tangents, (metrics, moving) = jax.linearize(forward, state["train"], has_aux=True)
+        totals, tangents, (metrics, moving) = jax.linearize(forward, state["weights"], has_aux=True)
         gradients = {}
         for group, total in totals.items():
-            # Not one pull-back of all losses: it would compute with the zeros of the others.
+            # One pull-back of all losses would compute with the zeros of the others.
             pull_back = jax.linear_transpose(
-                lambda weights, group=group: tangents(weights)[group], state["train"]
+                lambda weights, group=group: tangents(weights)[group], state["weights"]
             )
             gradients[group] = pull_back(jnp.ones_like(total))[0][group]
         return totals, metrics, gradients, moving
@@ -140,7 +169,7 @@ class Training:
     def _apply(self, group: str, state, gradient, rate):
         optimizer, variables = self.optimizers[group], self.groups[group]
         pairs = _pairs(optimizer.variables, state["slots"][group])
-        pairs += _pairs(variables, state["train"][group])
+        pairs += _pairs(variables, state["weights"][group])
         with keras.StatelessScope(state_mapping=pairs) as scope:
             optimizer.learning_rate = rate
             optimizer.apply(gradient, variables)
@@ -160,74 +189,102 @@ class Training:
         with self._scope(weights, moving, frozen):
             return self.stage.losses(batch, training=False).metrics
 
+    @property
+    def trained_weights(self) -> dict[str, list]:
+        """The averages of the weights if there are any, else the weights, by group."""
+        return self.state["averages" if self.average_decay else "weights"]
+
     def mean_metrics(self, pictures: Mapping[str, np.ndarray], as_batch: Callable) -> dict:
-        """Means of the stage's metrics over pictures, with the averaged weights.
+        """Return the means over pictures of the stage's metrics, with the trained weights.
 
         Args:
-            pictures: Arrays of equal length; eight of each at a time are arguments of
-                `as_batch`, by their names.
-            as_batch: Makes a batch of the stage.
+            pictures: Arrays of equal length.
+            as_batch: Function that makes a batch of the stage; it gets `VALIDATION_BATCH` entries
+                of each array at a time, by the arrays' names.
         """
         sums: dict[str, float] = {}
         total = len(next(iter(pictures.values())))
-        for start in range(0, total, 8):
-            part = {key: value[start : start + 8] for key, value in pictures.items()}
-            size = min(8, total - start)
+        for start in range(0, total, VALIDATION_BATCH):
+            part = {key: v[start : start + VALIDATION_BATCH] for key, v in pictures.items()}
+            size = min(VALIDATION_BATCH, total - start)
             metrics = self._compiled_metrics(
-                self.state["ema"], self.state["moving"], self.frozen_values, as_batch(**part)
+                self.trained_weights, self.state["moving"], self.frozen_values, as_batch(**part)
             )
             for name, value in metrics.items():
                 sums[name] = sums.get(name, 0.0) + size * float(value)
         return {name: value / total for name, value in sums.items()}
 
-    def put_averages_into_networks(self) -> None:
-        """Gives the stage's networks the averaged weights, and the moving statistics."""
+    def assign_networks(self) -> None:
+        """Assign the trained weights and the moving statistics to the stage's networks."""
         for group, variables in self.groups.items():
-            for variable, value in zip(variables, self.state["ema"][group], strict=True):
+            for variable, value in zip(variables, self.trained_weights[group], strict=True):
                 variable.assign(value)
         for variable, value in zip(self.moving, self.state["moving"], strict=True):
             variable.assign(value)
 
     def arrays(self) -> dict[str, "StateArray"]:
-        """Every array of the state by its name in checkpoints."""
+        """Return every array of the state by its name in checkpoints."""
         leaves, _ = jax.tree_util.tree_flatten_with_path(self.state)
         name = partial(jax.tree_util.keystr, simple=True, separator="/")
         return {name(path): StateArray(value) for path, value in leaves}
 
     def set_arrays(self, arrays: Mapping[str, "StateArray"]) -> None:
-        """The reverse of `arrays`."""
+        """Set the state from arrays that are named as `arrays` names them."""
         structure = jax.tree_util.tree_structure(self.state)
         values = [jnp.asarray(arrays[name].value) for name in self.arrays()]
         self.state = jax.tree_util.tree_unflatten(structure, values)
 
 
+def validation_probe(
+    runner: StepRunner, pictures: Mapping[str, np.ndarray], as_batch: Callable, every: int
+) -> Probe:
+    """Return a probe that measures the stage's metrics as curves `validation/METRIC`.
+
+    Args:
+        runner: The stage in training.
+        pictures: Validation pictures, as `StepRunner.mean_metrics` takes them.
+        as_batch: As `StepRunner.mean_metrics` takes it.
+        every: Steps between two validations.
+    """
+
+    def run(_, __) -> dict[str, float]:
+        metrics = runner.mean_metrics(pictures, as_batch)
+        return {f"validation/{name}": value for name, value in metrics.items()}
+
+    return Probe(every, run)
+
+
 class StateArray:
-    """An array in the place of a variable, which `Checkpoints` writes and reads."""
+    """An array with the interface of a variable, as `Checkpoints` needs it.
+
+    Args:
+        value: NumPy or JAX array.
+    """
 
     def __init__(self, value):
         self.value = value
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the array."""
+        """Shape of the array."""
         return self.value.shape
 
     @property
     def dtype(self):
-        """Of the array."""
+        """Type of the array's values."""
         return self.value.dtype
 
     def numpy(self) -> np.ndarray:
-        """The array in the host's memory."""
+        """Return the array in the host's memory."""
         return np.asarray(self.value)
 
     def assign(self, value: np.ndarray) -> None:
-        """Takes another array."""
+        """Replace the array."""
         self.value = value
 
 
 def _copies(variables) -> list[jax.Array]:
-    # Copies, since a step's arguments are given up to it.
+    # A step reuses the memory of its arguments, so they must not be the variables' own arrays.
     return [jnp.array(v.value) for v in variables]
 
 

@@ -1,1 +1,1 @@
-"""Measurements that a run makes now and then: validation, pictures, real coding."""
+"""Probes of the TensorFlow backend: validation, pictures, real coding."""

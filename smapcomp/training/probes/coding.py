@@ -1,6 +1,7 @@
-"""What the networks in training are worth in the real codec: bits of files, not estimates."""
+"""Coding probe: bits and PSNR of real streams that the networks in training code and decode."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,38 +11,41 @@ from smapcomp.codec import api
 from smapcomp.codec.bitstream.container import unpack
 from smapcomp.design import weights_digest
 from smapcomp.predictors.keras_predictor import KerasPredictor
-from smapcomp.training.probes.pictures import panels
+from smapcomp.training.probe import PictureWriter, Probe
+from smapcomp.training.probes.pictures import picture_panels
 from smapcomp.training.stages.stage import Stage
-from smapcomp.training.tf_trainer.loop import Probe
-from smapcomp.training.tf_trainer.summaries import Summaries
-from smapcomp.zoo import Variant
+from smapcomp.zoo import Networks, Variant
 
 QUALITY = 40
-"""Of the coded pictures: the middle of the model card's three."""
+"""Quality of the coded pictures: the middle one of the model card's three."""
 
 MODES = {"stage1": "sent", "stage3": "mapped"}
-"""By stage: where the labels come from that FineNet was trained on."""
+"""Mode of the stream by stage: the source of the labels that FineNet is trained on."""
 
 
-class _TrainingNetworks:
-    """Copies of a stage's networks that compute in float32, as the codec does.
+class _TrainingNetworks(Networks):
+    """Copies of a stage's networks that compute in float32 and whose weights come from no file.
 
-    Attributes:
-        variant: As `zoo.Networks` has it; the networks are attributes by their roles.
+    Args:
+        variant: Variant of the networks.
+        copies: Networks by role.
     """
 
     def __init__(self, variant: Variant, copies: Mapping[str, keras.Model]):
-        self.variant = variant
+        super().__init__(variant, Path())
         self._digest = bytes(8)
         self._copies = dict(copies)
-        vars(self).update(copies)
 
     def digest(self, _: str) -> bytes:
-        """Of the weights that the decoder needs, 8 bytes."""
+        """Return the 8-byte digest of the weights that the decoder needs."""
         return self._digest
 
+    def model(self, role: str) -> keras.Model:
+        """Return the copy of a network."""
+        return self._copies[role]
+
     def update(self, models: Mapping[str, keras.Model]) -> None:
-        """Takes the present weights over."""
+        """Copy the present weights of the networks in training."""
         for role, copy in self._copies.items():
             for own, variable in zip(copy.weights, models[role].weights, strict=True):
                 own.assign(variable.numpy())
@@ -54,8 +58,8 @@ class _TrainingNetworks:
         )
 
 
-class _GivenLabels(KerasPredictor):
-    """A predictor without a segmenter, for stage 1: the picture's own labels are given."""
+class _TrueLabelsPredictor(KerasPredictor):
+    """Predictor for stage 1, which has no segmenter: it takes the picture's true labels."""
 
     labels: np.ndarray
 
@@ -66,7 +70,7 @@ class _GivenLabels(KerasPredictor):
         return self.labels
 
 
-def coding(
+def coding_probe(
     stage: Stage,
     build_copies: Callable[[], Mapping[str, keras.Model]],
     variant: Variant,
@@ -74,42 +78,45 @@ def coding(
     every: int,
     quality: int = QUALITY,
 ) -> Probe:
-    """A probe that compresses and decompresses pictures by the networks in training.
+    """Return a probe that compresses and decompresses pictures with the networks in training.
 
     Its curves are means over the pictures: `codec/bpp` of whole streams, `codec/compact_bpp` and
     `codec/residual_bpp` of these layers, `codec/psnr` of the decoded pictures,
-    `codec/prediction_psnr` of what the networks predicted, and `codec/ms_ssim` if pictures have
-    161 pixels a side or more.
+    `codec/prediction_psnr` of the predictions, and `codec/ms_ssim` if sides are at least 161
+    pixels.
 
     Args:
-        stage: Stage 1, whose labels are then the given ones and sent in the stream, or stage 3,
-            whose decoder finds them by itself.
-        build_copies: Builds `compnet` and `finenet`, for stage 3 `segmenter` and `smapnet` too, in
-            float32; called once.
-        variant: Of the networks.
-        batch: The pictures, as a stage takes them, in NumPy; sides of at least 32.
-        every: In steps.
-        quality: Of the residual layer, 0..100.
+        stage: Stage 1, whose streams contain the true labels, or stage 3, whose decoder finds the
+            labels.
+        build_copies: Function that builds `compnet` and `finenet`, for stage 3 also `segmenter` and
+            `smapnet`, in float32; it is called once.
+        variant: Variant of the networks.
+        batch: Pictures, a batch of the stage in NumPy; sides of at least 32 pixels.
+        every: Steps between two measurements.
+        quality: Quality of the residual layer, 0..100.
 
     Raises:
         ValueError: The stage is another one.
     """
     if stage.name not in MODES:
-        raise ValueError(f"stage {stage.name!r} makes no pictures; allowed: {', '.join(MODES)}")
+        raise ValueError(f"stage {stage.name!r} codes no pictures; allowed: {', '.join(MODES)}")
+    networks: _TrainingNetworks | None = None
     predictor: KerasPredictor | None = None
-    originals = panels({"original": np.asarray(batch["image"])})["original"]
+    originals = picture_panels({"original": np.asarray(batch["image"])})["original"]
     stride = variant.label_stride
     grids = np.asarray(batch["label_map"])[:, stride // 2 :: stride, stride // 2 :: stride]
 
-    def run(_: int, __: Summaries) -> dict[str, float]:
-        nonlocal predictor
-        if predictor is None:
+    def run(_: int, __: PictureWriter | None) -> dict[str, float]:
+        nonlocal networks, predictor
+        if networks is None or predictor is None:
             networks = _TrainingNetworks(variant, build_copies())
-            predictor = (_GivenLabels if stage.name == "stage1" else KerasPredictor)(networks)
-        predictor.networks.update(stage.models)
+            kind = _TrueLabelsPredictor if stage.name == "stage1" else KerasPredictor
+            predictor = kind(networks)
+        networks.update(stage.models)
         rows = []
         for original, labels in zip(originals, grids, strict=True):
-            predictor.labels = labels.astype(np.uint8)
+            if isinstance(predictor, _TrueLabelsPredictor):
+                predictor.labels = labels.astype(np.uint8)
             rows.append(_measure(predictor, original, quality, MODES[stage.name]))
         return {f"codec/{name}": float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
@@ -117,7 +124,7 @@ def coding(
 
 
 def _measure(predictor: KerasPredictor, original: np.ndarray, quality: int, mode: str) -> dict:
-    # The papers' design, which is what these stages train.
+    # These stages train the networks of the papers' design.
     data = api.compress(
         original, predictor=predictor, quality=quality, mode=mode, compact_coder="jxl"
     )

@@ -1,1 +1,1 @@
-"""The stages of training: networks, losses and metrics, independent of the loop."""
+"""Stages of training: networks, losses and metrics, independent of loop and backend."""

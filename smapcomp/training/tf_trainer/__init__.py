@@ -1,1 +1,1 @@
-"""Training loop for TensorFlow, on one device or many."""
+"""Training loop of the TensorFlow backend, for one device or many."""

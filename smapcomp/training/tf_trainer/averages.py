@@ -1,4 +1,4 @@
-"""Averages of the weights over the steps, which often do better than the weights themselves."""
+"""Moving averages of the weights, which often give better results than the weights themselves."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -8,14 +8,14 @@ from keras import ops
 
 
 class Averages:
-    """An exponential moving average of each of some variables.
+    """An exponential moving average of each of several variables.
 
-    The share that an average keeps is at most `decay`, and (1 + n)/(10 + n) after n steps, so that
-    a short run is not an average of its random beginning.
+    After n steps the decay is at most (1 + n)/(10 + n), so that a short run is not an average of
+    its random initial weights.
 
     Args:
-        variables: Trained ones. To be made within the strategy's scope.
-        decay: Of the average, in (0, 1).
+        variables: Trained variables. The object is made within the strategy's scope.
+        decay: Decay of the average, in (0, 1).
 
     Raises:
         ValueError: `decay` is out of range.
@@ -34,11 +34,11 @@ class Averages:
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """What a checkpoint has to hold."""
+        """The variables that a checkpoint must hold."""
         return [self._count, *self._averages]
 
     def update(self) -> None:
-        """Takes the variables' present values in; for `strategy.run`."""
+        """Include the variables' present values; to be called within `strategy.run`."""
         count = ops.cast(self._count, "float32")
         keep = ops.minimum(self.decay, (1.0 + count) / (10.0 + count))
         for average, variable in zip(self._averages, self._trained, strict=True):
@@ -47,7 +47,7 @@ class Averages:
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
-        """Lets the variables have their averages' values for a while; they get theirs back."""
+        """Give the variables their averages' values for the duration of a `with` block."""
         own = [variable.numpy() for variable in self._trained]
         self.assign()
         try:
@@ -57,6 +57,6 @@ class Averages:
                 variable.assign(value)
 
     def assign(self) -> None:
-        """Gives the variables their averages' values for good."""
+        """Give the variables their averages' values permanently."""
         for variable, average in zip(self._trained, self._averages, strict=True):
             variable.assign(average.numpy())

@@ -1,4 +1,4 @@
-"""What the curves of a run show of its steps."""
+"""Values of a run's curves: means over steps, learning rates, memory."""
 
 import resource
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 
-class Window:
+class StepWindow:
     """The steps between two points of the curves."""
 
     def __init__(self):
@@ -17,6 +17,14 @@ class Window:
         self._skipped = 0
 
     def add(self, values: Mapping[str, float], skipped: set[str], pictures: float, seconds: float):
+        """Add a step.
+
+        Args:
+            values: Values of the step by the names of their curves.
+            skipped: Names of values that are not finite because of the loss scale.
+            pictures: Number of pictures in the global batch.
+            seconds: Duration of the step.
+        """
         for name, value in values.items():
             self._values.setdefault(name, [])
             if name not in skipped:
@@ -26,6 +34,7 @@ class Window:
         self._seconds += seconds
 
     def means(self) -> dict[str, float]:
+        """Return the means of all values, and the pictures per second."""
         found = {name: float(np.mean(v)) for name, v in self._values.items() if v}
         if any(name.startswith("loss_scale/") for name in found):
             found["loss_scale/skipped_steps"] = float(self._skipped)
@@ -33,7 +42,7 @@ class Window:
 
 
 def memory() -> dict[str, float]:
-    """The most memory that the process, and its GPUs, have used so far, in GiB."""
+    """Return the peak memory of the process and of its GPUs so far, in GiB."""
     kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     found = {"memory/host_peak_gib": kib / 2**20}
     for index, device in enumerate(tf.config.list_logical_devices("GPU")):
@@ -43,7 +52,7 @@ def memory() -> dict[str, float]:
 
 
 def learning_rates(optimizers: Mapping[str, keras.Optimizer]) -> dict[str, float]:
-    """The learning rate of each group, and of each rule where a group has several."""
+    """Return the learning rate of each group, and of each rule if there are several."""
     rates = {}
     for group, optimizer in optimizers.items():
         rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
@@ -55,7 +64,7 @@ def learning_rates(optimizers: Mapping[str, keras.Optimizer]) -> dict[str, float
     return rates
 
 
-def shown(values: Mapping[str, float]) -> dict[str, float]:
-    """What of a step's values the console has room for: the losses and the metrics."""
+def console_values(values: Mapping[str, float]) -> dict[str, float]:
+    """Return the values that the console has room for: losses and metrics."""
     hidden = ("gradient_norm/", "loss_scale/", "throughput/")
     return {k.removeprefix("train/"): v for k, v in values.items() if not k.startswith(hidden)}

@@ -1,4 +1,4 @@
-"""Training on several devices and machines: the strategies, and what they need of a step."""
+"""Training on several devices and machines: strategies, replicas, and their batches."""
 
 import json
 import os
@@ -11,20 +11,21 @@ from smapcomp.errors import SmapcompError
 from smapcomp.training.stages.replicas import Replicas
 
 STRATEGIES = ("default", "mirrored", "multiworker", "tpu")
+
 Batches = Callable[[tf.distribute.InputContext | None], Iterable]
 
 
 def build_strategy(name: str = "default") -> tf.distribute.Strategy:
-    """A strategy; networks and optimizers are to be built within its `scope()`.
+    """Return a strategy; networks and optimizers are to be built within its `scope()`.
 
     Args:
-        name: "default": one device. "mirrored": every GPU of this machine, or every logical CPU
-            where there is none. "multiworker": the machines that TF_CONFIG names, each running this
-            process. "tpu": the TPU that TPU_NAME names, or the local one; never tried on hardware
-            by this project.
+        name: "default": one device. "mirrored": every GPU of this machine, or every logical CPU if
+            there is no GPU. "multiworker": the machines that TF_CONFIG names, each of which runs
+            this program. "tpu": the TPU that TPU_NAME names, or the local one; this project has not
+            tried it on hardware.
 
     Raises:
-        SmapcompError: The name is unknown, or what it needs isn't there.
+        SmapcompError: The name is unknown, or what the strategy needs is missing.
     """
     if name == "default":
         return tf.distribute.get_strategy()
@@ -67,24 +68,24 @@ def _build_tpu() -> tf.distribute.Strategy:
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process writes the run's files: it alone, or worker 0."""
+    """Return whether this process writes the run's files: the only one, or worker 0."""
     resolver = strategy.cluster_resolver
     return not is_multi_worker(strategy) or resolver.task_id in (None, 0)
 
 
 def is_multi_worker(strategy: tf.distribute.Strategy) -> bool:
-    """Whether several processes train together."""
+    """Return whether several processes train together."""
     resolver = strategy.cluster_resolver
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return False
     return len(resolver.cluster_spec().as_dict().get("worker", ())) > 1
 
 
-def meet(strategy: tf.distribute.Strategy) -> None:
-    """Waits until every worker is here.
+def wait_for_workers(strategy: tf.distribute.Strategy) -> None:
+    """Wait until all workers have called this function.
 
-    Worker 0 has more to do after the last step than the others. Were they to leave before, it
-    would take them for lost and end without its last checkpoint.
+    After the last step worker 0 has more to do than the others. If they ended first, it would take
+    them for lost and end without its last checkpoint.
     """
     if not is_multi_worker(strategy):
         return
@@ -98,39 +99,87 @@ def meet(strategy: tf.distribute.Strategy) -> None:
 
 
 def distribute(strategy: tf.distribute.Strategy, batches: Batches) -> Iterable:
-    """Batches as `strategy.run` takes them.
+    """Return batches as `strategy.run` takes them.
+
+    If the last batch has too few examples for all replicas, some replicas get an empty part of it;
+    see `fill_empty_batch`.
 
     Args:
-        strategy: With one replica, `batches(None)` yields whole batches; else it is given an
-            `InputContext` and yields one replica's batches of them.
-        batches: Must be a `tf.data.Dataset` where there are several replicas.
+        strategy: The strategy.
+        batches: With one replica, `batches(None)` yields whole batches. With several, `batches`
+            gets an `InputContext` and returns a `tf.data.Dataset` of one replica's parts.
     """
     if strategy.num_replicas_in_sync == 1:
         return batches(None)
     return strategy.distribute_datasets_from_function(batches)
 
 
+def fill_empty_batch(batch: Mapping[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    """Replace a replica's empty part of a batch by one example of zeros.
+
+    A network must not run on an empty batch: oneDNN's concatenation of empty tensors, for example,
+    loses channels. Together with `StrategyReplicas(count)` the example has no weight in any mean.
+
+    Args:
+        batch: Tensors `[count, ...]`, where `count` may be 0.
+
+    Returns:
+        Tensors with at least one example, and the number of real examples, int32 scalar.
+    """
+    batch = {name: tf.convert_to_tensor(value) for name, value in batch.items()}
+    count = tf.shape(next(iter(batch.values())))[0]
+    if all(value.shape[0] for value in batch.values()):
+        return batch, count  # The number of examples is known and is not 0.
+
+    def zeros() -> dict[str, tf.Tensor]:
+        return {
+            name: tf.zeros(tf.concat([[1], tf.shape(value)[1:]], 0), value.dtype)
+            for name, value in batch.items()
+        }
+
+    filled = tf.cond(count > 0, lambda: batch, zeros)
+    for name, value in filled.items():
+        value.set_shape([None, *batch[name].shape[1:]])
+    return filled, count
+
+
 class StrategyReplicas(Replicas):
-    """The replicas of the current `tf.distribute` strategy, within `strategy.run`."""
+    """The replicas of the current `tf.distribute` strategy, within `strategy.run`.
+
+    Args:
+        count: Number of real examples in this replica's batch; if it is 0, the batch has no weight.
+            `None` if all batches have examples.
+    """
+
+    def __init__(self, count: tf.Tensor | None = None):
+        self._is_real = None if count is None else tf.cast(count > 0, tf.float32)
 
     def sum(self, value):
         context = tf.distribute.get_replica_context()
         return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
 
+    def share(self, weight):
+        if self._is_real is not None:
+            weight = self._is_real * tf.cast(weight, tf.float32)
+        return super().share(weight)
+
     def positions(self, count: int):
+        real = count if self._is_real is None else count * tf.cast(self._is_real, tf.int32)
         context = tf.distribute.get_replica_context()
         own = context.replica_id_in_sync_group
-        # The last batch of a validation may leave replicas with different counts.
-        counts = self.sum(tf.one_hot(own, context.num_replicas_in_sync, count, 0, dtype=tf.int32))
+        # In the last batch of a validation, replicas may have different numbers of examples.
+        counts = self.sum(tf.one_hot(own, context.num_replicas_in_sync, real, 0, dtype=tf.int32))
         first = tf.reduce_sum(tf.where(tf.range(tf.size(counts)) < own, counts, 0))
         return first + tf.range(count), tf.reduce_sum(counts)
 
 
-def synchronise(models: Mapping[str, keras.Model], strategy: tf.distribute.Strategy) -> None:
-    """Makes batch normalisation use the global batch's statistics where there are replicas.
+def synchronise_batch_norm(
+    models: Mapping[str, keras.Model], strategy: tf.distribute.Strategy
+) -> None:
+    """Make batch normalisation use the global batch's statistics if there are several replicas.
 
-    A replica often has two pictures or four, of which the statistics are worth little; and without
-    it each would keep moving statistics of its own, of which the first's would be saved.
+    A replica often has two or four pictures, whose statistics are too noisy. Besides, each replica
+    would keep moving statistics of its own, of which the first replica's would be saved.
     """
     if strategy.num_replicas_in_sync == 1:
         return

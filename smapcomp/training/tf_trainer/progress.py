@@ -1,25 +1,26 @@
-"""A run's progress on the console."""
+"""Progress of a run on the console."""
 
 import sys
 import time
 from collections.abc import Mapping
 from typing import TextIO
 
-BAR = 24
-"""Characters of the bar."""
+BAR_LENGTH = 24
+"""Length of the bar in characters."""
 
 REDRAW_SECONDS = 0.5
+"""Shortest time between two drawings of the bar."""
 
 
 class Progress:
-    """A bar that is redrawn on a terminal; elsewhere a line whenever `line` is called.
+    """A bar that is redrawn on a terminal, and lines that are also written elsewhere.
 
     Args:
-        name: Of the run.
-        first: The step before the first one.
-        last: The last step.
-        stream: Where to write; standard error by default.
-        quiet: Write nothing: for all workers but the chief.
+        name: Name of the run.
+        first: Number of the step before the first one.
+        last: Number of the last step.
+        stream: Stream to write to; standard error by default.
+        quiet: Whether nothing is written, for all workers but the chief.
     """
 
     def __init__(
@@ -36,12 +37,12 @@ class Progress:
         self._time = time.monotonic()
 
     def update(self, step: int, values: Mapping[str, float]) -> None:
-        """Counts a step that has just ended."""
+        """Count a step that has just ended, and redraw the bar."""
         now = time.monotonic()
-        # The first step includes the compilation and would spoil the estimate.
+        # The first step includes the compilation, which would spoil the estimate.
         if self._started:
             seconds = (now - self._time) / max(step - self._step, 1)
-            # A mean over about the last twenty steps.
+            # A moving mean over about twenty steps.
             old = seconds if self._seconds is None else self._seconds
             self._seconds = old + (seconds - old) / 20
         self._started, self._step, self._time = True, step, now
@@ -51,11 +52,11 @@ class Progress:
             self._stream.flush()
 
     def skip(self) -> None:
-        """Leaves the time since the last step, spent on something else, out of the step time."""
+        """Exclude the time since the last step, spent on something else, from the step time."""
         self._time = time.monotonic()
 
     def line(self, values: Mapping[str, float], note: str = "") -> None:
-        """Writes a line that stays."""
+        """Write a line that stays."""
         if self._quiet:
             return
         start, end = ("\r", "\x1b[K\n") if self._terminal else ("", "\n")
@@ -63,9 +64,9 @@ class Progress:
         self._stream.flush()
 
     def text(self, values: Mapping[str, float]) -> str:
-        """Name, steps, bar, time of a step, time left, values."""
-        full = BAR * self._step // max(self._last, 1)
-        bar = "=" * full + ">" * (full < BAR) + "." * (BAR - full - 1)
+        """Return name, steps, bar, time of a step, time left and values in one line."""
+        full = BAR_LENGTH * self._step // max(self._last, 1)
+        bar = "=" * full + ">" * (full < BAR_LENGTH) + "." * (BAR_LENGTH - full - 1)
         parts = [f"{self._name} {self._step}/{self._last} [{bar}]"]
         if self._seconds is not None:
             left = _duration(self._seconds * (self._last - self._step))

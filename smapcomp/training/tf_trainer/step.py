@@ -10,10 +10,10 @@ from smapcomp.training.tf_trainer.averages import Averages
 from smapcomp.training.tf_trainer.distribution import StrategyReplicas
 
 STOP = "stop"
-"""Of the values: above 0 if any worker asked to stop."""
+"""Key of the step's values: above 0 if any worker asked to stop."""
 
 PICTURES = "pictures"
-"""Of the values: pictures in the global batch."""
+"""Key of the step's values: number of pictures in the global batch."""
 
 
 def train_step(
@@ -23,37 +23,40 @@ def train_step(
     averages: Averages | None = None,
     jit_compile: bool = False,
 ) -> Callable[..., dict[str, float]]:
-    """Compiles one step: every group's update, all computed from the weights before it.
+    """Return a compiled training step, which updates all groups.
 
-    Each replica's gradient is that of its contribution to the global loss. They are summed, then
-    clipped by the optimizer, so that any number of replicas takes the step that one would take.
+    All updates are computed from the weights before the step. Each replica computes the gradient of
+    its contribution to the global loss. The gradients are summed, then clipped by the optimizer, so
+    that any number of replicas takes the same step.
 
     Args:
-        stage: Its networks, and `optimizers`, were made within the strategy's scope.
-        optimizers: One for each of the stage's groups, built, of `layerwise`; may be wrapped in a
-            `LossScaleOptimizer`.
-        strategy: None for one device.
-        averages: Updated after each step.
-        jit_compile: Compile with XLA; for one replica (a TPU always does it).
+        stage: The stage. Its networks and `optimizers` were made within the strategy's scope.
+        optimizers: Built optimizers of `layerwise`, one for each of the stage's groups, optionally
+            wrapped in a `LossScaleOptimizer`.
+        strategy: The strategy; `None` for one device.
+        averages: Averages of the weights that each step updates.
+        jit_compile: Whether the step is compiled with XLA; for one replica (a TPU always does it).
 
     Returns:
-        Function of a batch, and of whether this worker asks to stop, to numbers by the names of
-        their curves: `loss/GROUP`, `gradient_norm/GROUP` (before clipping) and `train/METRIC`;
-        `loss_scale/GROUP` where there is one; and `STOP` and `PICTURES`.
+        Function of a batch, and of whether this worker asks to stop. It returns numbers by the
+        names of their curves: `loss/GROUP`, `gradient_norm/GROUP` (before clipping),
+        `train/METRIC`, `loss_scale/GROUP` if losses are scaled, `STOP` and `PICTURES`.
 
     Raises:
-        ValueError: `jit_compile` with several replicas.
+        ValueError: `jit_compile` with several replicas, or a loss does not depend on a variable of
+            its group.
     """
     strategy = strategy or tf.distribute.get_strategy()
     if jit_compile and strategy.num_replicas_in_sync > 1:
         raise ValueError(
-            f"jit_compile goes with one replica, not {strategy.num_replicas_in_sync}; "
-            "a TPU's steps are compiled in any case"
+            f"jit_compile with {strategy.num_replicas_in_sync} replicas; it is for one replica, "
+            "and a TPU's steps are always compiled"
         )
     variables = {group: stage.variables(group) for group in stage.groups}
     replicas = StrategyReplicas()
 
     def replica_step(batch, stop):
+        _require_examples(batch)
         with tf.GradientTape(persistent=True) as tape:
             losses, metrics, _ = stage.losses(batch, training=True, replicas=replicas)
         values = {f"train/{name}": value for name, value in metrics.items()}
@@ -63,13 +66,14 @@ def train_step(
         gradients = {}
         for group, loss in losses.items():
             scale = _loss_scale(optimizers[group])
-            # The same as to scale the loss, without a place for it on the tape.
+            # This is the same as scaling the loss, without a place for it on the tape.
             gradient = tape.gradient(loss, variables[group], output_gradients=scale)
             _require_connected(group, gradient, stage.names(group))
             gradients[group] = replicas.sum(gradient)
             unscaled = gradients[group]
             if scale is not None:
-                # Before the norm, whose squares would overflow long before the gradient does.
+                # The norm is computed from unscaled values, because its squares would overflow long
+                # before the gradient does.
                 unscaled = [gradient / scale for gradient in unscaled]
                 values[f"loss_scale/{group}"] = scale
             values[f"gradient_norm/{group}"] = tf.linalg.global_norm(unscaled)
@@ -92,7 +96,7 @@ def train_step(
 
 
 def _summed(values: Mapping[str, tf.Tensor], replicas: StrategyReplicas) -> dict[str, tf.Tensor]:
-    """Scalars summed over the replicas in one exchange; float32."""
+    """Return scalars summed over the replicas in one exchange; float32."""
     stacked = tf.stack([tf.cast(value, tf.float32) for value in values.values()])
     return dict(zip(values, tf.unstack(replicas.sum(stacked), len(values)), strict=True))
 
@@ -101,6 +105,18 @@ def _loss_scale(optimizer: keras.Optimizer) -> tf.Tensor | None:
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return tf.identity(optimizer.dynamic_scale)
     return None
+
+
+def _require_examples(batch: Mapping[str, tf.Tensor]) -> None:
+    """Fail if a replica has an empty part of a training batch.
+
+    A network must not run on it (see `distribution.fill_empty_batch`), and a filled-in example
+    would change the statistics of batch normalisation.
+    """
+    image = tf.convert_to_tensor(batch["image"])
+    if not image.shape[0]:
+        message = "a replica has no examples in this batch"
+        tf.debugging.assert_positive(tf.shape(image)[0], message)
 
 
 def _require_connected(group: str, gradients: Sequence, names: Sequence[str]) -> None:

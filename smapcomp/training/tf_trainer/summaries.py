@@ -1,7 +1,7 @@
 """Curves, pictures and text for TensorBoard.
 
-Written with TensorFlow's own event writer: `tf.summary.scalar` and its like need the tensorboard
-package, which is for looking at the files and not needed for training.
+They are written with TensorFlow's own event writer. `tf.summary.scalar` and its like would need the
+package tensorboard, which is for looking at the files and not needed for training.
 """
 
 from collections.abc import Mapping
@@ -13,13 +13,13 @@ from smapcomp.training.errors import WorkdirError
 
 
 class Summaries:
-    """Event files in a folder.
+    """Writer of an event file.
 
     Args:
-        folder: Where the file goes; None to write nothing, for workers that are not the chief.
+        folder: Folder of the file; `None` writes nothing, for workers that are not the chief.
 
     Raises:
-        WorkdirError: The folder can't be written.
+        WorkdirError: The folder cannot be written.
     """
 
     def __init__(self, folder: str | None):
@@ -29,15 +29,15 @@ class Summaries:
             )
             self._writer.init()
         except tf.errors.OpError as error:
-            raise WorkdirError(f"{folder}: can't be written: {error.message}") from None
+            raise WorkdirError(f"{folder}: cannot be written: {error.message}") from None
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Writes the values of a step; a slash in a name groups the curves."""
+        """Write the values of a step; a slash in a name groups the curves."""
         for name, value in values.items():
             self._write(name, tf.constant(value, tf.float32), step, "scalars", "SCALAR")
 
     def pictures(self, step: int, pictures: Mapping[str, np.ndarray]) -> None:
-        """Writes pictures, each uint8 `[count, height, width, 3]`, as PNG."""
+        """Write pictures by their names, each uint8 `[count, height, width, 3]`, as PNG."""
         for name, pixels in pictures.items():
             _, height, width, _ = pixels.shape
             encoded = [tf.io.encode_png(picture) for picture in pixels]
@@ -45,7 +45,7 @@ class Summaries:
             self._write(name, tensor, step, "images", "BLOB_SEQUENCE")
 
     def text(self, step: int, name: str, text: str) -> None:
-        """Writes text, which TensorBoard shows as Markdown."""
+        """Write text, which TensorBoard shows as Markdown."""
         self._write(name, tf.constant(text), step, "text", "TENSOR")
 
     def _write(self, name: str, tensor: tf.Tensor, step: int, plugin: str, data_class: str) -> None:
@@ -57,9 +57,9 @@ class Summaries:
             tf.summary.write(name, tensor, step=step, metadata=metadata)
 
     def flush(self) -> None:
-        """Makes what has been written visible to readers."""
+        """Make what has been written visible to readers."""
         self._writer.flush()
 
     def close(self) -> None:
-        """Flushes and closes the file."""
+        """Flush and close the file."""
         self._writer.close()

@@ -1,4 +1,4 @@
-"""Steps compiled by XLA, and steps that compute results again for the gradient."""
+"""Steps compiled by XLA, and steps that compute activations again for the gradient."""
 
 import keras
 import numpy as np
@@ -17,18 +17,18 @@ from smapcomp.models.spatial import (
     ResizeLike,
     UpsampleToGrid,
 )
-from smapcomp.training.layerwise import Rules, layerwise
-from smapcomp.training.rate_model import build_rate_model
-from smapcomp.training.settings import Stage1Weights
-from smapcomp.training.stages import label_stages
-from smapcomp.training.stages import stage as stages
-from smapcomp.training.state import build_optimizers
+from smapcomp.training.config_groups import LossWeights
+from smapcomp.training.layerwise import layerwise
+from smapcomp.training.rules import Rules
+from smapcomp.training.stages import codec_stages, label_stages
+from smapcomp.training.stages.rate_model import build_rate_model
+from smapcomp.training.stages.stage_optimizers import build_slots
 from smapcomp.training.tf_trainer.step import train_step
 
 STEP = 8
 SIDE = 32
-ADVERSARIAL = Stage1Weights(perceptual=0)
-PLAIN = Stage1Weights(gan=0, feature_matching=0, perceptual=0, log_mse=1, rate=2)
+ADVERSARIAL = LossWeights(perceptual=0)
+PLAIN = LossWeights(gan=0, feature_matching=0, perceptual=0, log_mse=1, rate=2)
 
 
 def _batch(count=2):
@@ -39,7 +39,7 @@ def _batch(count=2):
 
 
 def _compnet():
-    """Of the real ones' layers, few and with few filters."""
+    """Return a CompNet of few of the real ones' layers, with few filters."""
     image, label_map = keras.Input((None, None, 3)), keras.Input((None, None), dtype="int32")
     x = conv(SpaceToDepth(2)(image), 8, 3, strides=2, name="conv1")
     x = conv(keras.layers.ReLU()(x), 8, 3, strides=2, name="conv2")
@@ -55,7 +55,7 @@ def _codec():
 
 
 def _discriminator():
-    """Of the real one's layers, few and with few filters."""
+    """Return a discriminator of few of the real one's layers, with few filters."""
     image, label_map = keras.Input((None, None, 3)), keras.Input((None, None), dtype="int32")
     first = conv(image, 4, 4, strides=2, name="conv0")
     second = keras.layers.LeakyReLU(0.2)(InstanceNormalization()(first))
@@ -64,7 +64,7 @@ def _discriminator():
 
 
 def _segmenter(auxiliary=False):
-    """PSPNet's heads, with their own layers, on a backbone of one layer."""
+    """Return a PSPNet with the real heads' layers on a backbone of one layer."""
     image = keras.Input((None, None, 3))
     x = PadToMultiple(16)(image)
     x = keras.layers.Conv2D(8, 8, strides=8, use_bias=False)(x)
@@ -81,11 +81,11 @@ def _labels():
 
 
 def _stage(name, wrap=None):
-    """A stage on small networks of the real ones' layers, always with the same weights."""
+    """Return a stage on small networks of the real ones' layers, always with the same weights."""
     keras.utils.set_random_seed(1)
     if name == "adversarial":
         models = _codec() | {"discriminator": _discriminator()}
-        return stages.stage1(models, ADVERSARIAL, STEP, void_share=0.5, wrap=wrap)
+        return codec_stages.stage1(models, ADVERSARIAL, STEP, void_share=0.5, wrap=wrap)
     compnet = {"compnet": _compnet()}
     if name == "segmentation":
         models = compnet | {"segmenter": _segmenter(auxiliary=True)}
@@ -93,7 +93,7 @@ def _stage(name, wrap=None):
     if name == "stage2":
         return label_stages.stage2(compnet | _labels(), STEP)
     rate = {"rate": build_rate_model(max_level(STEP), 4)}
-    return stages.stage3(_codec() | _labels() | rate, PLAIN, STEP)
+    return codec_stages.stage3(_codec() | _labels() | rate, PLAIN, STEP)
 
 
 def _step(stage, **options):
@@ -101,7 +101,7 @@ def _step(stage, **options):
         group: layerwise(keras.optimizers.Adam(1e-3, global_clipnorm=1.0), Rules())
         for group in stage.groups
     }
-    build_optimizers(stage, optimizers)
+    build_slots(stage, optimizers)
     step = train_step(stage, optimizers, **options)
     values = step(_batch())
     variables = [v.numpy() for group in stage.groups for v in stage.variables(group)]
@@ -109,7 +109,7 @@ def _step(stage, **options):
 
 
 @pytest.mark.parametrize("name", ["adversarial", "segmentation", "stage2", "stage3"])
-def test_the_step_of_every_stage_compiles_with_xla_and_says_the_same(name):
+def test_the_step_of_every_stage_compiles_with_xla_and_has_the_same_losses(name):
     stage = _stage(name)
     expected = stage.losses(_batch(), training=True)
     values, _ = _step(stage, jit_compile=True)
@@ -119,7 +119,7 @@ def test_the_step_of_every_stage_compiles_with_xla_and_says_the_same(name):
     assert values["pictures"] == 2
 
 
-def test_results_that_are_computed_again_give_the_same_step():
+def test_activations_that_are_computed_again_give_the_same_step():
     (kept, expected), (again, got) = (
         _step(_stage("adversarial", wrap)) for wrap in (None, recomputed)
     )

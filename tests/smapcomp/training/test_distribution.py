@@ -1,4 +1,4 @@
-"""Several replicas and several processes, each in processes of their own."""
+"""Training on several replicas and in several processes, which run outside the test's process."""
 
 import contextlib
 import json
@@ -14,18 +14,37 @@ from tests.helpers.forked import Forked
 from tests.helpers.ports import free_ports
 
 STAGES = ("adversarial", "segmentation")
+"""Stages on small networks that train; "adversarial" is stage 1 with a discriminator."""
+
+SMALL_STAGES = ("stage1", "stage2")
+"""Further stages on small networks, which are validated."""
+
+LITE_STAGES = ("segmentation", "stage3", "lossy")
+"""Stages on the package's lite networks, all of which they contain."""
+
 ENVIRONMENT = {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2"}
 
 BOUND = 120
-"""Seconds that nothing here may take; a worker notices after about ten that another is gone."""
+"""Longest time of a wait in seconds; a worker needs about ten to notice that another has ended."""
+
+
+def _replicas_case(*arguments):
+    case = Forked("tests.helpers.replicas_case", *arguments, **ENVIRONMENT)
+    out, errors = case.end(600)
+    assert case.status == 0, errors[-2000:]
+    return json.loads(out.splitlines()[-1])
 
 
 @pytest.fixture(scope="module")
 def results():
-    case = Forked("tests.helpers.replicas_case", *STAGES, **ENVIRONMENT)
-    out, errors = case.end(300)
-    assert case.status == 0, errors[-2000:]
-    return json.loads(out.splitlines()[-1])
+    return _replicas_case("train", *STAGES)
+
+
+@pytest.fixture(scope="module")
+def validations():
+    """Scores of one replica and of two, by networks and stage."""
+    found = {"small": _replicas_case("validate_small", *SMALL_STAGES)}
+    return found | {"lite": _replicas_case("validate_lite", *LITE_STAGES)}
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -39,6 +58,19 @@ def test_two_replicas_take_the_steps_of_one_with_the_same_global_batch(results, 
             assert got[name] == pytest.approx(value, rel=2e-6, abs=1e-7), name
     for got, expected in zip(two["variables"], one["variables"], strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("networks", "stage"),
+    [("small", stage) for stage in SMALL_STAGES] + [("lite", stage) for stage in LITE_STAGES],
+)
+def test_a_replica_without_examples_runs_no_network_on_an_empty_batch_and_changes_no_score(
+    validations, networks, stage
+):
+    one, two = validations[networks][stage]
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        assert two[name] == pytest.approx(value, rel=1e-4, abs=1e-5), name
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -62,7 +94,7 @@ def test_strategies_that_are_unknown_or_lack_what_they_need_are_refused(monkeypa
 
 @contextlib.contextmanager
 def _workers(workdir, steps, count=2):
-    """Processes of one run; none of them outlives the test."""
+    """Yield the processes of one run; none of them outlives the test."""
     addresses = [f"localhost:{port}" for port in free_ports(count)]
     running = []
     try:
@@ -81,7 +113,7 @@ def _workers(workdir, steps, count=2):
 
 
 def _end(process):
-    """Exit status and last line of a process that must come to an end."""
+    """Return exit status and last line of a process that must end."""
     out, errors = process.end(BOUND)
     lines = out.splitlines()
     assert lines, errors[-2000:]
@@ -95,7 +127,9 @@ def _wait_for(path):
         time.sleep(0.05)
 
 
-def test_workers_end_together_when_one_is_killed_or_stopped_and_go_on_from_the_checkpoint(tmp_path):
+def test_workers_end_together_when_one_is_killed_or_stopped_and_continue_from_there(
+    tmp_path,
+):
     checkpoints = tmp_path / "run/checkpoints"
     with _workers(tmp_path / "run", 10**6) as (chief, other):
         _wait_for(checkpoints / "step-00000010.npz")
@@ -103,10 +137,10 @@ def test_workers_end_together_when_one_is_killed_or_stopped_and_go_on_from_the_c
         status, message = _end(chief)
     assert status == 1
     newest = max(checkpoints.glob("step-*.npz"))
-    # Which one depends on whether its silence or its closed connection is noticed first.
-    message = re.fullmatch(r"error: (worker 1|another worker) is gone; (.*)", message)[2]
-    assert message == f"start all of them again to go on; last checkpoint: {newest}"
-    # The same command goes on; whichever of the workers is told to stop, both do.
+    # The name depends on whether its silence or its closed connection is noticed first.
+    message = re.fullmatch(r"error: (worker 1|another worker) has ended; (.*)", message)[2]
+    assert message == f"start all workers again to continue; last checkpoint: {newest}"
+    # The same command continues. Whichever worker is told to stop, both stop.
     killed = int(newest.stem.removeprefix("step-"))
     with _workers(tmp_path / "run", 10**6) as (chief, other):
         _wait_for(checkpoints / f"step-{killed + 10:08}.npz")
@@ -115,7 +149,7 @@ def test_workers_end_together_when_one_is_killed_or_stopped_and_go_on_from_the_c
     stopped = max(int(path.stem.removeprefix("step-")) for path in checkpoints.glob("step-*.npz"))
     assert stopped >= killed + 10
     assert ends == [(75, f"stopped after {stopped}")] * 2
-    # One process that was never stopped has the same weights.
+    # A single process that was never stopped has the same weights.
     with _workers(tmp_path / "alone", stopped, count=1) as (alone,):
         assert _end(alone) == (0, "done, chief True")
     name = f"checkpoints/step-{stopped:08}.npz"

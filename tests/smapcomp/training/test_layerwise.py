@@ -7,8 +7,9 @@ import tensorflow as tf
 
 from smapcomp.models.pspnet import build_pspnet
 from smapcomp.models.smapnet import build_smapnet
-from smapcomp.training.layerwise import Rules, RulesError, freeze, layerwise, require_used
-from smapcomp.training.settings import PAPER_RULES
+from smapcomp.training.layerwise import freeze, layerwise
+from smapcomp.training.recipes import PAPER_RULES
+from smapcomp.training.rules import Rules, RulesError, require_used
 from tests.golden import cases
 from tests.golden.weights import draw
 from tests.helpers.paths import GOLDEN
@@ -24,7 +25,7 @@ def _variables():
 
 
 def _steps(optimizer, variables, count=cases.LAYERWISE_STEPS, compiled=False):
-    """The values of the variables after each step of the golden file's gradients."""
+    """Return the values of the variables after each step with the golden file's gradients."""
     optimizer.name_variables(list(variables))
     optimizer.build(list(variables.values()))
     apply = tf.function(optimizer.apply, jit_compile=True) if compiled else optimizer.apply
@@ -165,5 +166,7 @@ def test_rules_that_leave_a_rate_open_are_refused_in_one_line():
     frozen = layerwise(keras.optimizers.SGD(0.1), Rules(((".", None),)))
     with pytest.raises(RulesError, match="is frozen by its rule"):
         frozen.build([keras.Variable(np.ones(2), name="kernel")])
-    with pytest.raises(ValueError, match="LossScaleOptimizer wraps an optimizer"):
+    with pytest.raises(
+        ValueError, match="LossScaleOptimizer wraps an optimizer; apply layerwise to"
+    ):
         layerwise(keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1)), rules)

@@ -5,15 +5,15 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from smapcomp.training import losses
+from smapcomp.training.stages import losses
 
 
 def _random(seed, *shape):
     return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
 
 
-def _stages(seed):
-    """Two scales of four hidden stages and a score map, as the discriminator answers."""
+def _discriminator_output(seed):
+    """Return two scales of four hidden features and a score map, as the discriminator does."""
     shapes = [(2, 9, 7, 4), (2, 5, 4, 8), (2, 3, 3, 16), (2, 4, 4, 16), (2, 5, 5, 1)]
     return [[_random(seed + 10 * s + i, *shape) for i, shape in enumerate(shapes)] for s in (0, 1)]
 
@@ -54,7 +54,7 @@ def test_ssim_runs_on_pictures_whose_size_is_unknown_when_the_graph_is_built():
     assert abs(float(graph(a, b)) - float(losses.ssim(a, b))) < 1e-6
 
 
-def test_ssim_says_what_is_wrong_with_its_input():
+def test_ssim_refuses_small_pictures_and_empty_ranges():
     small = _random(7, 1, 10, 16, 3)
     with pytest.raises(ValueError, match="at least 11x11, got 10x16"):
         losses.ssim(small, small)
@@ -62,8 +62,8 @@ def test_ssim_says_what_is_wrong_with_its_input():
         losses.ssim(_random(8, 1, 16, 16, 3), _random(9, 1, 16, 16, 3), (1.0, 1.0))
 
 
-def test_lsgan_sums_the_scales_and_looks_at_the_score_maps_only():
-    real, fake = _stages(100), _stages(200)
+def test_lsgan_sums_the_scales_and_uses_the_score_maps_only():
+    real, fake = _discriminator_output(100), _discriminator_output(200)
     expected_generator = sum(np.mean((scale[-1] - 1.0) ** 2) for scale in fake)
     expected_discriminator = 0.5 * sum(
         np.mean((r[-1] - 1.0) ** 2) + np.mean(f[-1] ** 2) for r, f in zip(real, fake, strict=True)
@@ -73,8 +73,8 @@ def test_lsgan_sums_the_scales_and_looks_at_the_score_maps_only():
     assert float(got) == pytest.approx(expected_discriminator, rel=1e-6)
 
 
-def test_feature_matching_is_half_the_l1_over_two_scales_and_four_hidden_stages():
-    real, fake = _stages(300), _stages(400)
+def test_feature_matching_is_half_the_l1_over_two_scales_and_four_hidden_layers():
+    real, fake = _discriminator_output(300), _discriminator_output(400)
     expected = 0.5 * sum(np.mean(np.abs(real[s][i] - fake[s][i])) for s in (0, 1) for i in range(4))
     assert float(losses.feature_matching(real, fake)) == pytest.approx(expected, rel=1e-6)
 

@@ -1,4 +1,4 @@
-"""The stage of the lossy FineNets: its loss, its labels, and the job from coded pictures on."""
+"""Stage lossy: its loss, its labels, and the job on coded pictures."""
 
 import functools
 import importlib
@@ -9,14 +9,15 @@ import pytest
 import tensorflow as tf
 
 from data import code_compact
-from experiments import train, train_config
+from experiments import train
 from smapcomp.models.lossy_finenet import LossySize, build_lossy_finenet
-from smapcomp.training import networks
-from smapcomp.training.stages import lossy_stage
-from smapcomp.training.stages.stage import decoder_label_map
+from smapcomp.training.config import TrainingConfig
+from smapcomp.training.stages import lossy_stage, networks
+from smapcomp.training.stages.label_maps import decoder_label_map
 from tests.helpers import light_networks
 from tests.helpers.jobs import run_job
-from tests.helpers.pictures import write_pairs
+from tests.helpers.pictures import write_labelled_pictures
+from tests.helpers.training_configs import full_names
 
 SIZE = 32
 TINY = LossySize((8, 8, 8), (0, 0, 0, 0, 0))
@@ -59,9 +60,9 @@ def test_loss_and_metrics_are_their_closed_forms_with_labels_found_in_u(scale):
             labels[0] = 0
         detail = models[f"finenet_x{scale}"]([u, tf.constant(labels), batch["level"]])
         prediction = np.clip(u + detail, -1, 1)
-        losses, metrics, view = stage.losses(batch, training=training)
-        np.testing.assert_allclose(view["prediction"], prediction, atol=1e-5)
-        np.testing.assert_array_equal(view["labels_seen"], labels)
+        losses, metrics, outputs = stage.losses(batch, training=training)
+        np.testing.assert_allclose(outputs["prediction"], prediction, atol=1e-5)
+        np.testing.assert_array_equal(outputs["labels_seen"], labels)
         original = batch["image"].numpy()
         mse, before = (
             np.mean((original * 127.5 - np.asarray(x) * 127.5) ** 2, axis=(1, 2, 3))
@@ -88,10 +89,10 @@ def test_the_prediction_depends_on_level_and_labels(change):
 
 @pytest.fixture(scope="module")
 def coded(tmp_path_factory):
-    """Smooth pictures, coded so coarsely that there is much to gain."""
+    """Records of smooth pictures, coded so coarsely that a FineNet can gain much."""
     root = tmp_path_factory.mktemp("pictures")
     for split, count in (("training", 4), ("validation", 2)):
-        write_pairs(root, split, count, ".png")
+        write_labelled_pictures(root, split, count, ".png")
     flags = [f"--source={root}", "--scale=1", "--qualities=5,20", "--workers=1"]
     run_job(code_compact, *flags, f"--out={root / 'x1'}")
     return root / "x1"
@@ -115,24 +116,26 @@ def init(tmp_path):
 
 def _config(data, number="1", **changes):
     config = importlib.import_module("experiments.configs.lossy_lite").get_config(number)
-    defaults = {"data": str(data), "steps": 1, "batch_size": 4, "size": SIZE, "pictures": 1}
-    config.update_from_flattened_dict(defaults | changes)
+    defaults = {"source": str(data), "steps": 1, "batch_size": 4, "size": SIZE, "pictures": 1}
+    config.update_from_flattened_dict(full_names(defaults | changes))
     return config
 
 
-def test_labels_that_a_batch_brings_are_taken_and_need_no_segmenter():
+def test_labels_in_the_batch_are_used_and_need_no_segmenter():
     batch = _batch(1)
     labels = tf.fill((4, SIZE, SIZE), 7)
     stage = lossy_stage.lossy({"finenet_x1": _models(1)["finenet_x1"]}, 1, void_share=0.25)
     for training, void in ((True, 1), (False, 0)):
-        seen = stage.losses({**batch, "labels_seen": labels}, training=training).view["labels_seen"]
+        seen = stage.losses({**batch, "labels_seen": labels}, training=training).outputs[
+            "labels_seen"
+        ]
         assert np.unique(seen[void:]).tolist() == [7]
         assert not np.any(seen[:void])
 
 
 def test_the_job_gains_over_the_decoded_picture(coded, light, init, tmp_path, capsys):
     options = {"init": init, "optimizer.learning_rate": 1e-2, "average_decay": 0.9}
-    train.job(_config(coded, steps=60, **options), str(tmp_path / "1"))
+    train.train(_config(coded, steps=60, **options), str(tmp_path / "1"))
     probes = [line for line in capsys.readouterr().err.splitlines() if "(probes)" in line]
     gain = float(probes[-1].split("gain_db ")[1].split()[0].rstrip(","))
     assert gain > 0.2
@@ -140,12 +143,12 @@ def test_the_job_gains_over_the_decoded_picture(coded, light, init, tmp_path, ca
     assert [path.name for path in weights.iterdir()] == ["finenet_x1.npz"]
 
 
-def test_a_scale_starts_from_the_nearest_other_of_its_size(light, init, tmp_path):
+def test_a_scale_starts_from_the_nearest_other_scale_of_its_architecture(light, init, tmp_path):
     networks.save_networks({"finenet_x2": _models(2)["finenet_x2"]}, ["finenet_x2"], str(tmp_path))
     for scale, same in ((4, True), (1, False)):
         config = _config("unused", str(scale), init=f"{tmp_path},{init}")
         keras.utils.set_random_seed(6)
-        stage = networks.build_stage(train_config.stage_settings(config))
+        stage = networks.build_stage(TrainingConfig.from_dict(config.to_dict()))
         with np.load(tmp_path / "finenet_x2.npz") as trained:
             variables = zip(stage.names("finenet"), stage.variables("finenet"), strict=True)
             found = [
@@ -159,25 +162,33 @@ def test_a_scale_starts_from_the_nearest_other_of_its_size(light, init, tmp_path
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"scale": 3}, "config: scale 3; allowed: 1, 2, 4, 8"),
-        ({"size": 24}, "config: size 24; stage lossy needs a multiple of 16"),
-        ({"fit": "resize"}, "config: fit 'resize'; stage lossy allows only 'crop'"),
-        ({"blur": 0.5}, "config: blur 0.5; stage lossy allows only 0.0"),
-        ({"mse_floor": 0.0}, "config: mse_floor must be above 0, got 0.0"),
+        ({"scale": 3}, "config.model.scale 3 is not allowed; it must be one of 1, 2, 4, 8"),
+        (
+            {"size": 24},
+            "config.data.size 24 is not allowed; it must be a multiple of 16 in stage lossy",
+        ),
+        (
+            {"fit": "resize"},
+            "config.data.fit 'resize' is not allowed; it must be 'crop' in stage lossy",
+        ),
+        ({"blur": 0.5}, "config.data.blur 0.5 is not allowed; it must be 0.0 in stage lossy"),
+        ({"mse_floor": 0.0}, "config.loss.mse_floor 0.0 is not allowed; it must be above 0"),
         ({"scale": 4}, "x1: has compact images of scale 1; data.code_compact --scale=4 makes them"),
     ],
 )
-def test_what_the_stage_can_not_do_is_said_in_one_line(coded, tmp_path, capsys, changes, message):
+def test_what_the_stage_does_not_support_is_refused_in_one_line(
+    coded, tmp_path, capsys, changes, message
+):
     with pytest.raises(SystemExit) as caught:
-        train.job(_config(coded, **changes), str(tmp_path))
+        train.train(_config(coded, **changes), str(tmp_path))
     assert caught.value.code == (2 if message.startswith("config") else 1)
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert message in error
 
 
-def test_the_configuration_names_its_scale_and_refuses_others():
-    settings = train_config.stage_settings(_config("unused", "8"))
-    assert (settings.stage, settings.scale, settings.mse_floor) == ("lossy", 8, 1.0)
+def test_the_configuration_takes_the_scale_and_refuses_unknown_ones():
+    config = _config("unused", "8")
+    assert (config.model.stage, config.model.scale, config.loss.mse_floor) == ("lossy", 8, 1.0)
     with pytest.raises(ValueError, match="the scale must be one of 1, 2, 4, 8"):
         _config("unused", "3")

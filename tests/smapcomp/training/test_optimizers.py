@@ -6,15 +6,14 @@ import math
 import keras
 import pytest
 
-from smapcomp.training.layerwise import Rules
+from smapcomp.training.config_groups import OptimizerConfig
 from smapcomp.training.optimizers import ConstantThenLinear, build_optimizer
-from smapcomp.training.settings import OptimizerSettings
 
 
 def _rates(stage, variant, steps, at, **changes):
     config = importlib.import_module(f"experiments.configs.{stage}_{variant}").get_config()
-    settings = OptimizerSettings(**config.optimizer.to_dict() | changes)
-    optimizer = build_optimizer(settings, steps, Rules(config.rules))
+    optimizer_config = OptimizerConfig(**config.optimizer.to_dict() | changes)
+    optimizer = build_optimizer(optimizer_config, steps)
     rates = []
     for step in at:
         optimizer.iterations.assign(step)
@@ -47,11 +46,11 @@ def test_papers_batches_and_lengths_are_the_published_ones():
         stage: importlib.import_module(f"experiments.configs.{stage}_paper").get_config()
         for stage in ("stage1", "segmentation", "stage2")
     }
-    assert [config.batch_size for config in configs.values()] == [8, 16, 32]
+    assert [config.data.batch_size for config in configs.values()] == [8, 16, 32]
     for stage in ("stage1", "stage2"):
         config = configs[stage]
-        assert config.steps * config.batch_size / 20_210 == pytest.approx(150, abs=0.01)
-    weights = configs["stage1"].loss_weights
+        assert config.run.steps * config.data.batch_size / 20_210 == pytest.approx(150, abs=0.01)
+    weights = configs["stage1"].loss.weights
     assert (weights.gan, weights.feature_matching, weights.perceptual) == (1, 10, 10)
     assert (weights.l1, weights.ssim, weights.rate, weights.log_mse) == (20, 1, 0, 0)
 
@@ -81,7 +80,12 @@ def test_schedule_survives_serialisation():
 
 
 def test_optimizers_that_do_not_exist_are_refused():
-    with pytest.raises(ValueError, match=r"optimizer.schedule 'step'; allowed: constant, "):
-        OptimizerSettings(schedule="step")
-    with pytest.raises(ValueError, match=r"optimizer.momentum must be in \[0, 1\), got 1.5"):
-        OptimizerSettings(momentum=1.5)
+    with pytest.raises(
+        ValueError,
+        match=r"optimizer.schedule 'step' is not allowed; it must be one of 'constant', ",
+    ):
+        OptimizerConfig(schedule="step")
+    with pytest.raises(
+        ValueError, match=r"optimizer.momentum 1.5 is not allowed; it must be in \[0, 1\)"
+    ):
+        OptimizerConfig(momentum=1.5)

@@ -1,4 +1,4 @@
-"""Segmentation stages against numpy and against the codec's predictor; number formats."""
+"""Stages against NumPy and against the codec's predictor; number formats."""
 
 import dataclasses
 from types import SimpleNamespace
@@ -15,11 +15,11 @@ from smapcomp.models.layers import quantize, upsample
 from smapcomp.models.smapnet import build_smapnet
 from smapcomp.predictors.base import Compact
 from smapcomp.predictors.keras_predictor import KerasPredictor
-from smapcomp.training.layerwise import Rules, layerwise
-from smapcomp.training.rate_model import build_rate_model
-from smapcomp.training.settings import Stage1Weights
-from smapcomp.training.stages import label_stages
-from smapcomp.training.stages import stage as stages
+from smapcomp.training.config_groups import LossWeights
+from smapcomp.training.layerwise import layerwise
+from smapcomp.training.rules import Rules
+from smapcomp.training.stages import codec_stages, label_maps, label_stages
+from smapcomp.training.stages.rate_model import build_rate_model
 from smapcomp.training.tf_trainer.step import train_step
 from smapcomp.zoo import VARIANTS
 
@@ -45,7 +45,10 @@ def _finenet():
 
 
 def _segmenter(auxiliary=False, stride=8):
-    """Two maps of one layer each; the logits are large, so that labels vary and are certain."""
+    """Return a segmenter of one layer for each output.
+
+    Its logits are large, so that labels vary and do not depend on rounding.
+    """
     image = keras.Input((None, None, 3))
     wide = keras.initializers.RandomNormal(stddev=5.0, seed=2)
     logits = layers.Conv2D(150, stride, strides=stride, kernel_initializer=wide)(image)
@@ -61,8 +64,8 @@ def _batch(count, size=32):
     return {"image": tf.constant(image, tf.float32), "label_map": tf.constant(label_map, tf.int32)}
 
 
-def _decoder_view(image):
-    """u, from the definition: block means, the nearest level, half-pixel bilinear."""
+def _upsampled_compact(image):
+    """Return `u` by its definition: block means, the nearest level, half-pixel bilinear."""
     count, height, width, _ = image.shape
     mean = image.numpy().reshape(count, height // 8, 8, width // 8, 8, 3).mean((2, 4))
     level = np.clip(np.round((mean + 1) * 127.5 / STEP), 0, max_level(STEP))
@@ -70,19 +73,19 @@ def _decoder_view(image):
 
 
 def _found(segmenter, image):
-    """Label ids of the segmenter without an auxiliary head or with one."""
+    """Return the label ids of a segmenter with or without an auxiliary head."""
     logits = segmenter(image)
     return np.argmax(logits[0] if isinstance(logits, list) else logits, -1) + 1
 
 
 def _share(found, label_map):
-    """Of pixels that are not void and found right; labels of the blocks' middles."""
+    """Return the share of labelled block centres whose label is found."""
     wanted = label_map.numpy()[:, 4::8, 4::8]
     return np.mean(found[wanted > 0] == wanted[wanted > 0])
 
 
 def _half_true(batch, segmenter):
-    """The batch with labels in its left half that the segmenter finds in the sharp pictures."""
+    """Return the batch with the segmenter's labels of the sharp pictures in its left half."""
     label_map = batch["label_map"].numpy()
     found = _found(segmenter, batch["image"]).repeat(8, 1).repeat(8, 2)
     half = label_map.shape[2] // 2
@@ -91,20 +94,20 @@ def _half_true(batch, segmenter):
 
 
 def _timid(smapnet):
-    """SMapNet that changes some labels and leaves others."""
+    """Return the SMapNet, scaled so that it changes some labels and leaves others."""
     kernel = smapnet.get_layer("conv_out").kernel
     kernel.assign(0.01 * kernel)
     return smapnet
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])
-def test_segmentation_trains_on_both_views_whatever_the_batch_and_validates_all_of_both(count):
+def test_segmentation_trains_on_halves_of_sharp_and_upsampled_pictures_and_validates_all(count):
     models = {"compnet": _compnet(), "segmenter": _segmenter(auxiliary=True)}
     batch = _half_true(_batch(count), models["segmenter"])
     image, label_map = batch["image"], batch["label_map"]
     stage = label_stages.segmentation(models, STEP)
     sharp = _found(models["segmenter"], image)
-    upsampled = _found(models["segmenter"], _decoder_view(image))
+    upsampled = _found(models["segmenter"], _upsampled_compact(image))
     part = (count + 1) // 2
     for training, size in ((True, part), (False, count)):
         losses, metrics, _ = stage.losses(batch, training)
@@ -125,7 +128,7 @@ def test_stage2_by_index_is_the_squared_error_of_ids_and_scores_them_rounded(cha
     stage = label_stages.stage2(models, STEP, "index")
     losses, metrics, _ = stage.losses(batch, training=False)
     sharp = _found(models["segmenter"], batch["image"])
-    blurred = _found(models["segmenter"], _decoder_view(batch["image"]))
+    blurred = _found(models["segmenter"], _upsampled_compact(batch["image"]))
     image = blurred[..., None].repeat(channels, -1).astype(np.float32) / 255
     mapped = smapnet(image).numpy()
     error = np.mean((mapped - sharp[..., None] / 255) ** 2)
@@ -158,21 +161,23 @@ def test_stage2_lowers_the_loss_of_smapnet_and_leaves_the_others(representation,
 
 @pytest.mark.parametrize(("representation", "channels"), REPRESENTATIONS)
 @pytest.mark.parametrize("stride", [8, 1])
-def test_stage3_sees_the_label_map_that_the_decoder_will_find(representation, channels, stride):
+def test_stage3_uses_the_label_map_that_the_decoder_finds(representation, channels, stride):
     smapnet = _timid(build_smapnet(representation, channels, filters=4, blocks=1))
+    models = {
+        "finenet": build_finenet("lite", LiteSize(filters=4, blocks=1, tail=((4, 0), (4, 0)))),
+        "segmenter": _segmenter(stride=stride),
+        "smapnet": smapnet,
+    }
     networks = SimpleNamespace(
-        finenet=build_finenet("lite", LiteSize(filters=4, blocks=1, tail=((4, 0), (4, 0)))),
-        segmenter=_segmenter(stride=stride),
-        smapnet=smapnet,
+        model=models.__getitem__,
         variant=dataclasses.replace(
             VARIANTS["lite"], representation=representation, label_stride=stride
         ),
     )
     compact = np.random.default_rng(5).integers(0, 256, (4, 3, 3), dtype=np.uint8)
     decoder, _ = KerasPredictor(networks).predict(Compact(compact, 8, quality=None), "mapped")
-    models = {"segmenter": networks.segmenter, "smapnet": smapnet}
     signal = upsample(compact[None].astype(np.float32) / 127.5 - 1, 8)
-    label_map = stages.decoder_label_map(models, signal, representation).numpy()
+    label_map = label_maps.decoder_label_map(models, signal, representation).numpy()
     assert len(np.unique(decoder)) > 3
     np.testing.assert_array_equal(label_map[0], decoder.repeat(stride, 0).repeat(stride, 1))
 
@@ -190,26 +195,26 @@ def bfloat16_policy():
 
 
 def _stages(policy):
-    """Every stage by its name, on networks of a policy; the rate model is always in float32."""
+    """Return every stage on networks of a policy; the rate model is always in float32."""
     keras.config.set_dtype_policy(policy)
     compnet, finenet, segmenter = _compnet(), _finenet(), _segmenter()
     both, smapnet = _segmenter(auxiliary=True), build_smapnet("classes", filters=4, blocks=1)
     keras.config.set_dtype_policy("float32")
-    weights = Stage1Weights(gan=0, feature_matching=0, perceptual=0, log_mse=1, rate=4)
+    weights = LossWeights(gan=0, feature_matching=0, perceptual=0, log_mse=1, rate=4)
     codec = {"compnet": compnet, "finenet": finenet, "rate": build_rate_model(max_level(STEP), 8)}
     labels = {"compnet": compnet, "segmenter": segmenter, "smapnet": smapnet}
     return {
-        "stage1": stages.stage1(codec, weights, STEP),
+        "stage1": codec_stages.stage1(codec, weights, STEP),
         "segmentation": label_stages.segmentation({"compnet": compnet, "segmenter": both}, STEP),
         "stage2": label_stages.stage2(labels, STEP),
-        "stage3": stages.stage3({**codec, **labels}, weights, STEP),
+        "stage3": codec_stages.stage3({**codec, **labels}, weights, STEP),
     }
 
 
 def test_losses_of_networks_in_bfloat16_are_float32_and_close_to_those_in_float32():
     exact = _stages("float32")
     for name, half in _stages("mixed_bfloat16").items():
-        # Stage 2's target is an arg max itself: one label that flips moves the mean of few cells.
+        # Stage 2's target is itself an arg max: one label that flips changes the mean of few cells.
         near = 0.1 if name.startswith("stage2") else 0.02
         for role, model in half.models.items():
             model.set_weights(exact[name].models[role].get_weights())

@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run, read back from its event files."""
+"""Curves, pictures and text of a run, read back from its event files."""
 
 from pathlib import Path
 
@@ -11,22 +11,23 @@ from smapcomp import metrics
 from smapcomp.ade20k import PALETTE
 from smapcomp.design import max_level
 from smapcomp.models.precision import with_precision
-from smapcomp.training.layerwise import Rules, layerwise
-from smapcomp.training.probes.coding import coding
-from smapcomp.training.probes.pictures import pictures
-from smapcomp.training.probes.validation import validation
-from smapcomp.training.rate_model import build_rate_model
-from smapcomp.training.settings import Stage1Weights
-from smapcomp.training.stages import label_stages
-from smapcomp.training.stages import stage as stages
-from smapcomp.training.tf_trainer.loop import Plan, Setup, train
+from smapcomp.training.config_groups import LossWeights, RunConfig
+from smapcomp.training.layerwise import layerwise
+from smapcomp.training.probes.coding import coding_probe
+from smapcomp.training.probes.pictures import picture_probe
+from smapcomp.training.probes.validation import validation_probe
+from smapcomp.training.rules import Rules
+from smapcomp.training.run_plan import RunPlan
+from smapcomp.training.stages import codec_stages, label_stages
+from smapcomp.training.stages.rate_model import build_rate_model
+from smapcomp.training.tf_trainer.loop import StepComponents, train
 from smapcomp.zoo import VARIANTS
 from tests.helpers import light_networks
 
 SIDE = 176
-"""Of the pictures: MS-SSIM needs 161."""
+"""Side of the pictures in pixels; MS-SSIM needs 161."""
 
-WEIGHTS = Stage1Weights(gan=0, feature_matching=0, perceptual=0, log_mse=1, rate=2)
+WEIGHTS = LossWeights(gan=0, feature_matching=0, perceptual=0, log_mse=1, rate=2)
 
 
 def _batch(count=2):
@@ -52,7 +53,7 @@ def _label_models():
 
 
 def _events(workdir):
-    """{tag: {step: (plugin, value)}}, as TensorBoard reads them."""
+    """Return {tag: {step: (plugin, value)}}, as TensorBoard reads them."""
     (path,) = Path(workdir, "tensorboard").glob("events*")
     found = {}
     for record in tf.data.TFRecordDataset(str(path)):
@@ -65,24 +66,24 @@ def _events(workdir):
 
 def _train(stage, workdir, probes):
     (group,) = stage.groups
-    setup = Setup({group: layerwise(keras.optimizers.SGD(1e-3), Rules())})
+    components = StepComponents({group: layerwise(keras.optimizers.SGD(1e-3), Rules())})
     batch = {key: tf.constant(value) for key, value in _batch().items()}
-    plan = Plan(steps=1)
-    train(stage, setup, lambda *_: iter([batch]), workdir, plan, probes, "`seed` 0")
+    plan = RunPlan(RunConfig(steps=1))
+    train(stage, components, lambda *_: iter([batch]), workdir, plan, probes, "`seed` 0")
 
 
 @pytest.fixture(scope="module")
 def stage1(tmp_path_factory):
-    """A stage 1 after a step, its validation pictures and what its event file says."""
-    stage = stages.stage1(_codec_models(), WEIGHTS, 8)
+    """A stage 1 after one step, its validation pictures and the events of its file."""
+    stage = codec_stages.stage1(_codec_models(), WEIGHTS, 8)
     batch, workdir = _batch(), tmp_path_factory.mktemp("stage1")
-    probes = [pictures(stage, batch, 1), validation(stage, lambda _: [batch], 1)]
-    probes.append(coding(stage, _codec_models, VARIANTS["lite"], batch, 1))
+    probes = [picture_probe(stage, batch, 1), validation_probe(stage, lambda _: [batch], 1)]
+    probes.append(coding_probe(stage, _codec_models, VARIANTS["lite"], batch, 1))
     _train(stage, workdir, probes)
     return stage, batch, _events(workdir)
 
 
-def _shown(events, name):
+def _written_pictures(events, name):
     plugin, value = events[f"pictures/{name}"][1]
     assert plugin == "images"
     assert [int(side) for side in value[:2]] == [SIDE, SIDE]
@@ -95,27 +96,36 @@ def _pixels(signal):
 
 def test_pictures_of_stage1_are_those_that_its_networks_make(stage1):
     stage, batch, events = stage1
-    view = stage.losses(batch, training=False).view
-    original, prediction = _pixels(batch["image"]), _pixels(view["prediction"])
-    np.testing.assert_array_equal(_shown(events, "original"), original)
-    # One level where another compilation rounds the other way.
-    for name, expected in (("prediction", prediction), ("upsampled", _pixels(view["upsampled"]))):
-        assert np.abs(_shown(events, name).astype(int) - expected).max() <= 1
-    residual = np.abs(original.astype(int) - _shown(events, "prediction").astype(int))
-    np.testing.assert_array_equal(_shown(events, "residual"), residual)
-    np.testing.assert_array_equal(_shown(events, "labels"), PALETTE[batch["label_map"]])
+    outputs = stage.losses(batch, training=False).outputs
+    original, prediction = _pixels(batch["image"]), _pixels(outputs["prediction"])
+    np.testing.assert_array_equal(_written_pictures(events, "original"), original)
+    # Another compilation may round to a neighbouring level.
+    for name, expected in (
+        ("prediction", prediction),
+        ("upsampled", _pixels(outputs["upsampled"])),
+    ):
+        assert np.abs(_written_pictures(events, name).astype(int) - expected).max() <= 1
+    residual = np.abs(original.astype(int) - _written_pictures(events, "prediction").astype(int))
+    np.testing.assert_array_equal(_written_pictures(events, "residual"), residual)
+    np.testing.assert_array_equal(_written_pictures(events, "labels"), PALETTE[batch["label_map"]])
     assert residual.mean() > 1
 
 
-def test_validation_scores_are_those_of_the_shown_pictures(stage1):
+def test_validation_scores_are_those_of_the_written_pictures(stage1):
     _, _, events = stage1
     scores = {k.removeprefix("validation/"): v[1][1] for k, v in events.items() if "valid" in k}
-    pairs = list(zip(_shown(events, "original"), _shown(events, "prediction"), strict=True))
-    # The scores are of values that are not rounded to 8 bit.
+    pairs = list(
+        zip(
+            _written_pictures(events, "original"),
+            _written_pictures(events, "prediction"),
+            strict=True,
+        )
+    )
+    # The scores are of values that are not rounded to 8 bits.
     assert scores["psnr"] == pytest.approx(np.mean([metrics.psnr(*p) for p in pairs]), abs=0.02)
     ms_ssim = np.mean([metrics.ms_ssim(*pair) for pair in pairs])
     assert scores["ms_ssim"] == pytest.approx(ms_ssim, abs=2e-3)
-    # Blocks of independent levels: nothing but the shape of the differences can be saved.
+    # Levels of blocks are independent; only the shape of their differences saves bits.
     assert 0.1 < scores["compact_entropy_bpp"] < 3 * np.log2(2 * 33) / 64
     assert scores["rate"] > 0
 
@@ -124,31 +134,37 @@ def test_the_real_codec_codes_pictures_with_the_networks_in_training(stage1):
     _, _, events = stage1
     scores = {k.removeprefix("codec/"): float(v[1][1]) for k, v in events.items() if "codec/" in k}
     assert scores["bpp"] > scores["compact_bpp"] + scores["labels_bpp"] + scores["residual_bpp"]
-    pairs = zip(_shown(events, "original"), _shown(events, "prediction"), strict=True)
+    pairs = zip(
+        _written_pictures(events, "original"), _written_pictures(events, "prediction"), strict=True
+    )
     predicted = np.mean([metrics.psnr(*pair) for pair in pairs])
     assert scores["prediction_psnr"] == pytest.approx(predicted, abs=0.02)
     assert scores["psnr"] > scores["prediction_psnr"] + 1
     assert 0 < scores["ms_ssim"] <= 1
-    # As many random levels of 33 as the compact layer holds can't be coded in fewer bits.
+    # This is about the entropy of random levels, of which there are 33.
     assert 0.8 * 3 * np.log2(33 * 0.8) / 64 < scores["compact_bpp"] < 3 * 8 / 64
 
 
-def test_the_configuration_is_shown_as_text(stage1):
+def test_the_configuration_is_written_as_text(stage1):
     ((step, (plugin, text)),) = stage1[2]["config"].items()
     assert (step, plugin, text.item()) == (0, "text", b"`seed` 0")
 
 
-def test_label_maps_are_shown_and_scored_before_and_after_smapnet(tmp_path):
+def test_label_maps_are_written_and_scored_before_and_after_smapnet(tmp_path):
     models = _label_models() | {"compnet": light_networks.build_compnet("")}
     stage, batch = label_stages.stage2(models, 8), _batch()
-    _train(stage, tmp_path, [pictures(stage, batch, 1), validation(stage, lambda _: [batch], 1)])
+    _train(
+        stage,
+        tmp_path,
+        [picture_probe(stage, batch, 1), validation_probe(stage, lambda _: [batch], 1)],
+    )
     events = _events(tmp_path)
-    view = {k: np.asarray(v) for k, v in stage.losses(batch, training=False).view.items()}
+    outputs = {k: np.asarray(v) for k, v in stage.losses(batch, training=False).outputs.items()}
     for name in ("labels_before", "labels_after"):
-        shown = _shown(events, name)[:, 4::8, 4::8]
-        same = (shown == PALETTE[view[name]]).all(-1)
-        assert same.mean() > 0.98  # a likeliest class of two that are nearly equal
-        found = metrics.confusion_matrix(view["labels"], view[name])
+        written = _written_pictures(events, name)[:, 4::8, 4::8]
+        same = (written == PALETTE[outputs[name]]).all(-1)
+        assert same.mean() > 0.98  # two classes can be nearly equally likely
+        found = metrics.confusion_matrix(outputs["labels"], outputs[name])
         curve = name.removeprefix("labels_")
         iou, accuracy = (
             events[f"validation/{score}_{curve}"][1][1] for score in ("mean_iou", "pixel_accuracy")
@@ -161,16 +177,16 @@ def test_stage3_is_coded_with_labels_that_the_decoder_finds_in_float32(tmp_path)
     def build():
         return _codec_models() | _label_models()
 
-    stage = stages.stage3(with_precision(build, "bfloat16"), WEIGHTS, 8)
+    stage = codec_stages.stage3(with_precision(build, "bfloat16"), WEIGHTS, 8)
     batch = {key: value[:1, :64, :64] for key, value in _batch().items()}
-    probe = coding(stage, build, VARIANTS["lite"], batch, 1, quality=0)
+    probe = coding_probe(stage, build, VARIANTS["lite"], batch, 1, quality=0)
     scores = probe.run(1, None)
-    # Nothing but the compact layer and the header; the picture is the prediction.
+    # The stream has only the compact layer and the header; the picture is the prediction.
     assert "codec/residual_bpp" not in scores
     assert scores["codec/psnr"] == scores["codec/prediction_psnr"]
     assert "codec/labels_bpp" not in scores
     stage.models["compnet"].get_layer("mix").kernel.assign(np.zeros((1, 1, 3, 3)))
     flat = probe.run(2, None)
     assert flat["codec/compact_bpp"] < 0.5 * scores["codec/compact_bpp"]
-    with pytest.raises(ValueError, match="stage 'stage2' makes no pictures; allowed: stage1, st"):
-        coding(label_stages.stage2({}), build, VARIANTS["lite"], batch, 1)
+    with pytest.raises(ValueError, match="stage 'stage2' codes no pictures; allowed: stage1, st"):
+        coding_probe(label_stages.stage2({}), build, VARIANTS["lite"], batch, 1)

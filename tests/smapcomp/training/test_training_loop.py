@@ -1,4 +1,4 @@
-"""The training loop on a network of a few weights: learning, continuing, stopping, reporting."""
+"""The TensorFlow loop on a network of a few weights: learning, continuing, stopping, curves."""
 
 import io
 import os
@@ -12,18 +12,23 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smapcomp.training import losses
 from smapcomp.training.checkpoints import Checkpoints
+from smapcomp.training.config_groups import CheckpointConfig, RunConfig
 from smapcomp.training.errors import DivergedError, Interrupted, WorkdirError
-from smapcomp.training.layerwise import Rules, layerwise
-from smapcomp.training.probes.validation import validation
-from smapcomp.training.stages.replicas import ONE
+from smapcomp.training.layerwise import layerwise
+from smapcomp.training.probe import Probe
+from smapcomp.training.probes.validation import validation_probe
+from smapcomp.training.rules import Rules
+from smapcomp.training.run_plan import RunPlan
+from smapcomp.training.stages import losses
+from smapcomp.training.stages.replicas import SINGLE_REPLICA
 from smapcomp.training.stages.stage import Outcome, Stage
-from smapcomp.training.state import build_optimizers, run_variables
+from smapcomp.training.stages.stage_optimizers import build_slots
 from smapcomp.training.tf_trainer.averages import Averages
-from smapcomp.training.tf_trainer.loop import Plan, Probe, Setup, train
+from smapcomp.training.tf_trainer.loop import StepComponents, train
 from smapcomp.training.tf_trainer.progress import Progress
 from smapcomp.training.tf_trainer.step import train_step
+from smapcomp.training.tf_trainer.variables import run_variables
 
 STEPS = 12
 
@@ -36,7 +41,7 @@ def _conv(seed, filters, **options):
 
 
 def _restorer():
-    """With what has a state of its own: batch normalisation and dropout."""
+    """Return a network with layers that have a state: batch normalisation and dropout."""
     layers = keras.layers
     image = keras.Input((None, None, 3), name="image")
     x = _conv(1, 8, use_bias=False, name="conv0")(image)
@@ -51,14 +56,14 @@ def _one_layer(seed, name):
 
 
 def _stage():
-    """A network that restores, one that finds the restored, and a frozen one in between."""
+    """Return a stage with a restoring network, a critic of its output, and a frozen one between."""
     models = {
         "restorer": _restorer(),
         "critic": _one_layer(3, "critic"),
         "fixed": _one_layer(4, "fixed"),
     }
 
-    def stage_losses(batch, training=True, replicas=ONE):
+    def stage_losses(batch, training=True, replicas=SINGLE_REPLICA):
         image = batch["image"]
         restored = models["fixed"](models["restorer"](0.5 * image, training=training))
         score = models["critic"](restored, training=training)
@@ -99,24 +104,30 @@ def _batches(first, _=None, at=None, action=None):
         number += 1
 
 
-def _train(workdir, stage=None, batches=_batches, optimizers=None, probes=(), setup=None, **plan):
-    """Everything that a run leaves in its networks and optimizers."""
+def _plan(steps=STEPS, log_every=4, profile_at=None, fixed=None, checkpoint_every=5, **checkpoint):
+    checkpoint = CheckpointConfig(every=checkpoint_every, **checkpoint)
+    return RunPlan(RunConfig(steps=steps), checkpoint, log_every, profile_at, fixed or {})
+
+
+def _train(
+    workdir, stage=None, batches=_batches, optimizers=None, probes=(), averages=None, **plan
+):
+    """Run a training; return all values of its networks and optimizers at the end."""
     stage = stage or _stage()
-    setup = Setup(optimizers or _optimizers(), **(setup or {}))
-    plan = Plan(**({"steps": STEPS, "checkpoint_every": 5, "log_every": 4} | plan))
-    train(stage, setup, batches, str(workdir), plan, probes)
-    variables = run_variables(stage, setup.optimizers, setup.averages)
+    components = StepComponents(optimizers or _optimizers(), averages=averages)
+    train(stage, components, batches, str(workdir), _plan(**plan), probes)
+    variables = run_variables(stage, components.optimizers, averages)
     return {k: v.numpy() for k, v in variables.items()}
 
 
 def _scores(stage, batches):
-    """The validation of a stage over some batches."""
-    return validation(stage, lambda _: batches, every=1).run(1, None)
+    """Return the validation of a stage over some batches."""
+    return validation_probe(stage, lambda _: batches, every=1).run(1, None)
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
-    """Everything that a run of 12 steps leaves in its networks and optimizers."""
+    """All values of the networks and optimizers after a run of 12 steps."""
     return _train(tmp_path_factory.mktemp("whole"))
 
 
@@ -137,7 +148,7 @@ def test_training_lowers_the_loss(tmp_path):
 def test_a_step_updates_each_group_by_its_own_loss_from_the_weights_before_the_step():
     stage, twin = _stage(), _stage()
     optimizers = {group: _sgd(0.1) for group in stage.groups}
-    build_optimizers(stage, optimizers)
+    build_slots(stage, optimizers)
     values = train_step(stage, optimizers)(_batch(0))
     with tf.GradientTape(persistent=True) as tape:
         totals, _, _ = twin.losses(_batch(0), training=True)
@@ -170,7 +181,9 @@ def test_a_run_killed_between_checkpoints_ends_as_if_it_had_never_stopped(tmp_pa
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_and_the_run_goes_on_as_if_nothing_had_been(tmp_path, uninterrupted, number):
+def test_a_signal_saves_and_the_run_continues_as_if_it_had_not_stopped(
+    tmp_path, uninterrupted, number
+):
     before = signal.getsignal(number)
 
     def interrupt():
@@ -178,7 +191,7 @@ def test_a_signal_saves_and_the_run_goes_on_as_if_nothing_had_been(tmp_path, uni
 
     with pytest.raises(Interrupted) as caught:
         _train(tmp_path, batches=lambda first, _: _batches(first, at=7, action=interrupt))
-    # The signal came while batch 7 was made: that step, number 8, was finished.
+    # The signal came while batch 7 was made; that step, number 8, was finished.
     assert caught.value.step == 8
     assert Checkpoints(str(tmp_path / "checkpoints")).steps() == [5, 8]
     assert signal.getsignal(number) == before
@@ -212,11 +225,11 @@ def test_only_the_newest_checkpoints_are_kept_and_leftovers_are_removed(tmp_path
 def test_a_nan_stops_the_run_and_names_the_step_the_term_and_the_last_checkpoint(tmp_path):
     stage = _stage()
 
-    def diverging(batch, training=True, replicas=ONE):
-        totals, terms, view = stage.losses(batch, training)
+    def diverging(batch, training=True, replicas=SINGLE_REPLICA):
+        totals, terms, outputs = stage.losses(batch, training)
         poison = batch["poison"]
         terms = {**terms, "l1": terms["l1"] + poison}
-        return Outcome({**totals, "restorer": totals["restorer"] + poison}, terms, view)
+        return Outcome({**totals, "restorer": totals["restorer"] + poison}, terms, outputs)
 
     def batches(first, _):
         for number, batch in enumerate(_batches(first)):
@@ -236,11 +249,11 @@ def test_a_nan_stops_the_run_and_names_the_step_the_term_and_the_last_checkpoint
 def test_a_gradient_that_is_not_finite_stops_the_run_before_it_is_saved(tmp_path):
     stage = _stage()
 
-    def infinite_slope(batch, training=True, replicas=ONE):
-        totals, terms, view = stage.losses(batch, training)
+    def infinite_slope(batch, training=True, replicas=SINGLE_REPLICA):
+        totals, terms, outputs = stage.losses(batch, training)
         weight = stage.models["restorer"].get_layer("conv1").bias  # zeros at the start
         totals["restorer"] += tf.sqrt(tf.abs(weight[0]))
-        return Outcome(totals, terms, view)
+        return Outcome(totals, terms, outputs)
 
     broken = Stage("tiny", stage.models, stage.groups, infinite_slope)
     with pytest.raises(DivergedError, match=r"step 1: gradient_norm/restorer is nan; .*: none"):
@@ -254,10 +267,10 @@ def test_a_workdir_that_cannot_be_written_is_named_before_the_first_step(tmp_pat
     def no_batches(*_):
         raise AssertionError("no batch is needed")
 
-    with pytest.raises(WorkdirError, match=r"file/run/checkpoints: can't be written: Not a dir"):
+    with pytest.raises(WorkdirError, match=r"file/run/checkpoints: cannot be written: Not a dir"):
         _train(tmp_path / "file/run", batches=no_batches)
     (tmp_path / "tensorboard").write_text("no folder")
-    with pytest.raises(WorkdirError, match="tensorboard: can't be written"):
+    with pytest.raises(WorkdirError, match="tensorboard: cannot be written"):
         _train(tmp_path, batches=no_batches)
 
 
@@ -271,15 +284,17 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_older_ones(tmp_path, mon
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(WorkdirError, match=r"step-00000002.npz: can't be written: No space left"):
+    with pytest.raises(WorkdirError, match=r"step-00000002.npz: cannot be written: No space left"):
         checkpoints.save(2, variables)
     assert [p.name for p in tmp_path.iterdir()] == ["step-00000001.npz"]
 
 
-def test_checkpoints_of_something_else_or_damaged_ones_are_refused(tmp_path):
+def test_checkpoints_of_another_run_and_damaged_ones_are_refused(tmp_path):
     _train(tmp_path)
     others = _optimizers() | {"critic": layerwise(keras.optimizers.Adam(0.1), Rules())}
-    with pytest.raises(WorkdirError, match="of another network or optimizer, as optimizer/critic"):
+    with pytest.raises(
+        WorkdirError, match="written for other networks or optimizers; optimizer/critic"
+    ):
         _train(tmp_path, optimizers=others)
     newest = tmp_path / "checkpoints/step-00000012.npz"
     newest.write_bytes(newest.read_bytes()[:5000])
@@ -288,7 +303,7 @@ def test_checkpoints_of_something_else_or_damaged_ones_are_refused(tmp_path):
 
 
 def _curves(workdir):
-    """{curve: [(step, value)]} as TensorBoard reads them."""
+    """Return {curve: [(step, value)]}, as TensorBoard reads them."""
     (events,) = (Path(workdir) / "tensorboard").iterdir()
     curves = {}
     for record in tf.data.TFRecordDataset(str(events)):
@@ -303,10 +318,10 @@ def _curves(workdir):
 def test_curves_hold_the_means_between_logs_and_the_learning_rates(tmp_path):
     stage, twin = _stage(), _stage()
     optimizers = _optimizers()
-    build_optimizers(twin, optimizers)
+    build_slots(twin, optimizers)
     step = train_step(twin, optimizers)
     expected = [step(_batch(n))["train/l1"] for n in range(8)]
-    probe = validation(stage, lambda _: [_batch(0)], every=8)
+    probe = validation_probe(stage, lambda _: [_batch(0)], every=8)
     _train(tmp_path, stage, probes=[probe], steps=8)
     curves = _curves(tmp_path)
     rates = ("learning_rate/restorer", "learning_rate/critic")
@@ -346,24 +361,30 @@ def test_progress_states_the_step_its_time_and_the_time_left(monkeypatch):
         progress.update(step, {"l1": 0.25})
     progress.line({"l1": 0.25})
     assert stream.getvalue().startswith("stage1 3/3603 [>")
-    # Two seconds a step; the thirty of the first one were compilation.
+    # A step takes two seconds; the thirty of the first one are compilation.
     assert stream.getvalue().endswith("]  2 s/step, 2 h 00 min left  l1 0.25\n")
 
 
-def test_plans_and_optimizers_that_make_no_run_are_refused(tmp_path):
+def test_plans_and_optimizers_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(ValueError, match="log_every must be at least 1, got 0"):
-        Plan(steps=1, log_every=0)
+        RunPlan(RunConfig(steps=1), log_every=0)
     with pytest.raises(ValueError, match=r"optimizers for \['critic'\], groups \['critic', 're"):
         _train(tmp_path, optimizers={"critic": _sgd()})
-    with pytest.raises(ValueError, match="best_is must be 'max' or 'min', got 'most'"):
-        Plan(steps=1, best_is="most")
+    with pytest.raises(
+        ValueError, match="best_is 'most' is not allowed; it must be one of 'max', "
+    ):
+        CheckpointConfig(best_is="most")
+    with pytest.raises(ValueError, match=r"run.steps and config.run.seconds are both 0; set one"):
+        RunConfig()
     with pytest.raises(ValueError, match="every must be at least 1, got 0"):
         Probe(0, None)
 
 
 def test_a_best_metric_that_no_validation_gives_is_named_at_the_first_one(tmp_path):
     probe = Probe(1, lambda *_: {"validation/psnr": 1.0})
-    with pytest.raises(ValueError, match=r"'validation/pnsr' is no curve .*: validation/psnr"):
+    with pytest.raises(
+        ValueError, match=r"'validation/pnsr' is no curve of a probe; allowed: validation/psnr"
+    ):
         _train(tmp_path, probes=[probe], best_metric="validation/pnsr")
 
 
@@ -380,27 +401,40 @@ def test_the_best_checkpoint_outlives_the_newest_ones_and_a_restart(tmp_path, be
         assert (int(best["step"]), float(best["score"])) == (step, scores[step])
 
 
-def test_a_run_goes_on_only_with_the_settings_that_it_began_with(tmp_path):
-    _train(tmp_path, steps=2, setup={"settings": {"seed": 1, "batch_size": 2}})
-    message = r"its run has batch_size 2, not 4; go on with the same, or take another workdir"
+def test_a_run_continues_only_with_the_fields_that_it_began_with(tmp_path):
+    _train(tmp_path, steps=2, fixed={"seed": 1, "batch_size": 2})
+    message = (
+        r"its run has batch_size 2, not 4; continue with the same value or use another workdir"
+    )
     with pytest.raises(WorkdirError, match=message):
-        _train(tmp_path, setup={"settings": {"seed": 1, "batch_size": 4}})
+        _train(tmp_path, fixed={"seed": 1, "batch_size": 4})
     with pytest.raises(WorkdirError, match="its run has seed 1, not null"):
-        _train(tmp_path, setup={"settings": {"batch_size": 2}})
+        _train(tmp_path, fixed={"batch_size": 2})
 
 
-def test_too_full_a_disk_is_said_before_the_first_step(tmp_path, monkeypatch):
+def test_a_run_ends_with_the_limit_that_is_reached_first():
+    run = RunConfig(steps=100, seconds=50.0)
+    assert [run.position(10, 0.0), run.position(10, 20.0), run.position(90, 20.0)] == [10, 40, 90]
+    assert run.position(10, 51.0) == run.position(100, 1.0) == run.span == 100
+    by_time = RunConfig(seconds=50.0)
+    assert by_time.position(10, 25.0) == by_time.span / 2
+    assert by_time.position(10**9, 0.0) == 0
+
+
+def test_a_full_disk_ends_the_run_before_the_first_step(tmp_path, monkeypatch):
     usage = SimpleNamespace(free=2**14)
     monkeypatch.setattr("smapcomp.training.checkpoints.shutil.disk_usage", lambda _: usage)
 
     def no_batches(*_):
         raise AssertionError("no batch is needed")
 
-    with pytest.raises(WorkdirError, match=r"checkpoints: 0.0 MiB free, 4 checkpoints of 0.0 MiB"):
+    with pytest.raises(
+        WorkdirError, match=r"checkpoints: 0.0 MiB free; 4 more checkpoints need 0.0"
+    ):
         _train(tmp_path, batches=no_batches)
 
 
-def test_averages_follow_the_weights_are_validated_and_are_what_training_leaves(tmp_path):
+def test_averages_follow_the_weights_and_are_validated_and_kept(tmp_path):
     stage, twin = _stage(), _stage()
     trained = [v for group in stage.groups for v in stage.variables(group)]
     averages = Averages(trained, decay=0.9)
@@ -410,10 +444,11 @@ def test_averages_follow_the_weights_are_validated_and_are_what_training_leaves(
         seen.append((step, trained[0].numpy().copy()))
         return {}
 
-    setup = {"averages": averages}
-    _train(tmp_path, stage, probes=[Probe(3, probe)], setup=setup, steps=6, checkpoint_every=3)
+    _train(
+        tmp_path, stage, probes=[Probe(3, probe)], averages=averages, steps=6, checkpoint_every=3
+    )
     optimizers = _optimizers()
-    build_optimizers(twin, optimizers)
+    build_slots(twin, optimizers)
     step = train_step(twin, optimizers)
     weight = twin.variables("restorer")[0]
     expected = {0: weight.numpy()}
@@ -429,12 +464,12 @@ def test_averages_follow_the_weights_are_validated_and_are_what_training_leaves(
         np.testing.assert_allclose(saved["restorer/conv0/kernel"], weight.numpy(), atol=1e-6)
 
 
-def test_a_run_with_averages_goes_on_as_if_it_had_never_stopped(tmp_path):
+def test_a_run_with_averages_continues_as_if_it_had_never_stopped(tmp_path):
     def run(folder, steps):
         stage = _stage()
         trained = [v for group in stage.groups for v in stage.variables(group)]
-        setup = {"averages": Averages(trained, decay=0.9)}
-        return _train(tmp_path / folder, stage, setup=setup, steps=steps)
+        averages = Averages(trained, decay=0.9)
+        return _train(tmp_path / folder, stage, averages=averages, steps=steps)
 
     whole = run("whole", 6)
     run("parts", 4)
@@ -444,9 +479,9 @@ def test_a_run_with_averages_goes_on_as_if_it_had_never_stopped(tmp_path):
 def test_steps_skipped_by_a_loss_scale_are_no_divergence_and_the_scale_is_saved(tmp_path):
     stage = _stage()
 
-    def steep(batch, training=True, replicas=ONE):
-        totals, terms, view = stage.losses(batch, training)
-        return Outcome({group: 30.0 * total for group, total in totals.items()}, terms, view)
+    def steep(batch, training=True, replicas=SINGLE_REPLICA):
+        totals, terms, outputs = stage.losses(batch, training)
+        return Outcome({group: 30.0 * total for group, total in totals.items()}, terms, outputs)
 
     optimizers = {
         group: keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=1e38)

@@ -1,4 +1,4 @@
-"""What of a run changes from step to step: what its checkpoints hold."""
+"""Variables of a run that change from step to step, which are what its checkpoints hold."""
 
 from collections.abc import Mapping
 
@@ -8,31 +8,25 @@ from smapcomp.training.stages.stage import Stage
 from smapcomp.training.tf_trainer.averages import Averages
 
 
-def build_optimizers(stage: Stage, optimizers: Mapping[str, keras.Optimizer]) -> None:
-    """Makes the optimizers' variables; call within the strategy's scope."""
-    for group, optimizer in optimizers.items():
-        inner = getattr(optimizer, "inner_optimizer", optimizer)
-        inner.name_variables(stage.names(group))
-        # Before the one around it, which would name the variables by their paths.
-        inner.build(stage.variables(group))
-        if inner is not optimizer:
-            optimizer.build(stage.variables(group))
-
-
 def run_variables(
     stage: Stage, optimizers: Mapping[str, keras.Optimizer], averages: Averages | None = None
 ) -> dict[str, keras.Variable]:
-    """All that changes from step to step, by the name it has in checkpoints.
+    """Return all variables that change from step to step, by their names in checkpoints.
 
-    That is the trained networks' variables, moving statistics and seeds of dropout included, the
-    optimizers', their loss scales included, and the averages. Networks that the stage holds fixed
-    are not part of it.
+    These are the variables of the trained networks, moving statistics and seeds of dropout
+    included, those of the optimizers, loss scales included, and the averages. Networks that stay
+    fixed are not among them.
+
+    Args:
+        stage: The stage.
+        optimizers: Its built optimizers, by group.
+        averages: Averages of the weights, if the run has them.
     """
     found = {}
     for group, roles in stage.groups.items():
         for role in roles:
             found.update(_network_variables(role, stage.models[role]))
-        # Names of slots leave out the layer, so they are not unique; the order is fixed.
+        # The names of slots leave out the layer, so they are not unique; their order is fixed.
         for index, variable in enumerate(optimizers[group].variables):
             found[f"optimizer/{group}/{index:04}_{variable.name}"] = variable
     for index, variable in enumerate(averages.variables if averages else ()):
@@ -44,7 +38,7 @@ def _network_variables(role: str, model: keras.Model) -> dict[str, keras.Variabl
     found, seeds = {}, 0
     for variable in model.variables:
         if variable.name == "seed_generator_state":
-            # Keras numbers the seeds of dropout through the process, not through the network.
+            # Keras numbers the seeds of dropout within the process, not within the network.
             found[f"{role}/seed_{seeds:02}"] = variable
             seeds += 1
         else:

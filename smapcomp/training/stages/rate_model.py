@@ -1,8 +1,8 @@
-"""What the lossless compact layer will cost, as a differentiable estimate for training.
+"""Rate model: a differentiable estimate of the bits of the lossless compact layer, for training.
 
-JPEG XL has no gradient. A small causal network that models each level from its neighbours above
-and to the left, and from the channels before it, stands in for its context modelling. It is
-trained along with CompNet and thrown away: no stream depends on it.
+JPEG XL has no gradient. In its place, a small causal network models each level from its neighbours
+above and to the left and from the channels before it. It is trained together with CompNet and not
+used afterwards: no stream depends on it.
 """
 
 import keras
@@ -10,17 +10,22 @@ import numpy as np
 from keras import ops
 
 CONTEXT = 5
-"""Side of the window whose upper half, and whose middle row's left half, are the context."""
+"""Side of the window. Its rows above the middle and the left half of its middle row are the context
+of a pixel."""
 
 MIXTURE = 3
-"""Logistic components of a level's distribution (PixelCNN++ uses 5 to 10 for 8 bit)."""
+"""Number of logistic components of a level's distribution (PixelCNN++: 5 to 10 for 8 bits)."""
 
 
 @keras.saving.register_keras_serializable(package="smapcomp")
 class CausalConv2D(keras.layers.Layer):
-    """Convolution that sees only pixels before the current one in raster order.
+    """Convolution over the pixels that precede the current one in raster order.
 
-    float `[batch, height, width, channels]` to `[batch, height, width, filters]`.
+    It maps float `[batch, height, width, channels]` to `[batch, height, width, filters]`.
+
+    Args:
+        filters: Number of output channels.
+        kernel_size: Side of the window, an odd number.
     """
 
     def __init__(self, filters: int, kernel_size: int = CONTEXT, **kwargs):
@@ -53,15 +58,15 @@ class CausalConv2D(keras.layers.Layer):
 
 
 def build_rate_model(max_level: int, filters: int = 64) -> keras.Model:
-    """Builds the estimator.
+    """Build the rate model.
 
     Args:
         max_level: Highest level of the compact image; levels are 0..max_level.
         filters: Channels of the hidden layers.
 
     Returns:
-        Model of levels, float `[batch, height, width, 3]`, to bits per channel, float
-        `[batch, height, width, 3]`: the cost of each level, at least 0.
+        Model that maps levels, float `[batch, height, width, 3]`, to the bits of each level, at
+        least 0, of the same shape.
     """
     levels = keras.Input((None, None, 3), name="levels")
     scaled = levels * (2.0 / max_level) - 1.0
@@ -80,7 +85,7 @@ def build_rate_model(max_level: int, filters: int = 64) -> keras.Model:
 
 
 def _bits(level, parameters, max_level: int):
-    """-log2 of the mixture's probability of the level, the tails folded into the end levels."""
+    """Return -log2 of the mixture's probability of a level; end levels include the tails."""
     weight, mean, log_scale = ops.split(parameters, 3, axis=-1)
     mean = (mean + 1.0) * (max_level / 2.0)
     inverse_scale = ops.exp(-ops.clip(log_scale, -4.0, 5.0))
