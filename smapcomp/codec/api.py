@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,8 +15,10 @@ from smapcomp.codec.encoder import PictureEncoder
 from smapcomp.codec.layer_settings import choose_settings
 from smapcomp.codec.options import CompressOptions, DecodeOptions, make_options, takes_options
 from smapcomp.codec.rate_control import search_settings
-from smapcomp.design import METADATA_KINDS
+from smapcomp.codec.stream_input import StreamSource, stream_bytes
+from smapcomp.design import DEFAULT_MAX_PIXELS, METADATA_KINDS
 from smapcomp.errors import DigestMismatchError
+from smapcomp.pictures.fill import fill_invisible
 from smapcomp.pictures.picture import Picture
 from smapcomp.predictors.base import TiledPredictor
 from smapcomp.predictors.engines import load_predictor, usable_engines
@@ -33,7 +35,9 @@ def compress(image, *, predictor: TiledPredictor | None = None, **options: Any) 
     Args:
         image: A `Picture`; an array, uint8 `[height, width]` or `[height, width, channels]` with 1
             (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha) channels; or a Pillow image, whose
-            metadata are not kept. Any size from 1×1 up.
+            metadata are not kept. Any size from 1×1 up. Unless `lossless` is given, colours of
+            invisible pixels (alpha 0) are replaced by ones that take fewer bits, and targets of
+            PSNR and MS-SSIM are those of the visible pixels.
         predictor: Object that runs the networks, for example a server's client. `variant`,
             `weights_dir` and `engine` then have no effect. `None`: the networks of this process.
         **options: Fields of `smapcomp.codec.options.CompressOptions`.
@@ -54,6 +58,8 @@ def compress(image, *, predictor: TiledPredictor | None = None, **options: Any) 
     """
     checked = make_options(CompressOptions, options)
     picture = as_picture(image)
+    if picture.alpha is not None and not checked.lossless:
+        picture = replace(picture, samples=fill_invisible(picture.samples, picture.alpha > 0))
     if predictor is None:
         predictor = load_predictor(checked.variant, checked.weights_dir, checked.engine)
     encoder = PictureEncoder(predictor, picture, checked.mode, checked.robust, checked.max_pixels)
@@ -62,15 +68,17 @@ def compress(image, *, predictor: TiledPredictor | None = None, **options: Any) 
     settings = search_settings(
         encoder, checked.target, lambda quality: choose_settings(checked, quality)
     )
-    return encoder.encode(settings)
+    return encoder.encode(settings, strict=True)
 
 
 @takes_options(DecodeOptions)
-def decode(data: bytes, *, predictor: TiledPredictor | None = None, **options: Any) -> Picture:
+def decode(
+    data: StreamSource, *, predictor: TiledPredictor | None = None, **options: Any
+) -> Picture:
     """Decompress a stream to a picture with its alpha and metadata.
 
     Args:
-        data: Result of `compress`.
+        data: Result of `compress`: bytes, the path of a file (`os.PathLike`), or a binary file.
         predictor: Object that runs the networks, for example a server's client. `weights_dir` and
             `engine` then have no effect. `None`: the networks of this process; with engine "auto",
             a stream whose digests one engine does not reproduce is decoded by the other.
@@ -87,7 +95,8 @@ def decode(data: bytes, *, predictor: TiledPredictor | None = None, **options: A
         SmapcompError: An argument is not allowed, or there are no such weights.
     """
     checked = make_options(DecodeOptions, options)
-    stream = unpack(data, checked.max_pixels, checked.allow_partial)
+    content = stream_bytes(data, checked.max_pixels)
+    stream = unpack(content, checked.max_pixels, checked.allow_partial)
     began = time.monotonic()
 
     def decode_by(predictor: TiledPredictor, on_mismatch: str) -> Picture:
@@ -101,12 +110,12 @@ def decode(data: bytes, *, predictor: TiledPredictor | None = None, **options: A
 
 @takes_options(DecodeOptions)
 def decompress(
-    data: bytes, *, predictor: TiledPredictor | None = None, **options: Any
+    data: StreamSource, *, predictor: TiledPredictor | None = None, **options: Any
 ) -> np.ndarray:
     """Decompress a stream to an array.
 
     Args:
-        data: Result of `compress`.
+        data: Result of `compress`: bytes, the path of a file (`os.PathLike`), or a binary file.
         predictor: As in `decode`.
         **options: Fields of `smapcomp.codec.options.DecodeOptions`.
 
@@ -123,12 +132,12 @@ def decompress(
 
 @takes_options(DecodeOptions)
 def decode_stages(
-    data: bytes, *, predictor: TiledPredictor | None = None, **options: Any
+    data: StreamSource, *, predictor: TiledPredictor | None = None, **options: Any
 ) -> Stages:
     """Decompress a stream and keep the intermediate pictures.
 
     Args:
-        data: Result of `compress`.
+        data: Result of `compress`: bytes, the path of a file (`os.PathLike`), or a binary file.
         predictor: As in `decode`.
         **options: Fields of `smapcomp.codec.options.DecodeOptions`; `stage` has no effect.
 
@@ -140,7 +149,7 @@ def decode_stages(
         SmapcompError: As in `decode`.
     """
     checked = make_options(DecodeOptions, options)
-    stream = unpack(data, checked.max_pixels)
+    stream = unpack(stream_bytes(data, checked.max_pixels), checked.max_pixels)
     if predictor is not None:
         return StreamDecoder(predictor, stream, checked.on_mismatch).stages()
     return _by_any_engine(
@@ -183,15 +192,16 @@ def as_picture(image) -> Picture:
     return Picture.from_array(image)
 
 
-def info(data: bytes) -> dict[str, Any]:
+def info(data: StreamSource) -> dict[str, Any]:
     """Describe a stream; neither weights nor networks are loaded.
 
     Args:
-        data: Result of `compress`.
+        data: Result of `compress`: bytes, the path of a file (`os.PathLike`), or a binary file.
 
     Returns:
         JSON-ready dict: `format_version`, `width`, `height`, `channels`, `mode`, `variant`,
-        `alpha`, `metadata` (kinds), `lossless`, `robust`, `compact_scale`, `compact_step`,
+        `alpha`, `metadata` (kinds), `plain` (no network predicts), `lossless`, `robust`,
+        `compact_scale`, `compact_step`,
         `compact_quality`, `compact_gain`, `tiles` (side, overlap), `residual_range`, the digests in
         hexadecimal (`None` where there is none), `bytes` and `bpp` (bits per pixel) of the whole,
         `header_bytes`, and `layers`: a list of `kind`, `coder`, `bytes` and `bpp`.
@@ -199,6 +209,7 @@ def info(data: bytes) -> dict[str, Any]:
     Raises:
         StreamError: The stream is damaged or of another version.
     """
+    data = stream_bytes(data, DEFAULT_MAX_PIXELS)
     stream = unpack(data, max_pixels=None)
     pixels = stream.width * stream.height
     layers = [
@@ -219,6 +230,7 @@ def info(data: bytes) -> dict[str, Any]:
         "variant": stream.variant,
         "alpha": stream.layer("alpha") is not None,
         "metadata": [kind for kind in METADATA_KINDS if stream.layer(kind) is not None],
+        "plain": stream.plain,
         "lossless": stream.lossless,
         "robust": stream.layer("rounding") is not None,
         "compact_scale": stream.compact_scale,
@@ -227,11 +239,15 @@ def info(data: bytes) -> dict[str, Any]:
         "compact_gain": stream.compact_gain,
         "tiles": stream.tiling and list(asdict(stream.tiling).values()),
         "residual_range": [stream.residual_low, stream.residual_high],
-        "model_digest": stream.model_digest.hex(),
-        "label_digest": stream.label_digest and stream.label_digest.hex(),
-        "prediction_digest": stream.prediction_digest.hex(),
+        "model_digest": _hexadecimal(stream.model_digest),
+        "label_digest": _hexadecimal(stream.label_digest),
+        "prediction_digest": _hexadecimal(stream.prediction_digest),
         "bytes": len(data),
         "bpp": 8 * len(data) / pixels,
         "header_bytes": len(data) - sum(len(layer.payload) for layer in stream.layers),
         "layers": layers,
     }
+
+
+def _hexadecimal(digest: bytes | None) -> str | None:
+    return None if digest is None else digest.hex()

@@ -14,6 +14,7 @@ from smapcomp.codec.layers.metadata import decode_metadata
 from smapcomp.codec.layers.reconstruction import add_residual, grey_of
 from smapcomp.codec.layers.residual import ResidualRange, decode_lossless_residual
 from smapcomp.codec.layers.rounding import RoundingDecoder, decode_offsets
+from smapcomp.codec.layers.strengths import apply_strengths, decode_strengths
 from smapcomp.design import METADATA_KINDS, array_digest, dequantise_compact
 from smapcomp.errors import DigestMismatchError, LimitError, ModelMismatchError
 from smapcomp.pictures.picture import Picture
@@ -70,7 +71,8 @@ class StreamDecoder:
         self.on_mismatch = on_mismatch
         self._max_seconds = max_seconds
         self._began = time.monotonic() if began is None else began
-        self._check_model()
+        if not stream.plain:
+            self._check_model()
 
     def picture(self, stage: str = "full") -> Picture:
         """Return the picture with alpha and metadata.
@@ -81,7 +83,7 @@ class StreamDecoder:
         self._report_missing_layers(stage)
         compact = self.compact()
         if stage == "compact":
-            samples = self._cropped(self.predictor.upsampled_picture(compact, self.stream.tiling))
+            samples = self._upsampled(compact)
         else:
             _, samples = self.predict(compact)
             del compact
@@ -102,10 +104,8 @@ class StreamDecoder:
         height, width = self.stream.height, self.stream.width
         if labels is not None:
             labels = self.predictor.variant.label_map(labels)[:height, :width]
-        upsampled = self.predictor.upsampled_picture(compact, self.stream.tiling)
         return Stages(
-            # A grey picture's three channels are equal.
-            compact=upsampled[:height, :width, : self.stream.channels],
+            compact=self._upsampled(compact),
             label_map=labels,
             prediction=prediction,
             reconstruction=self.reconstruction(prediction),
@@ -128,6 +128,8 @@ class StreamDecoder:
     def predict(self, compact: Compact) -> tuple[np.ndarray | None, np.ndarray]:
         """Compute the label grid and the prediction, and compare them with the digests."""
         stream = self.stream
+        if stream.plain:
+            return None, self._upsampled(compact)
         rounding = stream.layer("rounding")
         rounder = None
         if rounding is not None:
@@ -138,6 +140,10 @@ class StreamDecoder:
             compact, mode, labels, stream.tiling, rounder, self._check_time
         )
         prediction = self._cropped(prediction)
+        strengths = stream.layer("strengths")
+        if strengths is not None:
+            indices = decode_strengths(strengths, prediction.shape[:2])
+            prediction = apply_strengths(prediction, self._upsampled(compact), indices)
         self._check_digests(grid, prediction)
         return grid, prediction
 
@@ -145,10 +151,14 @@ class StreamDecoder:
         """Add the residual layer to the prediction."""
         self._check_time()
         stream = self.stream
-        if stream.lossless:
+        if stream.lossless_residual:
             return decode_lossless_residual(stream.required_layer("residual"), prediction)
         residual_range = ResidualRange(stream.residual_low, stream.residual_high)
         return add_residual(prediction, stream.layer("residual"), residual_range)
+
+    def _upsampled(self, compact: Compact) -> np.ndarray:
+        """Return the up-sampled compact image, cropped to the picture."""
+        return self._cropped(self.predictor.upsampled_picture(compact, self.stream.tiling))
 
     def _cropped(self, pixels: np.ndarray) -> np.ndarray:
         pixels = pixels[: self.stream.height, : self.stream.width]
@@ -178,7 +188,7 @@ class StreamDecoder:
 
     def _check_digests(self, labels: np.ndarray | None, prediction: np.ndarray) -> None:
         stream = self.stream
-        if {"labels", "rounding"} & set(stream.missing):
+        if {"labels", "rounding", "strengths"} & set(stream.missing):
             return
         for name, digest, array in (
             ("label map", stream.label_digest, labels),
@@ -197,7 +207,7 @@ class StreamDecoder:
             raise LimitError(f"decoding takes longer than {self._max_seconds:g} seconds, the limit")
 
     def _report_missing_layers(self, stage: str) -> None:
-        needed = {"compact": {"alpha"}, "prediction": {"alpha", "labels", "rounding"}}
+        needed = {"compact": {"alpha"}, "prediction": {"alpha", "labels", "rounding", "strengths"}}
         lost = [k for k in self.stream.missing if stage == "full" or k in needed[stage]]
         if lost:
             _log.warning("the stream is cut off; without %s", ", ".join(lost))

@@ -13,6 +13,7 @@ from smapcomp.codec.bitstream.stream import (
     check_size,
     decoder_finds_labels,
 )
+from smapcomp.codec.coders.jxl import is_synthetic
 from smapcomp.codec.layer_settings import LayerSettings
 from smapcomp.codec.layers.alpha import encode_alpha
 from smapcomp.codec.layers.compact import (
@@ -31,6 +32,11 @@ from smapcomp.codec.layers.residual import (
     encode_residual,
 )
 from smapcomp.codec.layers.rounding import RoundingEncoder, encode_offsets
+from smapcomp.codec.layers.strengths import (
+    apply_strengths,
+    choose_strengths,
+    encode_strengths,
+)
 from smapcomp.design import (
     COMPNET_SCALE,
     DIGEST_BYTES,
@@ -43,6 +49,13 @@ from smapcomp.design import (
 from smapcomp.pictures.picture import Picture
 from smapcomp.predictors.base import Compact, TiledPredictor
 from smapcomp.predictors.tiles import choose_tiling
+
+EXACTNESS_BYTES = 64
+"""Bytes, besides half of those of the lossy stream, that a graphic may take for being exact."""
+
+SLOW_EFFORT_SAMPLES = 1 << 20
+"""Largest picture in samples for which libjxl's effort 8, about 2 seconds per million samples, is
+tried when the picture itself is coded without loss."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +75,15 @@ class _Decoded:
         prediction: uint8 `[height, width, channels]`, without padding.
         rounding: Layer that makes the prediction independent of small differences between machines,
             or `None`.
+        strengths: Layer of the strengths of FineNet's correction, or `None` if all are 1.
+        plain: Whether the prediction is the up-sampled compact image, without any network.
     """
 
     labels: np.ndarray | None
     prediction: np.ndarray
-    rounding: Layer | None
+    rounding: Layer | None = None
+    strengths: Layer | None = None
+    plain: bool = False
 
 
 class PictureEncoder:
@@ -83,6 +100,10 @@ class PictureEncoder:
         robust: Add the label layer and the rounding layer.
         max_pixels: Largest padded picture to accept, in pixels; `None` for no limit.
 
+    Attributes:
+        pixels: The picture's samples, uint8 `[height, width, 1 or 3]`.
+        visible: Pixels whose alpha is not 0, bool `[height, width]`; `None` if all are visible.
+
     Raises:
         LimitError: The picture is too large.
     """
@@ -97,6 +118,7 @@ class PictureEncoder:
     ):
         self.predictor = predictor
         self.pixels = picture.samples
+        self.visible = None if picture.alpha is None else picture.alpha > 0
         self.mode = mode
         self.robust = robust
         height, width, self.channels = self.pixels.shape
@@ -106,17 +128,60 @@ class PictureEncoder:
         self._other_layers = _other_layers(picture)
         self._last: dict[str, tuple] = {}
 
-    def encode(self, settings: LayerSettings) -> bytes:
-        """Return the stream."""
+    def encode(self, settings: LayerSettings, strict: bool = False) -> bytes:
+        """Return the stream.
+
+        If the settings allow it, that is the picture itself, coded without loss, where this takes
+        fewer bytes: for many graphics and, if the settings are lossless, for most photographs.
+        Graphics may take a few bytes more for being exact, so that more quality never makes a
+        picture worse: AV1 itself is not that regular on them.
+
+        Args:
+            settings: How the layers are coded.
+            strict: Whether the bytes must not exceed those that the settings ask for.
+        """
+        data = self._encode(settings)
+        if not settings.plain_allowed or not (settings.lossless or self._is_synthetic()):
+            return data
+        exact = self._once("exact", (), self._make_exact)
+        limit = len(data)
+        if not strict and not settings.lossless:
+            limit += limit // 2 + EXACTNESS_BYTES
+        return exact if len(exact) <= limit else data
+
+    def _is_synthetic(self) -> bool:
+        return self._once("synthetic", (), lambda: is_synthetic(self.pixels))
+
+    def _make_exact(self) -> bytes:
+        """Return a plain stream of the picture without loss."""
+        settings = LayerSettings("jxl", 1, None, "none", None)
+        small = self.pixels.size <= SLOW_EFFORT_SAMPLES
+        layer = encode_compact(self._padded, (7, 8) if small else (7,))
+        compact = _CompactLayer(layer, Compact(_as_colour(self._padded), 1, None), 1, 0)
+        layers = [layer, *self._other_layers]
+        decoded = _Decoded(None, self.pixels, plain=True)
+        return pack(self._stream(settings, compact, layers, ResidualRange(0, 0), decoded))
+
+    def _encode(self, settings: LayerSettings) -> bytes:
         compact = self._compact(settings)
         decoded = self._decoded(settings)
         residual, residual_range = self._residual(settings)
-        found = [compact.layer, self._label_layer(settings), decoded.rounding, residual]
+        found = [
+            compact.layer,
+            self._label_layer(settings),
+            decoded.rounding,
+            decoded.strengths,
+            residual,
+        ]
         layers = [layer for layer in found if layer is not None] + self._other_layers
         return pack(self._stream(settings, compact, layers, residual_range, decoded))
 
     def bytes_without_networks(self, settings: LayerSettings) -> int | None:
-        """Return the length of the stream, or `None` if it depends on the networks."""
+        """Return the length of the stream without its strength layer.
+
+        Returns:
+            `None` if that length depends on the networks.
+        """
         if settings.residual_coder != "none" or self.robust or self.mode == "sent":
             return None
         compact = self._compact(settings)
@@ -141,9 +206,12 @@ class PictureEncoder:
     ) -> Stream:
         height, width, channels = self.pixels.shape
         order = {kind: place for place, kind in enumerate(LAYER_ORDER)}
-        finds = decoder_finds_labels(self.mode, [layer.kind for layer in layers])
+        plain = decoded is not None and decoded.plain
+        mode = "none" if plain else self.mode
+        finds = decoder_finds_labels(mode, [layer.kind for layer in layers])
         # Without the networks' results only the length of the stream matters.
         none = bytes(DIGEST_BYTES)
+        prediction_digest = array_digest(decoded.prediction) if decoded else none
         label_digest = none
         if decoded is not None and decoded.labels is not None:
             label_digest = array_digest(decoded.labels)
@@ -155,14 +223,15 @@ class PictureEncoder:
             compact_step=compact.step,
             compact_quality=settings.compact_quality,
             compact_gain=compact.gain,
-            mode=self.mode,
+            mode=mode,
             variant=self.predictor.variant.name,
-            model_digest=self.predictor.model_digest(compact.compact.finenet),
-            prediction_digest=array_digest(decoded.prediction) if decoded else none,
+            model_digest=(None if plain else self.predictor.model_digest(compact.compact.finenet)),
+            prediction_digest=None if plain else prediction_digest,
             label_digest=label_digest if finds else None,
             residual_low=residual_range.low,
             residual_high=residual_range.high,
             tiling=self.tiling,
+            plain=plain,
             layers=tuple(sorted(layers, key=lambda layer: order[layer.kind])),
         )
 
@@ -200,12 +269,14 @@ class PictureEncoder:
         return self.predictor.compact_levels(colour, self.channels == 1, self.tiling)
 
     def _decoded(self, settings: LayerSettings) -> _Decoded:
-        key = _compact_key(settings)
+        compact, plain_allowed = self._compact(settings).compact, settings.plain_allowed
         return self._once(
-            "decoded", key, lambda: self._make_decoded(self._compact(settings).compact)
+            "decoded",
+            (*_compact_key(settings), plain_allowed),
+            lambda: self._make_decoded(compact, plain_allowed),
         )
 
-    def _make_decoded(self, compact: Compact) -> _Decoded:
+    def _make_decoded(self, compact: Compact, plain_allowed: bool) -> _Decoded:
         height, width, channels = self.pixels.shape
         rounding = RoundingEncoder(*compact.shape) if self.robust else None
         labels, prediction = self.predictor.predict(
@@ -215,10 +286,19 @@ class PictureEncoder:
             tiling=self.tiling,
             rounder=rounding,
         )
-        prediction = prediction[:height, :width]
-        if channels == 1:
-            prediction = grey_of(prediction)
-        return _Decoded(labels, prediction, encode_offsets(rounding.indices) if rounding else None)
+        prediction, upsampled = (
+            grey_of(picture[:height, :width]) if channels == 1 else picture[:height, :width]
+            for picture in (prediction, self.predictor.upsampled_picture(compact, self.tiling))
+        )
+        strengths = choose_strengths(self.pixels, prediction, upsampled)
+        if plain_allowed and not strengths.any():
+            return _Decoded(None, upsampled, plain=True)
+        return _Decoded(
+            labels,
+            apply_strengths(prediction, upsampled, strengths),
+            encode_offsets(rounding.indices) if rounding else None,
+            encode_strengths(strengths),
+        )
 
     def _source_labels(self) -> np.ndarray:
         return self._once(

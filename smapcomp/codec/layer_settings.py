@@ -32,6 +32,8 @@ class LayerSettings:
         compact_gain: Fine step of a lossy compact layer, 0..128; higher is coarser.
         residual_widen: Fine step of a lossy residual layer, 1 or more; higher is coarser.
         speed: Speed of AV1, 0 (slowest) to 10.
+        plain_allowed: Whether the encoder may omit prediction and residual where that is better,
+            for pictures that networks do not help.
     """
 
     compact_coder: str
@@ -42,6 +44,7 @@ class LayerSettings:
     compact_gain: int = 0
     residual_widen: float = 1.0
     speed: int = DEFAULT_SPEED
+    plain_allowed: bool = False
 
     @property
     def lossy_compact(self) -> bool:
@@ -89,7 +92,7 @@ def choose_settings(options: CompressOptions, quality: int | None = None) -> Lay
         found = LayerSettings(coder, scale, qualities[0], "av1", qualities[1])
         if options.compact_quality is not None:
             found = replace(found, compact_quality=options.compact_quality)
-    found = replace(found, speed=options.speed)
+    found = replace(found, speed=options.speed, plain_allowed=_is_default_design(options))
     if options.lossless:
         compact = options.compact_coder, options.compact_scale, options.compact_quality
         if compact == (None, None, None):
@@ -102,6 +105,15 @@ def choose_settings(options: CompressOptions, quality: int | None = None) -> Lay
     if not found.residual_quality or found.residual_coder == "none":
         found = replace(found, residual_coder="none", residual_quality=None)
     return found
+
+
+def _is_default_design(options: CompressOptions) -> bool:
+    """Return whether no option asks for a certain design."""
+    names = (
+        *("compact_coder", "compact_scale", "compact_quality"),
+        *("residual_coder", "residual_quality", "mode"),
+    )
+    return all(getattr(options, name) == getattr(CompressOptions, name) for name in names)
 
 
 @functools.cache

@@ -46,10 +46,24 @@ def search_settings(
     Raises:
         SmapcompError: The target cannot be reached; the message says what can.
     """
-    return _Search(encoder, target, settings_at).settings()
+    search = _Search(encoder, target, settings_at)
+    settings = search.settings()
+    # Layers that depend on the networks are not in the sizes that are searched.
+    while target.is_rate and (excess := search.excess(settings)) > 0:
+        search.reserve(excess)
+        settings = search.settings()
+    return settings
 
 
 class _Search:
+    """Search for one target.
+
+    Args:
+        encoder: Encoder of the picture.
+        target: The target.
+        settings_at: Returns the settings of a quality.
+    """
+
     def __init__(self, encoder: PictureEncoder, target: Target, settings_at):
         self.encoder = encoder
         self.target = target
@@ -62,6 +76,19 @@ class _Search:
                 f"both sides must have at least {metrics.MS_SSIM_MIN_SIDE}"
             )
         self._measured: dict[LayerSettings, float] = {}
+        self._reserved_bytes = 0
+
+    def excess(self, settings: LayerSettings) -> int:
+        """Return the bytes by which the stream with these settings exceeds a rate target."""
+        limit = self.target.value
+        if self.target.kind == "bpp":
+            limit *= self.pixels / 8
+        return math.ceil(len(self.encoder.encode(settings, strict=True)) - limit)
+
+    def reserve(self, size: int) -> None:
+        """Reserve bytes for layers that the sizes of `bytes_without_networks` do not include."""
+        self._reserved_bytes += size
+        self._measured.clear()
 
     def settings(self) -> LayerSettings:
         """Return the settings that meet the target, or come nearest on its allowed side."""
@@ -173,12 +200,15 @@ class _Search:
     def _measure_uncached(self, settings: LayerSettings) -> float:
         if self.target.is_rate:
             size = self.encoder.bytes_without_networks(settings)
-            size = len(self.encoder.encode(settings)) if size is None else size
+            if size is None:
+                size = len(self.encoder.encode(settings, strict=True))
+            else:
+                size += self._reserved_bytes
             return size if self.target.kind == "bytes" else 8 * size / self.pixels
         decoded = self.encoder.reconstruction(settings)
         if self.target.kind == "psnr":
-            return metrics.psnr(self.encoder.pixels, decoded)
-        value = metrics.ms_ssim(self.encoder.pixels, decoded)
+            return metrics.psnr(self.encoder.pixels, decoded, self.encoder.visible)
+        value = metrics.ms_ssim(self.encoder.pixels, decoded, self.encoder.visible)
         assert value is not None, "the picture's size has been checked"
         return value
 

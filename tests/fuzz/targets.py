@@ -18,6 +18,7 @@ from smapcomp.codec.layers.labels import decode_labels, encode_labels
 from smapcomp.codec.layers.metadata import MAX_METADATA_BYTES, decode_metadata, encode_metadata
 from smapcomp.codec.layers.residual import decode_lossless_residual, decode_samples
 from smapcomp.codec.layers.rounding import decode_offsets, encode_offsets
+from smapcomp.codec.layers.strengths import decode_strengths, encode_strengths
 from smapcomp.errors import MissingCoderError, StreamError
 from tests.helpers.paths import STREAMS
 
@@ -65,6 +66,12 @@ def _rounding(data: bytes) -> None:
     assert offsets.dtype == np.uint8
 
 
+def _strengths(data: bytes) -> None:
+    (height, width, _), payload = _of_shape(data)
+    indices = decode_strengths(Layer("strengths", "adaptive", payload), (9 * height, 9 * width))
+    assert indices.max() <= 4
+
+
 def _alpha(data: bytes) -> None:
     shape, payload = _of_shape(data)
     assert decode_alpha(Layer("alpha", "jxl", payload), shape[:2]).shape == shape[:2]
@@ -88,6 +95,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "residual_heic": _picture(decode_samples, "residual", "heic"),
     "residual_jxl": _picture(_lossless, "residual", "jxl"),
     "rounding": _rounding,
+    "strengths": _strengths,
     "alpha": _alpha,
     "metadata": _metadata,
 }
@@ -102,6 +110,9 @@ def seeds(name: str) -> list[bytes]:
     if name == "rounding":
         indices = np.arange(15, dtype=np.uint8).reshape(3, 5)
         return [bytes([20, 35, 0]) + encode_offsets(indices).payload]
+    if name == "strengths":
+        indices = np.arange(15, dtype=np.uint8).reshape(3, 5) % 5
+        return [bytes([20, 35, 0]) + encode_strengths(indices).payload]
     kind, _, coder = name.partition("_")
     found = []
     for channels in (1, 3):

@@ -38,8 +38,8 @@ MAGIC = b"\xd3SM\n"
 """First bytes of a stream. As in PNG, the first is not ASCII and the last is a line feed, so that a
 transfer in text mode is noticed."""
 
-_TILED = 1
-"""Bit of the feature byte that says that the header has a tiling; no other bit is defined."""
+# Bits of the feature byte: the header has a tiling; the stream is plain. No other is defined.
+_TILED, _PLAIN = 1, 2
 
 
 class _Entry(NamedTuple):
@@ -71,7 +71,7 @@ def pack(stream: Stream) -> bytes:
         | (stream.compact_scale.bit_length() - 1) << 3
         | VARIANTS.index(stream.variant) << 5
     )
-    header.append(_TILED if stream.tiling else 0)
+    header.append((_TILED if stream.tiling else 0) | (_PLAIN if stream.plain else 0))
     header += encode_varint(stream.width) + encode_varint(stream.height)
     if stream.tiling:
         header += encode_varint(stream.tiling.side // 16) + encode_varint(
@@ -82,7 +82,8 @@ def pack(stream: Stream) -> bytes:
         header.append(KINDS.index(layer.kind) << 4 | CODERS[layer.kind].index(layer.coder))
         header += encode_varint(len(layer.payload)) + struct.pack("<I", zlib.crc32(layer.payload))
         header += _parameters(stream, layer)
-    header += stream.model_digest + stream.prediction_digest + (stream.label_digest or b"")
+    for digest in (stream.model_digest, stream.prediction_digest, stream.label_digest):
+        header += digest or b""
     header += struct.pack("<I", zlib.crc32(header))
     return b"".join([bytes(header), *(layer.payload for layer in stream.layers)])
 
@@ -93,7 +94,7 @@ def _parameters(stream: Stream, layer: Layer) -> bytes:
         if stream.compact_quality is not None:
             return bytes([stream.compact_quality, stream.compact_gain])
         return struct.pack("B", stream.compact_step)
-    if layer.kind == "residual" and not stream.lossless:
+    if layer.kind == "residual" and not stream.lossless_residual:
         return struct.pack("<hh", stream.residual_low, stream.residual_high)
     return b""
 
@@ -164,12 +165,15 @@ def _check_version(version: int) -> None:
 def _read_fields(reader: "_Reader", mode: str) -> tuple[dict[str, Any], list[_Entry]]:
     """Read the header from behind the flags up to its checksum."""
     features = reader.byte("features")
-    if features & ~_TILED:
-        raise MalformedHeaderError(f"features {features:#x}; known are 0 and {_TILED}")
+    if features & ~(_TILED | _PLAIN):
+        raise MalformedHeaderError(f"features {features:#x}; known are 0..{_TILED | _PLAIN}")
     fields: dict[str, Any] = {
         "width": reader.varint("width"),
         "height": reader.varint("height"),
         "compact_step": None,
+        "plain": bool(features & _PLAIN),
+        "model_digest": None,
+        "prediction_digest": None,
     }
     if features & _TILED:
         side, overlap = reader.varint("tile side"), reader.varint("tile overlap")
@@ -191,8 +195,9 @@ def _read_fields(reader: "_Reader", mode: str) -> tuple[dict[str, Any], list[_En
             fields |= {"residual_low": low, "residual_high": high}
     kinds = [entry.kind for entry in entries]
     check_layer_order(kinds)
-    fields["model_digest"] = reader.take(DIGEST_BYTES, "model digest")
-    fields["prediction_digest"] = reader.take(DIGEST_BYTES, "prediction digest")
+    if not fields["plain"]:
+        fields["model_digest"] = reader.take(DIGEST_BYTES, "model digest")
+        fields["prediction_digest"] = reader.take(DIGEST_BYTES, "prediction digest")
     if decoder_finds_labels(mode, kinds):
         fields["label_digest"] = reader.take(DIGEST_BYTES, "label digest")
     return fields, entries

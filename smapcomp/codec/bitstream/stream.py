@@ -19,12 +19,13 @@ VERSION = 3
 
 # Names in the order of their numbers in the header.
 VARIANTS = ("paper", "lite")
-KINDS = ("compact", "labels", "residual", "rounding", "alpha", *METADATA_KINDS)
+KINDS = ("compact", "labels", "residual", "rounding", "alpha", *METADATA_KINDS, "strengths")
 CODERS = {
     "compact": ("jxl", "av1"),
     "labels": ("contexts", "jxl"),
     "residual": ("av1", "heic", "jxl"),
     "rounding": ("adaptive",),
+    "strengths": ("adaptive",),
     "alpha": ("jxl",),
     **dict.fromkeys(METADATA_KINDS, ("deflate",)),
 }
@@ -32,7 +33,10 @@ LOSSY_COMPACT_CODERS = ("av1",)
 LOSSLESS_RESIDUAL_CODER = "jxl"
 LOSSY_RESIDUAL_CODERS = ("av1", "heic")
 
-LAYER_ORDER = ("compact", "labels", "rounding", "residual", "alpha", *METADATA_KINDS)
+LAYER_ORDER = (
+    *("compact", "labels", "rounding", "strengths", "residual", "alpha"),
+    *METADATA_KINDS,
+)
 """Order of the payloads. What a first look at the picture needs comes first."""
 
 MAX_RESIDUAL = 255
@@ -72,8 +76,9 @@ class Stream:
             level * step). `None` if the layer is lossy.
         mode: Source of the label map, one of `MODES`.
         variant: Architecture of the networks, one of `VARIANTS`.
-        model_digest: `weights_digest` of the networks, 8 bytes.
-        prediction_digest: `array_digest` of the 8-bit prediction, 8 bytes.
+        model_digest: `weights_digest` of the networks, 8 bytes; `None` in a plain stream.
+        prediction_digest: `array_digest` of the 8-bit prediction, 8 bytes; `None` in a plain
+            stream.
         layers: The layers in `LAYER_ORDER`, each kind at most once. A compact layer is always
             there. Labels are there in mode "sent", and in "matched" and "mapped" unless the decoder
             computes them.
@@ -84,6 +89,8 @@ class Stream:
             as an input. `None` if the layer is lossless.
         compact_gain: Fine step of a lossy compact layer, 0..128 (`layers.compact`).
         tiling: Windows in which the picture is predicted; `None` for a single one.
+        plain: Whether the prediction is the up-sampled compact image, without any network. A plain
+            stream has mode "none" and no labels, rounding or strengths.
         missing: Kinds of the layers that were cut off (`unpack(..., partial=True)`).
     """
 
@@ -94,8 +101,8 @@ class Stream:
     compact_step: int | None
     mode: str
     variant: str
-    model_digest: bytes
-    prediction_digest: bytes
+    model_digest: bytes | None
+    prediction_digest: bytes | None
     layers: tuple[Layer, ...]
     label_digest: bytes | None = None
     residual_low: int = 0
@@ -103,6 +110,7 @@ class Stream:
     compact_quality: int | None = None
     compact_gain: int = 0
     tiling: Tiling | None = None
+    plain: bool = False
     missing: tuple[str, ...] = ()
 
     def layer(self, kind: str) -> Layer | None:
@@ -133,6 +141,12 @@ class Stream:
 
     @property
     def lossless(self) -> bool:
+        """Whether the stream restores the picture exactly."""
+        exact_compact = (self.compact_scale, self.compact_step) == (1, 1)
+        return self.lossless_residual or (self.plain and exact_compact)
+
+    @property
+    def lossless_residual(self) -> bool:
         """Whether the residual layer restores the picture exactly."""
         residual = self.layer("residual")
         return residual is not None and residual.coder == LOSSLESS_RESIDUAL_CODER
@@ -220,6 +234,11 @@ def _check_layers(stream: Stream) -> None:
         raise MalformedHeaderError(f"layers {kinds} in mode 'sent'; one must be 'labels'")
     if stream.mode == "none" and "labels" in present:
         raise MalformedHeaderError(f"labels in mode 'none'; allowed in {MODES[1:]}")
+    if stream.plain and (stream.mode != "none" or {"rounding", "strengths"} & present):
+        raise MalformedHeaderError(
+            f"plain stream of mode {stream.mode!r} with layers {kinds}; "
+            "mode 'none' without rounding and strengths is allowed"
+        )
     for layer in stream.layers:
         _check_choice(f"coder of the {layer.kind} layer", layer.coder, CODERS[layer.kind])
         if not layer.payload:
@@ -228,15 +247,19 @@ def _check_layers(stream: Stream) -> None:
 
 def _check_digests(stream: Stream) -> None:
     digests = [stream.model_digest, stream.prediction_digest]
+    if stream.plain:
+        if digests != [None, None] or stream.label_digest is not None:
+            raise MalformedHeaderError("digests in a plain stream; none is allowed")
+        return
     kinds = {*stream.missing, *(layer.kind for layer in stream.layers)}
     if decoder_finds_labels(stream.mode, kinds):
-        digests.append(stream.label_digest or b"")
+        digests.append(stream.label_digest)
     elif stream.label_digest is not None:
         raise MalformedHeaderError(
             f"label digest in mode {stream.mode!r} with layers {sorted(kinds)}; none is allowed"
         )
-    if any(len(digest) != DIGEST_BYTES for digest in digests):
-        sizes = [len(digest) for digest in digests]
+    sizes = [len(digest or b"") for digest in digests]
+    if any(size != DIGEST_BYTES for size in sizes):
         raise MalformedHeaderError(f"digests of {sizes} bytes; each must have {DIGEST_BYTES}")
 
 
@@ -260,7 +283,7 @@ def _check_compact(stream: Stream) -> None:
 
 def _check_range(stream: Stream) -> None:
     low, high = stream.residual_low, stream.residual_high
-    if stream.layer("residual") is None or stream.lossless:
+    if stream.layer("residual") is None or stream.lossless_residual:
         if (low or high) and "residual" not in stream.missing:
             raise MalformedHeaderError(
                 f"residual range {low}..{high} without a lossy residual; it must be 0..0"

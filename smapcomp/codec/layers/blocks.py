@@ -1,8 +1,9 @@
 """Coding of large pictures in independent blocks, which bounds the memory that coders need.
 
-A picture of at most `MAX_WHOLE` pixels is one block, and its payload is the coder's bytes. A larger
-one is cut into a grid of blocks of at most `BLOCK_SIDE` × `BLOCK_SIDE` pixels; its payload holds,
-for every block in raster order, the length of its bytes as a varint and the bytes.
+A picture of at most `MAX_WHOLE` pixels, with sides of at most `MAX_WHOLE_SIDE`, is one block, and
+its payload is the coder's bytes. A larger one is cut into a grid of blocks of at most
+`BLOCK_SIDE` × `BLOCK_SIDE` pixels; its payload holds, for every block in raster order, the length
+of its bytes as a varint and the bytes.
 
 Blocks are coded in threads. The libraries behind the coders release Python's lock: while one thread
 codes, a second is blocked for 1 % of the time with AV1 by Pillow and for 1 to 6 % with JPEG XL by
@@ -24,6 +25,7 @@ from smapcomp.errors import PayloadError
 
 BLOCK_SIDE = 2048
 MAX_WHOLE = 1 << 22
+MAX_WHOLE_SIDE = 1 << 15  # longest side that libavif decodes
 MAX_WORKERS = 4
 
 
@@ -45,7 +47,7 @@ _Result = TypeVar("_Result")
 
 def block_areas(height: int, width: int) -> list[_Area]:
     """Return the rows and columns of each block of a picture, in raster order."""
-    if height * width <= MAX_WHOLE:
+    if height * width <= MAX_WHOLE and max(height, width) <= MAX_WHOLE_SIDE:
         return [(slice(0, height), slice(0, width))]
     return [
         (

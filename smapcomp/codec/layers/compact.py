@@ -5,19 +5,21 @@ from PIL import Image
 
 from smapcomp.codec.bitstream.stream import LOSSY_COMPACT_CODERS, Layer
 from smapcomp.codec.coders import find_coder
-from smapcomp.codec.coders.jxl import decode_jxl, encode_jxl
+from smapcomp.codec.coders.jxl import EFFORTS, decode_jxl, encode_jxl
 from smapcomp.codec.layers.blocks import decode_blocks, encode_blocks
 from smapcomp.design import max_level
 from smapcomp.errors import PayloadError
 
 
-def encode_compact(levels: np.ndarray) -> Layer:
+def encode_compact(levels: np.ndarray, efforts: tuple[int, ...] = EFFORTS) -> Layer:
     """Code quantised levels losslessly.
 
     Args:
         levels: uint8 `[h, w, 1 or 3]`.
+        efforts: Efforts of libjxl to try.
     """
-    return Layer("compact", "jxl", encode_jxl(levels))
+    payload = encode_blocks(levels, lambda block: encode_jxl(block, efforts))
+    return Layer("compact", "jxl", payload)
 
 
 def decode_compact(layer: Layer, shape: tuple[int, int, int], step: int) -> np.ndarray:
@@ -34,7 +36,7 @@ def decode_compact(layer: Layer, shape: tuple[int, int, int], step: int) -> np.n
     Raises:
         PayloadError: The payload does not decode to such levels.
     """
-    levels = decode_jxl(layer.payload, shape)
+    levels = decode_blocks(layer.payload, shape, decode_jxl)
     if levels.max() > max_level(step):
         raise PayloadError(
             f"compact level {levels.max()}; at step {step} 0..{max_level(step)} are allowed"

@@ -25,12 +25,20 @@ LABELS = Layer("labels", "contexts", b"labels")
 RESIDUAL = Layer("residual", "av1", b"residual payload" * 20)
 LOSSY = Layer("compact", "av1", b"lossy compact payload")
 ROUNDING = Layer("rounding", "adaptive", b"offsets")
+STRENGTHS = Layer("strengths", "adaptive", b"strengths")
 EXACT = Layer("residual", "jxl", b"lossless residual")
 OTHERS = tuple(
     Layer(kind, "jxl" if kind == "alpha" else "deflate", kind.encode())
     for kind in ("alpha", "icc", "exif", "xmp")
 )
 NO_RANGE = {"residual_low": 0, "residual_high": 0}
+PLAIN = {
+    "plain": True,
+    "mode": "none",
+    "model_digest": None,
+    "prediction_digest": None,
+    "label_digest": None,
+}
 
 
 def stream(**changes) -> Stream:
@@ -81,6 +89,11 @@ STREAMS = {
         tiling=Tiling(1024, 128),
     ),
     "lossless": stream(layers=(COMPACT, EXACT), **NO_RANGE),
+    "strengths": stream(layers=(COMPACT, STRENGTHS, RESIDUAL)),
+    "plain": stream(layers=(LOSSY,), compact_step=None, compact_quality=40, **PLAIN, **NO_RANGE),
+    "plain, lossless": stream(
+        layers=(COMPACT,), compact_scale=1, compact_step=1, **PLAIN, **NO_RANGE
+    ),
 }
 
 
@@ -91,6 +104,11 @@ def test_a_stream_is_read_as_it_was_written(original):
 
 def test_the_header_of_a_768x512_picture_costs_less_than_two_thousandths_of_a_bit_per_pixel():
     assert header_size(stream()) * 8 / (768 * 512) < 0.002
+
+
+def test_only_streams_that_restore_the_picture_say_that_they_are_lossless():
+    lossless = {name for name, original in STREAMS.items() if unpack(pack(original)).lossless}
+    assert lossless == {"lossless", "plain, lossless"}
 
 
 def documented_example() -> bytes:
@@ -271,6 +289,10 @@ WRONG = {
     "range upside down": {"residual_low": 5, "residual_high": 5},
     "range beyond residuals": {"residual_low": -256},
     "range without residual": {"layers": (COMPACT,)},
+    "plain in mode mapped": {**PLAIN, "mode": "mapped"},
+    "plain with strengths": {**PLAIN, "layers": (COMPACT, STRENGTHS, RESIDUAL)},
+    "plain with a digest": {**PLAIN, "model_digest": b"modelsha"},
+    "no digest but not plain": {"prediction_digest": None},
 }
 
 

@@ -37,7 +37,8 @@ def varint(value: int) -> bytes:
 
 def test_blocks_have_2048_pixels_a_side(monkeypatch):
     monkeypatch.undo()
-    assert len(block_areas(2048, 2048)) == len(block_areas(64, 65536)) == 1
+    assert len(block_areas(2048, 2048)) == len(block_areas(64, 32768)) == 1
+    assert len(block_areas(8, 32776)) == 17
     areas = block_areas(2049, 4100)
     sizes = [(rows.stop - rows.start, columns.stop - columns.start) for rows, columns in areas]
     assert sizes == [(2048, 2048), (2048, 2048), (2048, 4), (1, 2048), (1, 2048), (1, 4)]
