@@ -29,6 +29,10 @@ stream, the decoder's segmenter, or the segmenter followed by SMapNet."""
 METADATA_KINDS = ("icc", "exif", "xmp")
 """Metadata that a picture and a stream can carry: colour profile, EXIF, XMP."""
 
+MAX_METADATA_BYTES = 1 << 24
+"""Largest metadata of one kind in bytes: about a hundred times what cameras and editors write, and
+small enough to hold in memory."""
+
 MAX_SIDE = 1 << 16
 """Longest side of a picture in pixels; AV1's limit."""
 

@@ -11,6 +11,19 @@ def one_line(error: BaseException | str) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def printable(name: str) -> str:
+    r"""Return a file's name with escapes for line breaks and other characters that do not print.
+
+    Example:
+        >>> printable("a\nb.png")
+        'a\\nb.png'
+    """
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in name
+    )
+
+
 class SmapcompError(ValueError):
     """Base class of the errors that smapcomp raises on purpose."""
 

@@ -50,7 +50,8 @@ def picture_file(
 ) -> Iterator[str | os.PathLike]:
     """Yield a path from which `image_files.read_picture` can read.
 
-    An open file is copied to a temporary file, since readers of pictures must move about in it.
+    An open file and a named pipe are copied to a temporary file, since readers of pictures must
+    move about in it.
 
     Args:
         source: The file.
@@ -60,7 +61,11 @@ def picture_file(
         SmapcompError: The file cannot be read, or is too long.
     """
     if isinstance(source, (str, os.PathLike)):
-        yield source
+        if Path(source).is_fifo():
+            with open(source, "rb") as pipe, picture_file(pipe, max_pixels) as path:
+                yield path
+        else:
+            yield source
         return
     limit = max_pixels * _MAX_PICTURE_BYTES_PER_PIXEL + _MAX_PICTURE_BYTES_EXTRA
     with tempfile.NamedTemporaryFile(prefix="smapcomp_") as copy:
@@ -105,6 +110,7 @@ def compress_file(
     *,
     overwrite: bool = False,
     keep_metadata: bool = False,
+    to_srgb: bool = False,
     predictor: TiledPredictor | None = None,
     **options: Any,
 ) -> dict[str, Any]:
@@ -116,6 +122,7 @@ def compress_file(
             that is open for writing.
         overwrite: Whether an existing target may be replaced.
         keep_metadata: Whether colour profile, EXIF and XMP are kept.
+        to_srgb: Whether the samples are converted to sRGB by the colour profile of the picture.
         predictor: As `smapcomp.compress` takes it.
         **options: Fields of `CompressOptions`.
 
@@ -129,7 +136,7 @@ def compress_file(
         image_files.check_output(target, overwrite=overwrite)
     max_pixels = options.get("max_pixels", DecodeOptions.max_pixels)
     with picture_file(source, max_pixels) as path:
-        picture = image_files.read_picture(path, max_pixels, keep_metadata)
+        picture = image_files.read_picture(path, max_pixels, keep_metadata, to_srgb)
     data = api.compress(picture, predictor=predictor, **options)
     _write(target, data, overwrite=overwrite)
     height, width, _ = picture.samples.shape

@@ -20,22 +20,24 @@ MS_SSIM_MIN_SIDE = 161
 
 _WINDOW_TAPS = 11
 _WINDOW_SIGMA = 1.5
+_INVISIBLE_GREY = 128
 _C1 = (0.01 * MAX_VALUE) ** 2
 _C2 = (0.03 * MAX_VALUE) ** 2
 
 
-def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the peak signal-to-noise ratio in dB over all samples.
+def psnr(a: np.ndarray, b: np.ndarray, visible: np.ndarray | None = None) -> float:
+    """Return the peak signal-to-noise ratio in dB over all samples of visible pixels.
 
     Args:
         a: uint8 `[H, W, C]`.
         b: uint8 of the same shape.
+        visible: bool `[H, W]`, the pixels that count; `None` for all.
 
     Returns:
-        10 log10(255² / MSE); infinity for equal pictures.
+        10 log10(255² / MSE); infinity if no visible pixel differs.
 
     Raises:
-        ValueError: The shapes differ, or a dtype is not uint8.
+        ValueError: The shapes differ, or a dtype is not that above.
 
     Example:
         >>> black = np.zeros((8, 8, 3), np.uint8)
@@ -43,8 +45,11 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
         48.13
     """
     _check_pictures(a, b)
+    _check_visible(visible, a)
+    if visible is not None:
+        a, b = a[visible], b[visible]
     difference = a.astype(np.int32) - b.astype(np.int32)
-    squared_error = np.mean(np.square(difference), dtype=np.float64)
+    squared_error = np.mean(np.square(difference), dtype=np.float64) if a.size else 0
     if squared_error == 0:
         return float("inf")
     return float(10 * np.log10(MAX_VALUE**2 / squared_error))
@@ -59,23 +64,29 @@ def psnr_planes(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.mean([psnr(a[..., c : c + 1], b[..., c : c + 1]) for c in range(a.shape[2])]))
 
 
-def ms_ssim(a: np.ndarray, b: np.ndarray) -> float | None:
+def ms_ssim(a: np.ndarray, b: np.ndarray, visible: np.ndarray | None = None) -> float | None:
     """Return the multi-scale structural similarity, as `tf.image.ssim_multiscale` defines it.
 
     It has five scales and an 11-tap Gaussian window with sigma 1.5, without padding, and is the
     mean over the channels. It is computed in float64: TensorFlow's float32 result is up to 2e-4 too
     high above 0.995.
 
+    With `visible`, both pictures are filled with the same grey where they are invisible, and the
+    mean of each scale is that over the windows whose centre is visible, so that a large invisible
+    area does not raise the result. At a coarser scale a sample is visible if any of the four
+    samples that it averages is. If no centre of a scale is visible, all its windows count.
+
     Args:
         a: uint8 `[H, W, C]`.
         b: uint8 of the same shape.
+        visible: bool `[H, W]`, the pixels that count; `None` for all.
 
     Returns:
         0..1, 1 for equal pictures. `None` if a side is shorter than `MS_SSIM_MIN_SIDE`: there is no
         fifth scale then, and a value of fewer scales could not be compared.
 
     Raises:
-        ValueError: The shapes differ, or a dtype is not uint8.
+        ValueError: The shapes differ, or a dtype is not that above.
 
     Example:
         >>> noise = np.random.default_rng(0).integers(0, 256, (176, 176, 3), dtype=np.uint8)
@@ -85,11 +96,14 @@ def ms_ssim(a: np.ndarray, b: np.ndarray) -> float | None:
         True
     """
     _check_pictures(a, b)
+    _check_visible(visible, a)
     if min(a.shape[:2]) < MS_SSIM_MIN_SIDE:
         return None
+    if visible is not None:
+        a, b = (np.where(visible[:, :, None], x, np.uint8(_INVISIBLE_GREY)) for x in (a, b))
     # Channel by channel, since the filtered planes take far more memory than the picture.
     channels = range(a.shape[2])
-    return float(np.mean([_ms_ssim_plane(a[:, :, c], b[:, :, c]) for c in channels]))
+    return float(np.mean([_ms_ssim_plane(a[:, :, c], b[:, :, c], visible) for c in channels]))
 
 
 def bits_per_pixel(n_bytes: int, width: int, height: int) -> float:
@@ -156,21 +170,33 @@ def _check_pictures(a: np.ndarray, b: np.ndarray) -> None:
         raise ValueError(f"pictures of shapes {a.shape} and {b.shape} differ")
 
 
-def _ms_ssim_plane(a: np.ndarray, b: np.ndarray) -> float:
+def _check_visible(visible: np.ndarray | None, picture: np.ndarray) -> None:
+    if visible is not None and (visible.dtype != bool or visible.shape != picture.shape[:2]):
+        raise ValueError(
+            f"visible pixels {visible.dtype} {visible.shape}; bool {picture.shape[:2]} is required"
+        )
+
+
+def _ms_ssim_plane(a: np.ndarray, b: np.ndarray, visible: np.ndarray | None) -> float:
     """Return the MS-SSIM of two planes, uint8 `[H, W]`."""
     x, y = a.astype(np.float64), b.astype(np.float64)
     product = 1.0
     for scale, weight in enumerate(MS_SSIM_WEIGHTS):
         if scale:
             x, y = _halve(x), _halve(y)
-        ssim, contrast_structure = _ssim(x, y)
+            # The mean of four is positive if one of them is.
+            visible = None if visible is None else _halve(visible.astype(np.float64)) > 0
+        ssim, contrast_structure = _ssim(x, y, visible)
         last = scale == len(MS_SSIM_WEIGHTS) - 1
         product *= max(ssim if last else contrast_structure, 0.0) ** weight
     return product
 
 
-def _ssim(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Return the means over the plane of SSIM and of its contrast-structure factor."""
+def _ssim(x: np.ndarray, y: np.ndarray, visible: np.ndarray | None) -> tuple[float, float]:
+    """Return the means over windows of SSIM and of its contrast-structure factor.
+
+    The windows are those with a visible centre if there are any, else all.
+    """
     mean_x, mean_y = _blur(x), _blur(y)
     mean_product = mean_x * mean_y
     mean_squares = np.square(mean_x) + np.square(mean_y)
@@ -178,6 +204,11 @@ def _ssim(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     variances = _blur(np.square(x) + np.square(y)) - mean_squares
     contrast_structure = (2 * covariance + _C2) / (variances + _C2)
     ssim = (2 * mean_product + _C1) / (mean_squares + _C1) * contrast_structure
+    if visible is not None:
+        margin = _WINDOW_TAPS // 2
+        centres = visible[margin:-margin, margin:-margin]
+        if centres.any():
+            ssim, contrast_structure = ssim[centres], contrast_structure[centres]
     return float(ssim.mean()), float(contrast_structure.mean())
 
 

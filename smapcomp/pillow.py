@@ -25,7 +25,8 @@ from smapcomp.codec.layers.metadata import decode_metadata
 from smapcomp.codec.options import CompressOptions, option_table
 from smapcomp.design import MAX_SIDE, METADATA_KINDS
 from smapcomp.errors import SmapcompError, StreamError
-from smapcomp.pictures.metadata import EXIF_PREFIX, INFO_KEYS, usable_icc
+from smapcomp.pictures.colour import usable_icc
+from smapcomp.pictures.metadata import EXIF_PREFIX, INFO_KEYS
 from smapcomp.pictures.picture import PILLOW_MODES, Picture
 
 FORMAT = "SMAPCOMP"
@@ -42,6 +43,9 @@ class SmapcompImageFile(ImageFile.ImageFile):
     format = FORMAT
     format_description = "smapcomp semantic layered image"
 
+    # A pickled or copied image is created without `_open`: it has pixels and no stream.
+    _data: bytes | None = None
+
     def _open(self) -> None:
         assert self.fp is not None
         # Pillow tries the next format after a SyntaxError.
@@ -51,7 +55,7 @@ class SmapcompImageFile(ImageFile.ImageFile):
             self._read_metadata(data)
         except StreamError as error:
             raise SyntaxError(str(error)) from error
-        self._data: bytes | None = data
+        self._data = data
         self._size = (facts["width"], facts["height"])
         self._mode = PILLOW_MODES[facts["channels"] + bool(facts.get("alpha"))]
 
@@ -81,6 +85,11 @@ class SmapcompImageFile(ImageFile.ImageFile):
                 self.fp.close()
             self.fp = None
         return Image.Image.load(self)
+
+    def close(self) -> None:
+        """Release the file, the stream and the pixels; later access to pixels is a ValueError."""
+        self._data = None
+        super().close()
 
     def load_seek(self, pos: int) -> None:
         """Do nothing. The method must exist so that Pillow's parser does not decode in pieces."""

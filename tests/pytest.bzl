@@ -1,20 +1,20 @@
-"""One test target for each file of pytest tests."""
+"""Rule that makes a test target of each file of pytest tests."""
 
 def pytest_tests(name, srcs, data, deps):
-    """Declares a py_test for each file and a test suite of all.
+    """Declare a py_test for each file and a test suite of all.
 
     Args:
-      name: name of the suite.
-      srcs: files of tests; tests/models/test_x.py becomes the target models/test_x.
-      data: what the tests import or read beside the package.
-      deps: py_library targets that they test.
+      name: Name of the suite.
+      srcs: Files of tests; tests/models/test_x.py becomes the target models/test_x.
+      data: Files that the tests import or read besides the package.
+      deps: py_library targets that are tested.
     """
     targets = []
     for src in srcs:
         target = src[:-len(".py")]
         native.py_test(
             name = target,
-            # A file of tests may take minutes on two cores; none is meant to take a quarter hour.
+            # A file may take minutes on two cores, but not a quarter of an hour.
             size = "large",
             srcs = [
                 src,

@@ -28,9 +28,10 @@ from absl import app, flags
 from smapcomp.cli import command, compress, decompress
 from smapcomp.cli.command import Flags, UsageError
 from smapcomp.codec.options import CompressOptions, DecodeOptions, option_table
+from smapcomp.errors import printable
 from smapcomp.files import SUFFIX
 from smapcomp.jobs.beam_job import MAX_PRINTED, run_job
-from smapcomp.jobs.exits import EXIT_USAGE, fail
+from smapcomp.jobs.exits import EXIT_USAGE, console_output, fail
 from smapcomp.jobs.progress import file_progress
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def convert_files(beam_arguments: Sequence[str]) -> None:
         options = beam_options.pipeline_options(
             [*checked, *unchecked], FLAGS.workers, mode="multi_processing"
         )
+        _refuse_empty_flags()
         empty_pipeline = pipeline.make_pipeline(options)
         converter = FileConverter(FLAGS.decompress, _file_options())
     except (ValueError, UsageError) as error:
@@ -81,6 +83,8 @@ def convert_files(beam_arguments: Sequence[str]) -> None:
         settings = OutputSettings.for_compression(converter.options)
     folder = FLAGS.output.rstrip("/") or "/"
     manifest_path = FLAGS.manifest or files.join(folder, plan.MANIFEST_FILE)
+    if files.exists(manifest_path):
+        manifest.read_manifest(manifest_path)  # Only a manifest may be replaced.
     todo = plan.make_plan(FLAGS.input, folder, suffix, settings, manifest_path, FLAGS.overwrite)
     for path in todo.leftovers:
         files.remove(path)
@@ -100,6 +104,18 @@ def convert_files(beam_arguments: Sequence[str]) -> None:
     _report(entries, counts, manifest_path)
 
 
+def _refuse_empty_flags() -> None:
+    """Check that the flags with paths have values.
+
+    Raises:
+        UsageError: One is the empty string, as that of an unset shell variable is.
+    """
+    for name in ("input", "output", "manifest"):
+        value = FLAGS[name].value
+        if value == "" or (isinstance(value, list) and "" in value):
+            raise UsageError(f"--{name}='' is the name of no file and no folder")
+
+
 def _file_options() -> dict[str, Any]:
     """Return the options of `compress_file` or `decompress_file`.
 
@@ -107,7 +123,7 @@ def _file_options() -> dict[str, Any]:
         UsageError: Two flags contradict each other.
         SmapcompError: An option is not allowed.
     """
-    compress_names = set(option_table(CompressOptions)) | {"keep_metadata"}
+    compress_names = set(option_table(CompressOptions)) | set(compress.READING_FLAGS)
     decompress_names = set(option_table(DecodeOptions)) | {"format"}
     if FLAGS.decompress:
         meaningless = compress_names - decompress_names
@@ -133,6 +149,9 @@ def _split_at_dashes(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _progress_bar(tasks: "Sequence[Task]") -> contextlib.AbstractContextManager[None]:
     """Return a progress bar of the outputs; outputs that are not local have none."""
+    # Beam takes a second to load; --help does not need it.
+    from smapcomp.bulk import files
+
     began = time.time()
 
     def is_written(path: str) -> bool:
@@ -142,7 +161,7 @@ def _progress_bar(tasks: "Sequence[Task]") -> contextlib.AbstractContextManager[
             return False
 
     waiting = {task.target: 1 for task in tasks if not task.up_to_date}
-    if not waiting or "://" in next(iter(waiting)):
+    if not waiting or not files.is_local(next(iter(waiting))):
         return contextlib.nullcontext()
     return file_progress(waiting, "decompress" if FLAGS.decompress else "compress", is_written)
 
@@ -151,14 +170,15 @@ def _report(entries: "Sequence[ManifestEntry]", counts: Mapping[str, int], path:
     """Print the counts and the failures; exit with status 1 if there are failures."""
     failed = [entry for entry in entries if entry.error is not None]
     for entry in failed[:MAX_PRINTED]:
-        print(f"failed: {entry.input}: {entry.error}", file=sys.stderr)
+        print(f"failed: {printable(entry.input)}: {entry.error}", file=sys.stderr)
     if len(failed) > MAX_PRINTED:
         print(f"failed: {len(failed) - MAX_PRINTED} more in the manifest", file=sys.stderr)
     done = [entry for entry in entries if entry.error is None]
     bytes_in = sum(entry.bytes_in or 0 for entry in done)
     bytes_out = sum(entry.bytes_out or 0 for entry in done)
     sums = " + ".join(f"{status} {count}" for status, count in counts.items())
-    print(f"read {len(entries)} = {sums}; {bytes_in / 1e6:.1f} to {bytes_out / 1e6:.1f} MB; {path}")
+    sizes = f"{bytes_in / 1e6:.1f} to {bytes_out / 1e6:.1f} MB"
+    print(f"read {len(entries)} = {sums}; {sizes}; {printable(path)}")
     if failed:
         fail(NAME, f"{len(failed)} of {len(entries)} failed; see {path}")
 
@@ -209,4 +229,5 @@ def parse(arguments: Sequence[str]) -> Sequence[str]:
 if __name__ == "__main__":
     define_flags()
     flags.adopt_module_key_flags(command)  # so that --help lists them
-    app.run(main, flags_parser=parse)
+    with console_output(NAME):
+        app.run(main, flags_parser=parse)

@@ -12,8 +12,9 @@ from smapcomp.bulk import files
 from smapcomp.bulk.manifest import FAILED, SKIPPED, WRITTEN, ManifestEntry
 from smapcomp.bulk.plan import Task
 from smapcomp.codec.bitstream.container import unpack
-from smapcomp.errors import SmapcompError
+from smapcomp.errors import one_line
 from smapcomp.files import compress_file, decompress_file
+from smapcomp.jobs.exits import describe_error
 from smapcomp.jobs.notices import collect_notices
 from smapcomp.pictures.image_files import read_picture
 
@@ -41,30 +42,31 @@ class FileConverter:
 
         An error becomes an entry with status "failed".
         """
-        # Pillow and the coders need local files.
-        with (
-            tempfile.TemporaryDirectory(prefix="smapcomp_bulk_") as folder,
-            collect_notices() as notices,
-        ):
-            local = _LocalCopies(task, folder)
-            try:
+        local, notices = _LocalCopies(task), list[str]()
+        try:
+            # Pillow and the coders need local files.
+            with (
+                tempfile.TemporaryDirectory(prefix="smapcomp_bulk_") as local.folder,
+                collect_notices() as notices,
+            ):
                 entry = self._skip(task, local) if task.up_to_date else None
                 entry = entry or self._write(task, local)
-            except Exception as error:
-                # A picture must not stop the run, whatever exception a library raises for it.
-                expected = isinstance(error, (SmapcompError, OSError))
-                reason = str(error) if expected else f"{type(error).__name__}: {error}"
-                entry = ManifestEntry(
-                    task.source,
-                    task.target,
-                    FAILED,
-                    bytes_in=task.bytes_in,
-                    seconds=local.seconds(),
-                    error=local.with_real_paths(reason) or type(error).__name__,
-                )
-            if entry.status == SKIPPED:
-                return entry
-            return dataclasses.replace(entry, notices=tuple(map(local.with_real_paths, notices)))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            # A picture must not stop the run, whatever exception a library raises for it. Those of
+            # libraries in Rust are no subclasses of Exception.
+            entry = ManifestEntry(
+                task.source,
+                task.target,
+                FAILED,
+                bytes_in=task.bytes_in,
+                seconds=local.seconds(),
+                error=local.with_real_paths(describe_error(error)),
+            )
+        if entry.status == SKIPPED:
+            return entry
+        return dataclasses.replace(entry, notices=tuple(map(local.with_real_paths, notices)))
 
     def _write(self, task: Task, local: "_LocalCopies") -> ManifestEntry:
         bytes_in = files.fetch(task.source, local.source)
@@ -85,8 +87,8 @@ class FileConverter:
                 with open(local.target, "rb") as file:
                     stream = unpack(file.read(), max_pixels=None)
                 height, width = stream.height, stream.width
-        except SmapcompError:
-            return None
+        except Exception:
+            return None  # Whatever a reader raises for it, the output is damaged.
         return self._entry(task, SKIPPED, (width, height), task.bytes_in, local, None)
 
     def _entry(
@@ -110,25 +112,36 @@ class _LocalCopies:
     """Local copies of a task's input and output.
 
     Attributes:
-        source: Path of the input's copy.
-        target: Path of the output's copy.
+        folder: Folder of the copies.
     """
 
-    def __init__(self, task: Task, folder: str):
+    def __init__(self, task: Task):
         self._task = task
         self._began = time.perf_counter()
-        # The extension selects the format. A whole name could be too long for the folder.
-        self.source = os.path.join(folder, "input" + os.path.splitext(task.source)[1])
-        self.target = os.path.join(folder, "output" + os.path.splitext(task.target)[1])
+        self.folder = ""
+
+    # Whole names could be too long for the folder, and the extension of an input has no meaning.
+
+    @property
+    def source(self) -> str:
+        """Path of the input's copy."""
+        return os.path.join(self.folder, "input")
+
+    @property
+    def target(self) -> str:
+        """Path of the output's copy, with the extension that selects the format."""
+        return os.path.join(self.folder, "output" + os.path.splitext(self._task.target)[1])
 
     def with_real_paths(self, message: str) -> str:
         """Return a message in one line, with the task's paths in place of the copies' paths.
 
         The path of the input is left out at the beginning, since the entry has it.
         """
-        message = message.replace(self.source, self._task.source)
-        message = message.replace(self.target, self._task.target)
-        return " ".join(message.split()).removeprefix(f"{self._task.source}: ")
+        if self.folder:
+            message = message.removeprefix(f"{self.source}: ")
+            message = message.replace(self.source, self._task.source)
+            message = message.replace(self.target, self._task.target)
+        return one_line(message.removeprefix(f"{self._task.source}: "))
 
     def seconds(self) -> float:
         """Return the seconds since the work began."""

@@ -1,5 +1,6 @@
 """The Apache Beam pipeline: it reads the plan, converts the files and writes the manifest."""
 
+import os
 from collections.abc import Iterator
 
 import apache_beam as beam
@@ -47,7 +48,8 @@ def run_pipeline(
     """
     entries = (
         pipeline
-        | "Plan path" >> beam.Create([plan_path])
+        # Beam encodes texts in UTF-8, which cannot stand for every path.
+        | "Plan path" >> beam.Create([os.fsencode(plan_path)])
         | "Read plan" >> beam.FlatMap(_read_tasks)
         # Without a break here, the worker that read the plan would do all that follows.
         | "Distribute" >> beam.Reshuffle()
@@ -74,8 +76,8 @@ def run_pipeline(
     return totals
 
 
-def _read_tasks(plan_path: str) -> Iterator[Task]:
-    tasks = tasks_from_json(files.read_text(plan_path))
+def _read_tasks(plan_path: bytes) -> Iterator[Task]:
+    tasks = tasks_from_json(files.read_text(os.fsdecode(plan_path)))
     _count("read", len(tasks))
     yield from tasks
 

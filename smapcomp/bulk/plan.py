@@ -1,10 +1,8 @@
 """The plan of a run: which file becomes which, and which outputs exist already."""
 
 import dataclasses
-import itertools
 import json
 import os
-import re
 from collections.abc import Iterable, Sequence
 
 from apache_beam.io.filesystem import FileMetadata
@@ -63,7 +61,7 @@ def make_plan(
     settings. So an output that was made with other settings does not count as done.
 
     Args:
-        patterns: Patterns of the inputs in Beam's syntax, in which `**/` also stands for no folder.
+        patterns: Patterns of the inputs, as `files.find_files` takes them.
         folder: Folder of the outputs. They lie in it as the inputs do below the part of their
             pattern before the first wildcard.
         suffix: Extension of the outputs.
@@ -77,7 +75,7 @@ def make_plan(
             or the folder has outputs of other settings or of unknown origin.
     """
     settings_path = files.join(folder, SETTINGS_FILE)
-    outputs = {file.path: file for file in files.list_files(files.join(folder, "**"))}
+    outputs = {file.path: file for file in files.list_folder(folder)}
     pairs = _match_inputs(patterns, folder, suffix)
     sources_of: dict[str, set[str]] = {}
     for source, (_, target) in pairs.items():
@@ -131,19 +129,6 @@ def tasks_from_json(text: str) -> list[Task]:
     return [Task(**json.loads(line)) for line in text.splitlines()]
 
 
-def _folder_before_wildcard(pattern: str) -> str:
-    """Return the folder of a pattern before its first wildcard, with its slash, or ""."""
-    fixed = re.split(r"[*?[]", pattern, maxsplit=1)[0]
-    return fixed[: fixed.rfind("/") + 1]
-
-
-def _with_and_without_folders(pattern: str) -> list[str]:
-    """Return the pattern with any choice of its `**/` left out; Beam's needs at least a folder."""
-    parts = pattern.split("**/")
-    gaps = itertools.product(("**/", ""), repeat=len(parts) - 1)
-    return ["".join(itertools.chain(*zip(parts, (*gap, ""), strict=True))) for gap in gaps]
-
-
 def _match_inputs(
     patterns: Sequence[str], folder: str, suffix: str
 ) -> dict[str, tuple[FileMetadata, str]]:
@@ -154,9 +139,7 @@ def _match_inputs(
             raise SmapcompError(
                 f"--input={pattern}: is a folder; all files in it are '{files.join(pattern, '**')}'"
             )
-        root = _folder_before_wildcard(pattern)
-        matches = map(files.list_files, _with_and_without_folders(pattern))
-        found = list(itertools.chain(*matches))
+        root, found = files.find_files(pattern)
         if not found:
             raise SmapcompError(f"--input={pattern}: matches no file")
         for file in found:

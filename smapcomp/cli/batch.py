@@ -12,8 +12,9 @@ from absl import flags
 from tqdm import tqdm
 
 from smapcomp.cli.command import OUTPUT, Flags, UsageError
-from smapcomp.errors import SmapcompError
-from smapcomp.jobs.exits import EXIT_FAILED, EXIT_INTERRUPTED, one_line
+from smapcomp.cli.standard_streams import DASH, output_name
+from smapcomp.errors import SmapcompError, printable
+from smapcomp.jobs.exits import EXIT_FAILED, EXIT_INTERRUPTED, describe_error
 
 Converter = Callable[[str, str], dict[str, Any]]
 """Function that writes the second file from the first and returns JSON-ready facts about it."""
@@ -43,8 +44,9 @@ def run_files(
         values: Values of the flags of `define_output`.
         arguments: Positional arguments.
         suffix: Extension of the outputs in `--out_dir`.
-        convert: Converts one file; it raises `SmapcompError` or `OSError` if it cannot.
-        describe: Returns the line that is printed about the facts of a single file.
+        convert: Converts one file, or raises an exception.
+        describe: Returns the line that is printed about the facts of a single file; on standard
+            error if standard output is the file.
 
     Returns:
         The exit status.
@@ -59,13 +61,17 @@ def run_files(
             raise UsageError(f"expected IN OUT, or IN... with --out_dir=DIR, got {got}")
         source, target = arguments
         _refuse_same_file(source, target)
-        print(describe(convert(source, target)))
+        facts = convert(source, target)
+        line = describe({**facts, "output": printable(output_name(target))})
+        print(line, file=sys.stderr if target == DASH else sys.stdout)
         return 0
     return _run_batch(values, arguments, suffix, convert)
 
 
 def _refuse_same_file(source: str, target: str) -> None:
-    if os.path.exists(target) and os.path.exists(source) and os.path.samefile(source, target):
+    if DASH in (source, target) or not (os.path.exists(source) and os.path.exists(target)):
+        return
+    if os.path.samefile(source, target):
         raise SmapcompError(f"{target}: the output is the input")
 
 
@@ -75,6 +81,10 @@ def _run_batch(
     """Convert any number of files and print a summary in JSON; a failure does not stop the rest."""
     if not arguments:
         raise UsageError("expected at least one IN, got nothing")
+    if not values.out_dir:
+        raise UsageError("--out_dir='' is the name of no folder")
+    if DASH in arguments:
+        raise UsageError("- with --out_dir; standard input has no name that an output could have")
     targets = _output_paths(arguments, values.out_dir, suffix)
     try:
         os.makedirs(values.out_dir, exist_ok=True)
@@ -84,7 +94,7 @@ def _run_batch(
     interrupted = False
     with tqdm(total=len(targets), unit="file", disable=None, file=sys.stderr) as bar:
         for source, target in targets.items():
-            bar.set_postfix_str(Path(source).name, refresh=False)
+            bar.set_postfix_str(printable(Path(source).name), refresh=False)
             try:
                 files.append(_convert_one(source, target, values.overwrite, convert))
             except KeyboardInterrupt:
@@ -111,8 +121,12 @@ def _convert_one(source: str, target: str, overwrite: bool, convert: Converter) 
     try:
         _refuse_same_file(source, target)
         found = convert(source, target)
-    except (SmapcompError, OSError, MemoryError) as error:
-        return {**facts, "status": "failed", "error": one_line(error)}
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        # A file must not stop the others, whatever exception a library raises for it. Those of
+        # libraries in Rust are no subclasses of Exception.
+        return {**facts, "status": "failed", "error": describe_error(error)}
     seconds = round(time.perf_counter() - began, 3)
     return {**facts, "status": "done", **found, "seconds": seconds}
 
@@ -123,11 +137,10 @@ def _output_paths(sources: Sequence[str], folder: str, suffix: str) -> dict[str,
     Raises:
         UsageError: Two inputs have the same output.
     """
-    targets: dict[str, str] = {}
+    source_of: dict[str, str] = {}
     for source in sources:
         target = os.path.join(folder, Path(source).stem + suffix)
-        other = next((s for s, t in targets.items() if t == target), None)
-        if other is not None and other != source:
+        other = source_of.setdefault(target, source)
+        if other != source:
             raise UsageError(f"{other} and {source} would both become {target}")
-        targets[source] = target
-    return targets
+    return {source: target for target, source in source_of.items()}

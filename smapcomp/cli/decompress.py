@@ -8,6 +8,7 @@ from absl import flags
 from smapcomp.cli.batch import define_output, run_files
 from smapcomp.cli.command import OUTPUT, Command, Flags, UsageError, option_values
 from smapcomp.cli.server import connect_server, define_server
+from smapcomp.cli.standard_streams import input_file, output_file
 from smapcomp.codec.options import DecodeOptions
 from smapcomp.files import decompress_file
 from smapcomp.pictures.image_files import OUTPUT_EXTENSIONS
@@ -22,7 +23,12 @@ def run(values: flags.FlagValues, arguments: Sequence[str]) -> int:
 
     def convert(source: str, target: str) -> dict[str, Any]:
         facts = decompress_file(
-            source, target, overwrite=values.overwrite, predictor=remote, **options
+            input_file(source),
+            output_file(target),
+            overwrite=values.overwrite,
+            file_format=values.format,
+            predictor=remote,
+            **options,
         )
         return {"output": target, **facts}
 
@@ -44,7 +50,8 @@ def define_options(define: Flags, leave_out: Sequence[str] = ()) -> None:
         "format",
         "png",
         [extension[1:] for extension in OUTPUT_EXTENSIONS],
-        "format of the pictures; the extension of OUT takes precedence.",
+        "format of the pictures in --out_dir and on standard output; the extension of OUT selects "
+        "that of a file.",
     )
     define.options(DecodeOptions, leave_out)
 
@@ -60,10 +67,11 @@ COMMAND = Command(
     ("IN OUT", "IN... --out_dir=DIR"),
     "Decompresses streams into pictures. The extension of OUT selects the format: "
     + " ".join(OUTPUT_EXTENSIONS)
-    + ".",
+    + ". For IN and OUT, - is standard input and output.",
     (
         "smapcomp decompress photo.smc photo.png",
         "smapcomp decompress *.smc --out_dir=pictures --format=webp",
+        "smapcomp decompress - - --format=jpg < photo.smc > photo.jpg",
     ),
     define_flags,
     run,

@@ -8,13 +8,14 @@ from absl import flags
 
 import smapcomp
 from smapcomp.cli.command import Command, define_json
+from smapcomp.cli.standard_streams import input_file
 from smapcomp.design import DEFAULT_MAX_PIXELS
 from smapcomp.files import read_stream
 
 
 def run(values: flags.FlagValues, arguments: Sequence[str]) -> int:
     """Print what a stream contains."""
-    facts = smapcomp.info(read_stream(arguments[0], DEFAULT_MAX_PIXELS))
+    facts = smapcomp.info(read_stream(input_file(arguments[0]), DEFAULT_MAX_PIXELS))
     print(json.dumps(facts, indent=2) if values.json else format_facts(facts))
     return 0
 
@@ -46,7 +47,8 @@ def _format_value(value: Any) -> str:
 
 COMMAND = Command(
     ("IN",),
-    "Describes the stream IN: sizes in bytes and bits per pixel, coders, model, digests.",
+    "Describes the stream IN: sizes in bytes and bits per pixel, coders, model, digests. IN is a "
+    "file, or - for standard input.",
     ("smapcomp info photo.smc",),
     define_json,
     run,

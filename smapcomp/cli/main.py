@@ -1,14 +1,16 @@
 """Main function of the command `smapcomp`, which runs a sub-command.
 
 Exit status: 0, success; 1, an input, a stream or an output is at fault; 2, the command line is
-wrong; 130, interrupted. An error is one line on standard error. Output files appear whole or not at
-all.
+wrong; 130, interrupted; 141, the reader of the output ended early. An error is one line on standard
+error. Output files appear whole or not at all.
 """
 
 import logging
+import os
 import shutil
 import sys
 import textwrap
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -17,8 +19,16 @@ from absl import flags
 import smapcomp
 from smapcomp.cli import compare, compress, decompress, info
 from smapcomp.cli.command import Command, Flags, UsageError
+from smapcomp.cli.standard_streams import input_name
 from smapcomp.errors import SmapcompError, StreamError
-from smapcomp.jobs.exits import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, one_line
+from smapcomp.jobs.exits import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    console_output,
+    describe_error,
+    one_line,
+)
 
 COMMANDS = {
     "compress": compress.COMMAND,
@@ -33,7 +43,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Args:
         argv: The words of the command line, the program's name first; `None` for `sys.argv`.
+
+    Raises:
+        SystemExit: Standard output or standard error cannot be written.
     """
+    with console_output("smapcomp"):
+        return _main(argv)
+
+
+def _main(argv: Sequence[str] | None) -> int:
     words = list(sys.argv if argv is None else argv)[1:]
     if not words:
         print(_usage(), file=sys.stderr)
@@ -74,13 +92,23 @@ def _run(name: str, command: Command, values: flags.FlagValues, arguments: Seque
     except UsageError as error:
         return _usage_error(f"smapcomp {name}", one_line(error))
     except StreamError as error:
-        return _failure(f"{arguments[0]}: {one_line(error)}")
+        return _failure(f"{input_name(arguments[0])}: {one_line(error)}")
+    except BrokenPipeError:
+        raise  # The reader of the output has ended.
     except (SmapcompError, OSError) as error:
         return _failure(one_line(error))
     except MemoryError:
         return _failure("not enough memory; --max_pixels limits the size of a picture")
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except Exception as error:
+        return _failure(f"{describe_error(error)} ({_place(error)}; please report this)")
+
+
+def _place(error: BaseException) -> str:
+    """Return file and line in which an exception was raised."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{os.path.basename(frame.filename)}, line {frame.lineno}"
 
 
 def _usage() -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from absl import flags, logging
 
 from smapcomp.errors import SmapcompError
-from smapcomp.jobs.exits import EXIT_INTERRUPTED, fail
+from smapcomp.jobs.exits import EXIT_INTERRUPTED, console_output, fail
 
 MAX_PRINTED = 20
 """Reports that are printed on the console; the manifest has all."""
@@ -27,11 +27,14 @@ def run_job(name: str, job: Callable[[], None]) -> None:
         # Beam logs every channel that it opens, and repeats what becomes the one line.
         logging.set_verbosity(logging.ERROR)
         standard_logging.getLogger("apache_beam").setLevel(standard_logging.CRITICAL)
-    try:
-        job()
-    except (SmapcompError, OSError) as error:
-        fail(name, error)
-    except KeyboardInterrupt:
-        print(f"\n{name}: interrupted; the same command continues", file=sys.stderr)
-        sys.stderr.flush()
-        os._exit(EXIT_INTERRUPTED)  # Beam's threads would run to the end
+    with console_output(name):
+        try:
+            job()
+        except BrokenPipeError:
+            raise  # The reader of the output has ended.
+        except (SmapcompError, OSError) as error:
+            fail(name, error)
+        except KeyboardInterrupt:
+            print(f"\n{name}: interrupted; the same command continues", file=sys.stderr)
+            sys.stderr.flush()
+            os._exit(EXIT_INTERRUPTED)  # Beam's threads would run to the end

@@ -5,11 +5,13 @@ Pillow reads 16-bit grey as it is. It truncates samples of several channels in P
 read these files here, and the samples are rounded to 8 bits. Pillow reads all other files.
 """
 
+import io
 import logging
 import mmap
 import os
+import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, cast
 
 import imagecodecs
@@ -17,6 +19,7 @@ import numpy as np
 from PIL import ImageFile, TiffImagePlugin
 
 from smapcomp.pictures.modes import reduce_to_8_bit
+from smapcomp.pictures.tiff_structure import TiffStructure
 
 _log = logging.getLogger("smapcomp")
 
@@ -24,7 +27,7 @@ _Samples: TypeAlias = tuple[int, str, np.ndarray]
 """Bits of a stored sample, Pillow's mode of the samples, and the samples rounded to uint8."""
 
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _PLANES, _EXTRA, _FORMAT = 256, 257, 258, 262, 284, 338, 339
-_CMYK = 5
+_RGB, _CMYK = 2, 5
 _UNSPECIFIED, _ASSOCIATED, _UNASSOCIATED = 0, 1, 2
 _J2K_SIZE_MARKER = b"\xff\x4f\xff\x51"
 _J2K_SEARCHED_BYTES = 1 << 20
@@ -50,7 +53,7 @@ def read_deep_samples(
     read = _READERS.get(image.format or "")
     found = read(image, path) if read else None
     if found is None:
-        if image.tile and ";16" in str(image.tile[0][3]) and not image.mode.startswith("I"):
+        if _is_deep(image) and not image.mode.startswith("I"):
             _log.warning("%s: 16-bit samples are truncated to 8 bits", path)
         return None
     bits, mode, samples = found
@@ -59,9 +62,13 @@ def read_deep_samples(
 
 
 def _read_png(image: ImageFile.ImageFile, path: str | os.PathLike) -> _Samples | None:
-    if not image.tile or ";16" not in str(image.tile[0][3]):
+    if not _is_deep(image) or image.fp is None:
         return None
-    wide = _decoded(path, imagecodecs.png_decode)
+    # This file has no metadata chunks, which could be too long for libpng.
+    place = image.fp.tell()
+    image.fp.seek(0)
+    wide = imagecodecs.png_decode(image.fp.read())
+    image.fp.seek(place)
     wide = _checked(wide, (image.height, image.width))
     return 16, _mode(wide), reduce_to_8_bit(wide)
 
@@ -71,11 +78,13 @@ def _read_tiff(image: TiffImagePlugin.TiffImageFile, path: str | os.PathLike) ->
     bits = tags.get(_BITS, (1,))
     if set(bits) != {16} or len(bits) < 3 or set(tags.get(_FORMAT, (1,))) != {1}:
         return None
+    if tags.get(_PHOTOMETRIC) == _CMYK:
+        return _read_cmyk_tiff(path, tags)
     wide = _decoded(path, lambda data: imagecodecs.tiff_decode(data, index=0))
     if tags.get(_PLANES) == 2:
         wide = np.moveaxis(wide, 0, -1)
     wide = _checked(wide, (tags[_HEIGHT], tags[_WIDTH]))
-    mode = "CMYK" if tags.get(_PHOTOMETRIC) == _CMYK else _mode(wide)
+    mode = _mode(wide)
     if mode == "RGBA":
         extra = tags.get(_EXTRA, (_UNASSOCIATED,))[0]
         if extra == _UNSPECIFIED:
@@ -83,6 +92,31 @@ def _read_tiff(image: TiffImagePlugin.TiffImageFile, path: str | os.PathLike) ->
         if extra == _ASSOCIATED:
             wide = _unmultiplied(wide)
     return 16, mode, reduce_to_8_bit(wide)
+
+
+def _read_cmyk_tiff(path: str | os.PathLike, tags: Mapping[int, Any]) -> _Samples:
+    """Read a TIFF file of 16-bit ink, which imagecodecs would convert to RGB but cannot."""
+    with open(path, "rb") as file:
+        data = bytearray(file.read())
+    structure = TiffStructure(io.BytesIO(data))
+    photometric = structure.directory(structure.first).last(_PHOTOMETRIC)
+    if photometric is None:
+        raise ValueError("no photometric interpretation")
+    # imagecodecs returns the samples of RGB with more channels as they are.
+    rgb = struct.pack(structure.order + "H", _RGB)
+    place = photometric.position + (12 if structure.is_big else 8)
+    data[place : place + 2] = rgb
+    wide = imagecodecs.tiff_decode(bytes(data), index=0)
+    if tags.get(_PLANES) == 2:
+        wide = np.moveaxis(wide, 0, -1)
+    # Pillow leaves out channels beyond those of the inks, too.
+    wide = _checked(wide[:, :, :4], (tags[_HEIGHT], tags[_WIDTH]))
+    return 16, "CMYK", reduce_to_8_bit(wide)
+
+
+def _is_deep(image: ImageFile.ImageFile) -> bool:
+    """Return whether Pillow reads samples of 16 bits; "BGR;16" is a pixel of 16 bits instead."""
+    return bool(image.tile) and re.search(r";16[BLN]\b", str(image.tile[0][3])) is not None
 
 
 def _read_jpeg2000(image: ImageFile.ImageFile, path: str | os.PathLike) -> _Samples | None:

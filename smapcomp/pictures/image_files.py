@@ -6,31 +6,26 @@ refused. Colour profiles are kept or left out; only those of CMYK pictures are a
 is written appears whole or not at all.
 """
 
-import io
+import contextlib
 import logging
 import os
 import secrets
 import stat
-import struct
-import threading
 import warnings
-import zlib
-from dataclasses import replace
 from pathlib import Path
+
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from smapcomp.design import DEFAULT_MAX_PIXELS
 from smapcomp.errors import SmapcompError, one_line
+from smapcomp.pictures.colour import settle_colours
+from smapcomp.pictures.colour_tags import declared_space
 from smapcomp.pictures.deep_samples import read_deep_samples
-from smapcomp.pictures.formats import FORMATS, save_options
-from smapcomp.pictures.metadata import (
-    apply_orientation,
-    read_metadata,
-    reset_orientation,
-    usable_icc,
-)
+from smapcomp.pictures.formats import FORMATS, encode
+from smapcomp.pictures.metadata import apply_orientation, read_metadata, reset_orientation
 from smapcomp.pictures.modes import samples_and_alpha
+from smapcomp.pictures.opening import open_image, pillow_limit_lifted
 from smapcomp.pictures.picture import Picture
 
 _log = logging.getLogger("smapcomp")
@@ -44,28 +39,16 @@ OUTPUT_EXTENSIONS = tuple(FORMATS)
 ALPHA_EXTENSIONS = tuple(suffix for suffix, entry in FORMATS.items() if entry.alpha)
 """Those of them whose formats store alpha."""
 
-# Exceptions that Pillow's readers raise on damaged data.
-_READ_ERRORS = (
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    KeyError,
-    OverflowError,
-    TypeError,
-    struct.error,
-    zlib.error,
-)
-
 
 class ImageFileError(SmapcompError):
     """The file cannot be read or written, or is not a picture of a supported kind."""
 
 
 def read_picture(
-    path: str | os.PathLike, max_pixels: int = DEFAULT_MAX_PIXELS, keep_metadata: bool = False
+    path: str | os.PathLike,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    keep_metadata: bool = False,
+    to_srgb: bool = False,
 ) -> Picture:
     """Read a picture of any format that Pillow knows.
 
@@ -79,15 +62,18 @@ def read_picture(
         max_pixels: Largest picture to accept, width times height.
         keep_metadata: Whether to keep colour profile, EXIF and XMP. Their orientation becomes 1,
             since the samples are upright.
+        to_srgb: Whether to convert the samples to sRGB by the colour profile of the file, with
+            relative colorimetric intent and black point compensation. No profile is kept then.
+            What a PNG (cICP, gAMA, cHRM) or an AVIF says of its colours counts as a profile.
 
     Raises:
         ImageFileError: The file does not exist, is damaged or not a picture; the picture is larger
             than `max_pixels`; or its samples have no 8-bit meaning (floats, 32-bit integers).
     """
-    with _pillow_limit_lifted, warnings.catch_warnings():
+    with pillow_limit_lifted, warnings.catch_warnings():
         # Pillow warns of bad metadata and of other things that do not matter here.
         warnings.simplefilter("ignore")
-        return _read(path, max_pixels, keep_metadata)
+        return _read(path, max_pixels, keep_metadata, to_srgb)
 
 
 def read_file(path: str | os.PathLike, max_bytes: int) -> bytes:
@@ -143,7 +129,8 @@ def check_output(
         if not overwrite:
             raise ImageFileError(f"{path}: exists; --overwrite replaces it")
     elif os.path.basename(path) in ("", ".", ".."):
-        raise ImageFileError(f"{path}: the name of a folder, and there is no such folder")
+        name = os.fspath(path) or "''"
+        raise ImageFileError(f"{name}: the name of a folder, and there is no such folder")
     folder = target.resolve().parent
     if not folder.is_dir():
         raise ImageFileError(f"{path}: there is no directory {folder}")
@@ -207,15 +194,13 @@ def encode_picture(picture: Picture, extension: str, name: object) -> memoryview
     """
     check_format(extension, name, alpha=picture.alpha is not None)
     entry = FORMATS[extension.lower()]
-    options = save_options(picture, entry, name)
-    image = replace(picture, icc=None, exif=None, xmp=None).to_image()
-    # OpenJPEG never returns when a file cannot be written, so the file is made in memory.
-    buffer = io.BytesIO()
     try:
-        image.save(buffer, entry.name, **options)
-    except (OSError, ValueError, KeyError, struct.error) as error:
+        return encode(picture, entry, name).getbuffer()
+    except MemoryError:
+        raise
+    except Exception as error:
         raise ImageFileError(f"{name}: {entry.name}: {one_line(error)}") from error
-    return buffer.getbuffer()
+
 
 def write_image(path: str | os.PathLike, image: np.ndarray, *, overwrite: bool = False) -> None:
     """Write an array that `Picture.from_array` takes; all else is as in `write_picture`."""
@@ -259,48 +244,57 @@ def cut_name(name: str, max_bytes: int) -> str:
     return name
 
 
-def _read(path: str | os.PathLike, max_pixels: int, keep_metadata: bool) -> Picture:
-    with _open(path) as image:
+def _read(path: str | os.PathLike, max_pixels: int, keep_metadata: bool, to_srgb: bool) -> Picture:
+    with contextlib.ExitStack() as stack:
+        image = _open(stack, path)
         if image.width * image.height > max_pixels:
             raise ImageFileError(
                 f"{path}: {image.width}x{image.height} pixels; up to {max_pixels} are allowed"
             )
-        # If Pillow knows the file's name, it maps the file into memory and then turns TIFF wrongly.
-        image.filename = ""
         is_tiff = image.format == "TIFF"
         try:
             frames = getattr(image, "n_frames", 1)
             tiff_metadata = read_metadata(image, path) if is_tiff else None
-            mode, samples, alpha, is_upright = _samples(image, path)
+            mode, samples, alpha = _samples(image, path)
             metadata = tiff_metadata or read_metadata(image, path)
+            declared = declared_space(image.info, image.format or "file")
         except SmapcompError as error:
             raise ImageFileError(f"{path}: {error}") from error
-        except _READ_ERRORS as error:
+        except MemoryError:
+            raise
+        except Exception as error:
+            # Pillow may raise almost any exception on damaged data.
             raise ImageFileError(f"{path}: truncated or damaged ({one_line(error)})") from error
     # Pillow's copy is freed before a turned copy is made.
-    del image
+    del image, stack
     if frames > 1:
         _log.warning("%s: only the first of %d frames is read", path, frames)
-    icc = usable_icc(metadata.icc, mode, samples.shape[2], keep_metadata, path)
-    if not is_upright:
-        samples = apply_orientation(samples, metadata.orientation)
-        if alpha is not None:
-            alpha = apply_orientation(alpha, metadata.orientation)
+    samples, metadata = settle_colours(
+        samples,
+        mode,
+        metadata,
+        declared,
+        keep_metadata=keep_metadata,
+        to_srgb=to_srgb,
+        name=path,
+    )
+    samples = apply_orientation(samples, metadata.orientation)
+    if alpha is not None:
+        alpha = apply_orientation(alpha, metadata.orientation)
     if not keep_metadata:
         return Picture(samples, alpha)
     metadata = reset_orientation(metadata)
-    return Picture(samples, alpha, icc, metadata.exif, metadata.xmp)
+    return Picture(samples, alpha, metadata.icc, metadata.exif, metadata.xmp)
 
 
 def _samples(
     image: ImageFile.ImageFile, path: str | os.PathLike
-) -> tuple[str, np.ndarray, np.ndarray | None, bool]:
-    """Return mode in the file, samples, alpha, and whether Pillow has turned them upright."""
+) -> tuple[str, np.ndarray, np.ndarray | None]:
+    """Return mode in the file, samples, and alpha."""
     deep = read_deep_samples(image, path)
     if deep is None:
         mode = image.mode
-        # Of Pillow's readers, only that of TIFF applies the orientation.
-        return mode, *samples_and_alpha(image, path), image.format == "TIFF"
+        return mode, *samples_and_alpha(image, path)
     mode, array = deep
     if image.format == "PNG":
         # Loading reads metadata after the samples and finds damage that libpng accepts.
@@ -308,45 +302,20 @@ def _samples(
     if mode == "CMYK":
         ink = Image.fromarray(array, mode)
         ink.info = image.info
-        return mode, *samples_and_alpha(ink, path), False
+        return mode, *samples_and_alpha(ink, path)
     if mode in ("LA", "RGBA"):
-        return mode, np.ascontiguousarray(array[:, :, :-1]), array[:, :, -1].copy(), False
-    return mode, array, None, False
+        return mode, np.ascontiguousarray(array[:, :, :-1]), array[:, :, -1].copy()
+    return mode, array, None
 
 
-def _open(path: str | os.PathLike) -> ImageFile.ImageFile:
-    """Open a picture; memory for the pixels is not allocated yet."""
+def _open(stack: contextlib.ExitStack, path: str | os.PathLike) -> ImageFile.ImageFile:
+    """Open a picture until the end of a context; memory for the pixels is not allocated yet."""
     try:
-        return Image.open(path)
+        return open_image(stack, path)
     except UnidentifiedImageError as error:
         raise ImageFileError(f"{path}: not a picture of a known format") from error
-    except _READ_ERRORS as error:
+    except MemoryError:
+        raise
+    except Exception as error:
         reason = getattr(error, "strerror", None) or f"damaged ({one_line(error)})"
         raise ImageFileError(f"{path}: {reason}") from error
-
-
-class _PillowLimit:
-    """Context in which Pillow's own limit on pixels, which `max_pixels` replaces, is off.
-
-    The limit is global, so it is restored when the last of several threads leaves the context.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._readers = 0
-        self._limit: int | None = None
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if not self._readers:
-                self._limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-            self._readers += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._readers -= 1
-            if not self._readers:
-                Image.MAX_IMAGE_PIXELS = self._limit
-
-
-_pillow_limit_lifted = _PillowLimit()

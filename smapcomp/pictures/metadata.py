@@ -1,15 +1,16 @@
-"""Metadata of Pillow images: colour profile, EXIF and XMP, and the EXIF orientation."""
+"""Metadata of Pillow images: colour profile, EXIF and XMP, and their orientation."""
 
-import io
 import logging
 import re
-import struct
 from dataclasses import dataclass, replace
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms
+from PIL import Image
 
+from smapcomp.design import MAX_METADATA_BYTES
 from smapcomp.errors import SmapcompError
+from smapcomp.pictures import exif as exif_structure
+from smapcomp.pictures.tiff_structure import TiffStructure
 
 _log = logging.getLogger("smapcomp")
 
@@ -19,32 +20,24 @@ EXIF_PREFIX = b"Exif\0\0"
 INFO_KEYS = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
 """Key in the `info` of a Pillow image for each of `METADATA_KINDS`."""
 
-_ORIENTATION = int(ExifTags.Base.Orientation)
-_SHORT = 3
-
-# Tags of a TIFF file that describe the photograph and not how the file stores its samples.
-_TIFF_TAGS_TO_KEEP: set[int] = {
-    ExifTags.Base.ImageDescription,
-    ExifTags.Base.Make,
-    ExifTags.Base.Model,
-    ExifTags.Base.Orientation,
-    ExifTags.Base.XResolution,
-    ExifTags.Base.YResolution,
-    ExifTags.Base.ResolutionUnit,
-    ExifTags.Base.Software,
-    ExifTags.Base.DateTime,
-    ExifTags.Base.Artist,
-    ExifTags.Base.HostComputer,
-    ExifTags.Base.Copyright,
-    ExifTags.IFD.Exif,
-    ExifTags.IFD.GPSInfo,
+RAW_PROFILES = {
+    f"Raw profile type {name}": kind
+    for name, kind in (
+        ("exif", "exif"),
+        ("EXIF", "exif"),
+        ("APP1", "app1"),
+        ("app1", "app1"),
+        ("xmp", "xmp"),
+        ("XMP", "xmp"),
+        ("icc", "icc"),
+        ("icm", "icc"),
+    )
 }
+"""Keywords of text in PNG files with hexadecimal metadata, as ImageMagick and others write them."""
 
-_ICC_SPACES = {1: b"GRAY", 3: b"RGB "}
-_CONVERTED_MODES = ("CMYK", "LAB", "HSV")
-# A profile whose colours differ from sRGB's by at most this, in 0..255, counts as sRGB; published
-# sRGB profiles differ by 1.
-_SRGB_TOLERANCE = 2
+_NAMES = {"icc": "colour profile", "exif": "EXIF", "xmp": "XMP"}
+_XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
+_XMP_ORIENTATION = re.compile(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)([0-9]+)")
 
 
 @dataclass(frozen=True)
@@ -65,7 +58,10 @@ class Metadata:
 
 
 def read_metadata(image: Image.Image, name: object) -> Metadata:
-    """Return the metadata of an image; damaged EXIF is left out with a warning.
+    """Return the metadata of an image.
+
+    Metadata that are damaged or longer than `MAX_METADATA_BYTES` are left out with a warning on the
+    logger "smapcomp".
 
     Call it for a TIFF file before the image is loaded, since Pillow then turns the image and
     forgets its tags; for a PNG file after that, since metadata may follow the samples.
@@ -74,18 +70,52 @@ def read_metadata(image: Image.Image, name: object) -> Metadata:
         image: The image.
         name: Name of the picture for the warning.
     """
-    icc = image.info.get("icc_profile") or None
-    found = Metadata(icc=icc, xmp=_xmp(image))
-    # Pillow's parser may raise almost any exception on damaged EXIF, which harms no pixels.
-    try:
-        orientation = image.getexif().get(_ORIENTATION, 1)
-        exif = _exif(image)
-    except Exception:
+    profiles = _raw_profiles(image)
+    found = {
+        "icc": _as_bytes(image.info.get("icc_profile")) or profiles.get("icc"),
+        "xmp": _xmp(image) or profiles.get("xmp"),
+        "exif": None,
+    }
+    orientation = None
+    is_damaged = False
+    # The file of a TIFF image is closed when the image is loaded.
+    tiff_file = getattr(image, "fp", None) if hasattr(image, "tag_v2") else None
+    if tiff_file is not None:
+        place = tiff_file.tell()
+        tiff = TiffStructure(tiff_file)
+        orientation = exif_structure.orientation(tiff)
+        found["exif"] = exif_structure.exif_of_tiff(tiff)
+        tiff_file.seek(place)
+    elif hasattr(image, "tag_v2"):
+        # Pillow keeps what it read of a loaded file, and may raise any exception when it writes it.
+        try:
+            loaded = TiffStructure(_without_prefix(image.getexif().tobytes()))
+            found["exif"] = exif_structure.exif_of_tiff(loaded)
+        except Exception:
+            is_damaged = True
+    else:
+        stored = _as_bytes(image.info.get("exif")) or profiles.get("exif")
+        if stored:
+            bare = _without_prefix(stored)
+            is_damaged = not exif_structure.is_readable(bare)
+            if bare.startswith(exif_structure.HEADERS):
+                orientation = exif_structure.orientation(TiffStructure(bare))
+            found["exif"] = None if is_damaged else bare
+    if is_damaged:
         _log.warning("%s: the EXIF metadata are damaged and left out", name)
-        return found
-    if orientation not in range(1, 9):
-        orientation = 1
-    return replace(found, orientation=orientation, exif=exif)
+    if orientation is None:
+        orientation = _xmp_orientation(found["xmp"])
+    for kind, data in found.items():
+        if data is not None and len(data) > MAX_METADATA_BYTES:
+            _log.warning(
+                "%s: the %s of %d bytes is left out; up to %d are kept",
+                name,
+                _NAMES[kind],
+                len(data),
+                MAX_METADATA_BYTES,
+            )
+            found[kind] = None
+    return Metadata(orientation, found["icc"], found["exif"], found["xmp"])
 
 
 def bare_exif(exif: bytes) -> bytes:
@@ -94,8 +124,8 @@ def bare_exif(exif: bytes) -> bytes:
     Raises:
         SmapcompError: The rest is not a TIFF structure.
     """
-    bare = exif.removeprefix(EXIF_PREFIX)
-    if bare[:4] not in (b"II*\0", b"MM\0*"):
+    bare = _without_prefix(exif)
+    if not bare.startswith(exif_structure.HEADERS):
         raise SmapcompError(f"EXIF starts with {bare[:4].hex()}; a TIFF header is needed")
     return bare
 
@@ -105,9 +135,8 @@ def reset_orientation(metadata: Metadata) -> Metadata:
     return replace(
         metadata,
         orientation=1,
-        exif=metadata.exif and _reset_exif(metadata.exif),
-        xmp=metadata.xmp
-        and re.sub(rb"(tiff:Orientation(?:\s*=\s*[\"']|>))[0-9]", rb"\g<1>1", metadata.xmp),
+        exif=metadata.exif and exif_structure.reset_orientation(metadata.exif),
+        xmp=metadata.xmp and _XMP_ORIENTATION.sub(rb"\g<1>1", metadata.xmp),
     )
 
 
@@ -130,108 +159,56 @@ def apply_orientation(plane: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(plane)
 
 
-def usable_icc(
-    icc: bytes | None, mode: str, channels: int, keep_metadata: bool, name: object
-) -> bytes | None:
-    """Return a colour profile if it describes the samples of a picture and may be kept.
-
-    A warning on the logger "smapcomp" tells of a profile that is not kept, unless it is sRGB.
-
-    Args:
-        icc: The profile.
-        mode: Pillow's mode of the image that the samples come from.
-        channels: Channels of the samples, 1 or 3.
-        keep_metadata: Whether profiles are kept.
-        name: Name of the picture for the warning.
-    """
-    if icc is None or mode in _CONVERTED_MODES:
-        return None
-    if not keep_metadata:
-        if not is_srgb(icc):
-            _log.warning(
-                "%s: the colour profile %s is neither applied nor kept; --keep_metadata keeps it",
-                name,
-                _description(icc),
-            )
-        return None
-    if not profile_fits(icc, channels):
-        _log.warning("%s: the colour profile does not fit the samples and is left out", name)
-        return None
-    return icc
+def _without_prefix(exif: bytes) -> bytes:
+    # Some programs write the prefix twice.
+    while exif.startswith(EXIF_PREFIX):
+        exif = exif[len(EXIF_PREFIX) :]
+    return exif
 
 
-def profile_fits(icc: bytes, channels: int) -> bool:
-    """Return whether a profile is for samples of 1 (grey) or 3 channels (RGB)."""
-    return icc[16:20] == _ICC_SPACES[channels]
-
-
-def is_srgb(icc: bytes) -> bool:
-    """Return whether a profile is that of sRGB, up to rounding."""
-    steps = np.linspace(0, 255, 6).astype(np.uint8)
-    if icc[16:20] == _ICC_SPACES[1]:
-        colours = Image.fromarray(steps[None])
-    elif icc[16:20] == _ICC_SPACES[3]:
-        grid = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(6, -1, 3)
-        colours = Image.fromarray(grid)
-    else:
-        return False
-    try:
-        profile = ImageCms.getOpenProfile(io.BytesIO(icc))
-        srgb = ImageCms.createProfile("sRGB")
-        mapped = ImageCms.profileToProfile(colours, profile, srgb, outputMode="RGB")
-    except ImageCms.PyCMSError:
-        return False
-    difference = np.asarray(mapped).astype(int) - np.asarray(colours.convert("RGB"))
-    return np.abs(difference).max() <= _SRGB_TOLERANCE
-
-
-def _description(icc: bytes) -> str:
-    try:
-        text = ImageCms.getProfileDescription(ImageCms.getOpenProfile(io.BytesIO(icc)))
-    except ImageCms.PyCMSError:
-        return "(damaged)"
-    return repr(" ".join(text.split()))
+def _as_bytes(data: object) -> bytes | None:
+    if isinstance(data, str):
+        # Characters that UTF-8 lacks cannot come from a file.
+        data = data.encode("utf-8", "replace")
+    return data if isinstance(data, bytes) and data else None
 
 
 def _xmp(image: Image.Image) -> bytes | None:
-    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
-    if isinstance(xmp, str):
-        xmp = xmp.encode()
-    return xmp if isinstance(xmp, bytes) and xmp else None
+    return _as_bytes(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"))
 
 
-def _exif(image: Image.Image) -> bytes | None:
-    """Return the bytes of the file if Pillow provides them, else EXIF that Pillow writes anew."""
-    exif = image.info.get("exif")
-    if isinstance(exif, bytes) and exif:
-        return bare_exif(exif)
-    if "Raw profile type exif" in image.info:
-        return bare_exif(image.getexif().tobytes())
-    if not hasattr(image, "tag_v2"):
+def _xmp_orientation(xmp: bytes | None) -> int:
+    match = _XMP_ORIENTATION.search(xmp or b"")
+    value = int(match[2][:9]) if match else 1
+    return value if 1 <= value <= 8 else 1
+
+
+def _raw_profiles(image: Image.Image) -> dict[str, bytes]:
+    """Return the metadata of a PNG file that text contains in hexadecimal."""
+    found: dict[str, bytes] = {}
+    for keyword, kind in RAW_PROFILES.items():
+        text = image.info.get(keyword)
+        data = _decode_raw_profile(text) if isinstance(text, str) else None
+        if not data:
+            continue
+        if kind == "app1":
+            kind = "xmp" if data.startswith(_XMP_PREFIX) else "exif"
+        found.setdefault(kind, data.removeprefix(_XMP_PREFIX))
+    return found
+
+
+def _decode_raw_profile(text: str) -> bytes | None:
+    """Return the data of a text of name, length and hexadecimal digits in lines.
+
+    What follows the stated number of bytes is ignored.
+    """
+    match = re.match(r"\s*\S+\s+([0-9]{1,10})\s", text)
+    if match is None:
         return None
-    kept = Image.Exif()
-    tags = image.getexif()
-    for tag in _TIFF_TAGS_TO_KEEP & set(tags):
-        kept[tag] = tags.get_ifd(tag) if tag in set(map(int, ExifTags.IFD)) else tags[tag]
-    described = set(kept) - {
-        ExifTags.Base.Orientation,
-        ExifTags.Base.XResolution,
-        ExifTags.Base.YResolution,
-        ExifTags.Base.ResolutionUnit,
-    }
-    return bare_exif(kept.tobytes()) if described else None
-
-
-def _reset_exif(exif: bytes) -> bytes:
-    """Return EXIF with 1 in the orientation entry of the first directory, if there is one."""
-    order = "<" if exif[:1] == b"I" else ">"
+    length = int(match[1])
+    digits = re.sub(r"\s+", "", text[match.end() :])[: 2 * length]
     try:
-        (directory,) = struct.unpack_from(order + "I", exif, 4)
-        (count,) = struct.unpack_from(order + "H", exif, directory)
-        for entry in range(directory + 2, directory + 2 + 12 * count, 12):
-            if struct.unpack_from(order + "H", exif, entry) == (_ORIENTATION,):
-                value = struct.pack(order + "HIHH", _SHORT, 1, 1, 0)
-                return exif[: entry + 2] + value + exif[entry + 12 :]
-    except struct.error:
-        pass
-    return exif
+        data = bytes.fromhex(digits)
+    except ValueError:
+        return None
+    return data if len(data) == length else None

@@ -53,8 +53,10 @@ def samples_and_alpha(image: Image.Image, name: object) -> tuple[np.ndarray, np.
         `[height, width]`, or `None` if the mode has no alpha and no colour is transparent.
 
     Raises:
-        SmapcompError: The mode has no 8-bit meaning.
+        SmapcompError: The mode has no 8-bit meaning, or a side is 0.
     """
+    if not image.width * image.height:
+        raise SmapcompError(f"picture of {image.width}x{image.height} has no pixels")
     key = _transparent_colour(image)
     image.load()
     mode = image.mode

@@ -7,13 +7,8 @@ from PIL import Image
 
 from smapcomp.design import METADATA_KINDS
 from smapcomp.errors import SmapcompError
-from smapcomp.pictures.metadata import (
-    EXIF_PREFIX,
-    INFO_KEYS,
-    bare_exif,
-    read_metadata,
-    usable_icc,
-)
+from smapcomp.pictures.colour import usable_icc
+from smapcomp.pictures.metadata import EXIF_PREFIX, INFO_KEYS, bare_exif, read_metadata
 from smapcomp.pictures.modes import samples_and_alpha
 from smapcomp.pictures.strips import strips
 
@@ -113,11 +108,13 @@ class Picture:
             keep_metadata: Whether to keep colour profile, EXIF and XMP of `image.info`.
 
         Raises:
-            SmapcompError: The mode has no 8-bit meaning (floats, 32-bit integers).
+            SmapcompError: The mode has no 8-bit meaning (floats, 32-bit integers), or a side is 0.
         """
         name = getattr(image, "filename", "") or "picture"
+        is_open_tiff = hasattr(image, "tag_v2") and getattr(image, "fp", None) is not None
+        metadata = read_metadata(image, name) if is_open_tiff else None
         samples, alpha = samples_and_alpha(image, name)
-        metadata = read_metadata(image, name)
+        metadata = metadata or read_metadata(image, name)
         icc = usable_icc(metadata.icc, image.mode, samples.shape[2], keep_metadata, name)
         if not keep_metadata:
             return cls(samples, alpha)

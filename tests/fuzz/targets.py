@@ -15,10 +15,11 @@ from smapcomp.codec.coders import CODERS
 from smapcomp.codec.layers.alpha import decode_alpha, encode_alpha
 from smapcomp.codec.layers.compact import decode_compact, decode_lossy_compact
 from smapcomp.codec.layers.labels import decode_labels, encode_labels
-from smapcomp.codec.layers.metadata import MAX_METADATA_BYTES, decode_metadata, encode_metadata
+from smapcomp.codec.layers.metadata import decode_metadata, encode_metadata
 from smapcomp.codec.layers.residual import decode_lossless_residual, decode_samples
 from smapcomp.codec.layers.rounding import decode_offsets, encode_offsets
 from smapcomp.codec.layers.strengths import decode_strengths, encode_strengths
+from smapcomp.design import MAX_METADATA_BYTES
 from smapcomp.errors import MissingCoderError, StreamError
 from tests.helpers.paths import STREAMS
 

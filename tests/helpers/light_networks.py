@@ -31,18 +31,20 @@ def build_lossy_finenet(*_):
     return keras.Model([image, label_map, keras.Input(())], detail)
 
 
-def build_pspnet(_, auxiliary=False):
+def build_pspnet(backbone, auxiliary=False):
     image = keras.Input((None, None, 3))
-    logits = layers.Conv2D(150, 8, strides=8, name="logits")(image)
+    stride = 1 if backbone == "resnet50" else 8
+    padding = "same" if stride == 1 else "valid"
+    logits = layers.Conv2D(150, 8, strides=stride, padding=padding, name="logits")(image)
     logits = layers.SpatialDropout2D(0.1, name="dropout")(logits)
-    side = layers.Conv2D(150, 8, strides=8, name="auxiliary")(image)
+    side = layers.Conv2D(150, 8, strides=stride, padding=padding, name="auxiliary")(image)
     return keras.Model(image, [logits, side] if auxiliary else logits)
 
 
 def build_smapnet(representation, channels):
     channels = 150 if representation == "classes" else channels or 3
     labels = keras.Input((None, None, channels))
-    return keras.Model(labels, layers.Conv2D(channels, 1, name="mix")(labels))
+    return keras.Model(labels, layers.Conv2D(channels, 1, name="conv_out")(labels))
 
 
 BUILDERS = (build_compnet, build_finenet, build_lossy_finenet, build_pspnet, build_smapnet)

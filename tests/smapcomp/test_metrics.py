@@ -165,3 +165,49 @@ def test_labels_out_of_range_are_refused():
         confusion_matrix(labels, np.array([0, 151]))
     with pytest.raises(ValueError, match="differ"):
         confusion_matrix(labels, labels[:1])
+
+
+def test_invisible_pixels_do_not_count():
+    image = natural_picture(200, 190)
+    visible = np.zeros((200, 190), bool)
+    visible[20:180, 10:150] = True
+    noise = RNG.integers(0, 256, image.shape, np.uint8)
+    other = np.where(visible[:, :, None], image, noise)
+    assert psnr(image, other) < 20
+    assert psnr(image, other, visible) == math.inf
+    assert ms_ssim(image, other, visible) == 1.0
+    coded = jpeg(image, 20)
+    hidden = np.where(visible[:, :, None], coded, noise)
+    assert psnr(image, hidden, visible) == pytest.approx(
+        psnr(image[20:180, 10:150], coded[20:180, 10:150]), abs=1e-9
+    )
+    assert ms_ssim(image, hidden, visible) == ms_ssim(image, coded, visible)
+    assert psnr(image, other, np.zeros_like(visible)) == math.inf
+
+
+def test_metrics_of_wholly_visible_pictures_are_the_usual_ones():
+    image = natural_picture(177, 203)
+    coded = jpeg(image, 20)
+    visible = np.ones((177, 203), bool)
+    assert psnr(image, coded, visible) == psnr(image, coded)
+    assert ms_ssim(image, coded, visible) == pytest.approx(ms_ssim(image, coded), abs=1e-12)
+
+
+def test_an_invisible_area_does_not_raise_ms_ssim():
+    image = natural_picture(200, 200)
+    coded = jpeg(image, 10)
+    visible = np.zeros((200, 200), bool)
+    visible[60:140, 60:140] = True
+    # A constant area would be equal in both pictures if its windows counted.
+    filled = [np.where(visible[:, :, None], x, np.uint8(128)) for x in (image, coded)]
+    assert ms_ssim(image, coded, visible) < ms_ssim(*filled) - 0.005
+
+
+@pytest.mark.parametrize(
+    "visible", [np.ones((200, 200), np.uint8), np.ones((199, 200), bool), np.ones((2, 2, 1), bool)]
+)
+def test_other_masks_are_refused(visible):
+    image = natural_picture(200, 200)
+    for metric in (psnr, ms_ssim):
+        with pytest.raises(ValueError, match=r"bool \(200, 200\) is required"):
+            metric(image, image, visible)

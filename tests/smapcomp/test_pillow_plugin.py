@@ -1,6 +1,9 @@
 """`Image.open` and `Image.save` give the same as the functions of the package."""
 
+import copy
 import io
+import multiprocessing
+import pickle
 import subprocess
 import sys
 
@@ -10,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 import smapcomp
 import smapcomp.pillow
+from smapcomp.errors import SmapcompError
 from smapcomp.pictures.picture import Picture
 from tests.helpers import icc_profiles
 from tests.helpers.paths import ROOT
@@ -110,3 +114,57 @@ def test_unknown_options_are_ignored_and_bad_values_are_refused():
     assert saved(image, quality=20, optimize=True) == smapcomp.compress(PHOTO, quality=20)
     with pytest.raises(ValueError, match="101"):
         saved(image, quality=101)
+
+
+def pixel(image: Image.Image) -> tuple[int, ...]:
+    return image.getpixel((3, 5))
+
+
+@pytest.mark.parametrize("is_loaded", [False, True], ids=["before load", "after load"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "LA"])
+def test_opened_images_can_be_pickled_and_copied(tmp_path, mode, is_loaded):
+    path = tmp_path / "picture.smc"
+    colours = PHOTO if mode.startswith("RGB") else PHOTO[:, :, :1]
+    array = np.dstack([colours, ALPHA]) if mode.endswith("A") else colours
+    Picture.from_array(array).to_image().save(path)
+    with Image.open(path) as image:
+        expected = np.asarray(image)
+    for source in (path, io.BytesIO(path.read_bytes())):
+        for duplicate in (lambda x: pickle.loads(pickle.dumps(x)), copy.deepcopy, copy.copy):
+            with Image.open(source) as image:
+                if is_loaded:
+                    image.load()
+                twin = duplicate(image)
+                np.testing.assert_array_equal(np.asarray(twin), expected)
+                np.testing.assert_array_equal(np.asarray(image), expected)
+            assert (twin.mode, twin.size) == (mode, (40, 24))
+            assert twin.convert("L").size == (40, 24)
+            np.testing.assert_array_equal(np.asarray(copy.deepcopy(twin)), expected)
+
+
+def test_opened_images_can_be_sent_to_other_processes(tmp_path):
+    path = tmp_path / "picture.smc"
+    Image.fromarray(PHOTO).save(path)
+    with multiprocessing.get_context("spawn").Pool(1) as pool, Image.open(path) as image:
+        assert pool.map(pixel, [image, image]) == [image.getpixel((3, 5))] * 2
+
+
+@pytest.mark.parametrize("is_loaded", [False, True], ids=["before load", "after load"])
+def test_closed_images_raise_the_error_of_other_formats(tmp_path, is_loaded):
+    for name in ("picture.png", "picture.smc"):
+        Image.fromarray(PHOTO).save(tmp_path / name)
+        image = Image.open(tmp_path / name)
+        if is_loaded:
+            image.load()
+        for use in (image.load, image.copy, image.tobytes, lambda x=image: pickle.dumps(x)):
+            image.close()
+            with pytest.raises(ValueError, match="Operation on closed image"):
+                use()
+
+
+def test_images_without_pixels_are_refused_in_one_line():
+    for size in ((0, 0), (0, 5), (5, 0)):
+        with pytest.raises(SmapcompError, match="has no pixels"):
+            saved(Image.new("RGB", size))
+        with pytest.raises(SmapcompError, match="has no pixels"):
+            smapcomp.compress(np.zeros((*size[::-1], 3), np.uint8))

@@ -3,12 +3,8 @@
 import zlib
 
 from smapcomp.codec.bitstream.stream import Layer
-from smapcomp.design import METADATA_KINDS
+from smapcomp.design import MAX_METADATA_BYTES, METADATA_KINDS
 from smapcomp.errors import PayloadError, SmapcompError
-
-MAX_METADATA_BYTES = 1 << 24
-"""Largest metadata in bytes: about a hundred times what cameras and editors write, and small enough
-to hold in memory."""
 
 _LEVEL = 9
 

@@ -1,7 +1,6 @@
 """The bulk job: the bytes of `smapcomp compress`, no picture lost and none made twice."""
 
 import contextlib
-import io
 import json
 import logging
 import os
@@ -14,43 +13,22 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from absl import flags
 from PIL import Image
 
 import smapcomp
 from smapcomp import zoo
-from smapcomp.bulk import __main__ as bulk_job
 from smapcomp.bulk import files, manifest, plan
 from smapcomp.bulk.manifest import ManifestEntry
 from smapcomp.bulk.plan import Task
 from smapcomp.errors import SmapcompError
 from smapcomp.pictures.image_files import read_picture
 from smapcomp.predictors.onnx_predictor import OnnxPredictor
+from tests.helpers.bulk_job import THREADS, bulk
 from tests.helpers.memory_files import MemoryFiles
 from tests.helpers.paths import ROOT
 from tests.helpers.pictures import encode_image, smooth_picture
 
 QUICK = ("--quality=30", "--speed=10")
-THREADS = ("--direct_running_mode=multi_threading", "--direct_num_workers=2")
-
-
-def bulk(*arguments):
-    """Run the command line; return exit status, output, and error output without the bar."""
-    values = flags.FlagValues()
-    bulk_job.define_flags(values)
-    out, err, status = io.StringIO(), io.StringIO(), 0
-    with (
-        mock.patch.object(bulk_job, "FLAGS", values),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-    ):
-        try:
-            bulk_job.main(bulk_job.parse(["bulk", *map(str, arguments)]))
-        except SystemExit as left:
-            status = left.code
-    bars = ("compress:  ", "compress: 100", "decompress:  ", "decompress: 100")
-    lines = [line for line in err.getvalue().splitlines() if not line.startswith(bars)]
-    return status, out.getvalue(), "\n".join(filter(None, lines))
 
 
 def rows_of(path):
@@ -153,7 +131,7 @@ def test_the_manifest_has_every_input_and_the_counts_are_printed(done):
         assert row["seconds"] > 0
     assert [rows[name]["notices"] for name in NAMES.values()] == [
         *[[]] * 3,
-        ["16 bits a sample become 8"],
+        ["16-bit samples are rounded to 8 bits"],
     ]
     failed = rows["sub/e.jpg"]
     assert failed["status"] == "failed"

@@ -242,7 +242,7 @@ def test_notices_are_lines_on_standard_error(command, tmp_path):
     Image.fromarray(np.full((4, 4), 40000, np.uint16)).save(tmp_path / "deep.png")
     status, _, err = command("compare", "deep.png", "deep.png")
     assert status == 0
-    assert err == "smapcomp: deep.png: 16 bits a sample become 8\n" * 2
+    assert err == "smapcomp: deep.png: 16-bit samples are rounded to 8 bits\n" * 2
 
 
 def run_module(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from smapcomp.pictures.image_files import ImageFileError, read_picture
 from tests.helpers.image_bytes import UPRIGHT, png, tiff_16_bit
+from tests.helpers.paths import TRIALS
 from tests.helpers.pictures import read_samples
 
 RNG = np.random.default_rng(5)
@@ -114,3 +115,30 @@ def test_damaged_16_bit_files_are_refused(tmp_path):
             path.write_bytes(whole[:length])
             with pytest.raises(ImageFileError, match=r"damaged|not a picture"):
                 read_samples(path)
+
+
+@pytest.mark.parametrize("planes", [False, True], ids=["interleaved", "planes"])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_16_bit_cmyk_is_rounded_and_converted(tmp_path, notices, order, planes):
+    wide = RNG.integers(0, 65536, (6, 8, 4)).astype(np.uint16)
+    path = tmp_path / "ink.tif"
+    path.write_bytes(tiff_16_bit(wide, order=order, planes=planes, photometric=5))
+    expected = np.asarray(Image.fromarray(rounded(wide), "CMYK").convert("RGB"))
+    np.testing.assert_array_equal(read_samples(path), expected)
+    assert notices.messages == [
+        f"{path}: 16-bit samples are rounded to 8 bits",
+        f"{path}: CMYK is converted to RGB without a colour profile",
+    ]
+
+
+def test_16_bit_cmyk_of_a_printer_is_read():
+    with Image.open(TRIALS / "cmyk16.tif") as image:
+        by_pillow = np.asarray(image.convert("RGB")).astype(int)
+    # Pillow truncates samples.
+    assert np.abs(read_samples(TRIALS / "cmyk16.tif") - by_pillow).max() <= 3
+
+
+def test_pixels_of_16_bits_are_no_samples_of_16_bits(notices):
+    with Image.open(TRIALS / "rgb565.bmp") as image:
+        np.testing.assert_array_equal(read_samples(TRIALS / "rgb565.bmp"), np.asarray(image))
+    assert not notices.messages

@@ -348,7 +348,7 @@ def test_an_interrupted_write_leaves_no_file(tmp_path, monkeypatch, error):
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
-def test_reading_a_large_picture_needs_memory_for_two_copies(tmp_path):
+def test_a_large_picture_needs_memory_for_two_copies_and_the_written_file(tmp_path):
     path = tmp_path / "large"
     script = (
         "import re, sys\n"
@@ -368,6 +368,8 @@ def test_reading_a_large_picture_needs_memory_for_two_copies(tmp_path):
     result = subprocess.run(
         [sys.executable, "-c", script, path, small], capture_output=True, text=True, check=True
     )
-    mebibytes = 6000 * 4000 * (4 + 3) / 2**20
-    for peak in map(float, result.stdout.split()):
-        assert mebibytes * 0.8 < peak < mebibytes + 40
+    copies = 6000 * 4000 * (4 + 3) / 2**20
+    file = 6000 * 4000 * 3 / 2**20
+    reading, writing = map(float, result.stdout.split())
+    assert copies * 0.8 < reading < copies + 40
+    assert writing < copies + file + 40

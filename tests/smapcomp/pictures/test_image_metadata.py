@@ -146,7 +146,7 @@ def test_a_warning_names_a_left_out_profile_unless_it_is_srgb(tmp_path, notices)
     path = tmp_path / "grey.png"
     Image.fromarray(GREY[:, :, 0]).save(path, icc_profile=icc_profiles.grey(1.0))
     read_samples(path)
-    rest = "is neither applied nor kept; --keep_metadata keeps it"
+    rest = "is neither applied nor kept; --keep_metadata keeps it, --to_srgb applies it"
     assert notices.messages == [
         f"{tmp_path / 'swapped.png'}: the colour profile 'sRGB built-in' {rest}",
         f"{path}: the colour profile 'by hand' {rest}",

@@ -9,7 +9,8 @@ import pytest
 from smapcomp.codec.bitstream.stream import Layer
 from smapcomp.codec.layers import blocks
 from smapcomp.codec.layers.alpha import decode_alpha, encode_alpha
-from smapcomp.codec.layers.metadata import MAX_METADATA_BYTES, decode_metadata, encode_metadata
+from smapcomp.codec.layers.metadata import decode_metadata, encode_metadata
+from smapcomp.design import MAX_METADATA_BYTES
 from smapcomp.errors import PayloadError, SmapcompError
 
 RNG = np.random.default_rng(3)
