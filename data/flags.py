@@ -18,7 +18,8 @@ def define_source_flags(values: flags.FlagValues, several: bool = False) -> None
     define(
         "source",
         None,
-        "Folder of pictures, of ADEChallengeData2016 or of prepared records; or "
+        "Folder of pictures, of ADEChallengeData2016, of ADE20K_2021_17_01 or of prepared "
+        "records; or "
         "`tfds:scene_parse150`; or `kodak`.",
         required=True,
         flag_values=values,

@@ -1,5 +1,6 @@
 """Picture files of a folder that a flag names."""
 
+import re
 from pathlib import Path
 
 from absl import app
@@ -7,9 +8,14 @@ from absl import app
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".ppm", ".tif", ".tiff")
 """Extensions of picture files, in lower case."""
 
+_ANNOTATION = re.compile(r"(.+)_(seg|parts_\d+)\.png")
+"""Name of an annotation that lies beside its picture in the full ADE20K distribution."""
+
 
 def picture_files(folder: str) -> list[Path]:
     """Return the picture files of the folder of --pictures, sorted by name.
+
+    The annotations that the full ADE20K distribution has beside its pictures are no pictures.
 
     Raises:
         app.UsageError: There is no such folder, or no picture in it.
@@ -17,10 +23,17 @@ def picture_files(folder: str) -> list[Path]:
     path = Path(folder)
     if not path.is_dir():
         raise app.UsageError(f"--pictures={folder}: no such folder")
-    found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+    found = sorted(
+        p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not _is_annotation(p)
+    )
     if not found:
         raise app.UsageError(f"--pictures={folder}: no pictures; looked for {', '.join(SUFFIXES)}")
     return found
+
+
+def _is_annotation(path: Path) -> bool:
+    match = _ANNOTATION.fullmatch(path.name)
+    return match is not None and path.with_name(f"{match[1]}.jpg").exists()
 
 
 def find_pictures(folder: str, kodak_dir: str | None) -> list[Path]:

@@ -46,8 +46,8 @@ def training_batches(
         batch_size: Examples in the batch of a step, over all replicas. Epochs follow each other
             within a batch, so that all batches have this size.
         size: Side of the pictures in pixels, a multiple of 8.
-        fit: "resize" resizes the whole picture (SPEC section 3); "crop" cuts a random window at
-            native resolution.
+        fit: "resize" resizes the whole picture (docs/spec.md, section 3); "crop" cuts a random
+            window at native resolution.
         seed: int32 that determines order and transforms.
         start_step: Number of the first batch.
         scales: Lowest and highest factor by which pictures are scaled before they are cropped, see

@@ -18,7 +18,7 @@ for 5x5 taps, which hszhao/semseg uses."""
 
 
 def resize(example: Example, size: int = 256) -> Example:
-    """Resize an example to [size, size] without keeping the aspect ratio (SPEC section 3).
+    """Resize an example to [size, size] without keeping the aspect ratio (docs/spec.md, section 3).
 
     The image is interpolated as by Pillow's antialiased bicubic filter; the label map takes the
     nearest label. An example whose static shape is [size, size] is returned unchanged.
@@ -59,8 +59,8 @@ def random_scaled_crop(
         example: The picture.
         size: Side of the result in pixels.
         seed: int32 or int64 [2].
-        scales: Lowest and highest factor, by default those of SPEC section 3. The logarithm of the
-            factor is uniform, so that halving is as likely as doubling.
+        scales: Lowest and highest factor, by default those of docs/spec.md, section 3. The
+            logarithm of the factor is uniform, so that halving is as likely as doubling.
     """
     low, high = (math.log(scale) for scale in scales)
     scale_seed = tf.random.experimental.stateless_fold_in(seed, 1)

@@ -51,6 +51,10 @@ class CodedSource:
         number = index // len(self.source)
         return f"{self.source.stamp(self._picture(index))} pass {number}"
 
+    def notices(self, index: int) -> tuple[str, ...]:
+        """Return the notices of the picture."""
+        return self.source.notices(self._picture(index))
+
     def image_file(self, index: int) -> bytes | None:
         """Return the file of the whole picture, from which the image of `read` may be cut."""
         return self.source.image_file(self._picture(index))

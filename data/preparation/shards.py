@@ -285,6 +285,7 @@ def _write(
             image, label_map = example["image"], example.get("label_map")
             if (image == image[..., :1]).all():
                 notices.append((location, "is grey; has three equal channels"))
+            notices += [(location, notice) for notice in source.notices(index)]
             file = source.image_file(index) if settings.encoding == "file" else None
             record = encode_record(example, settings.encoding, file)
             writer.write(record)

@@ -37,6 +37,9 @@ class Source(Protocol):
     def stamp(self, index: int) -> str:
         """Return a text that changes whenever the example does."""
 
+    def notices(self, index: int) -> tuple[str, ...]:
+        """Return what reading an example changed in it, once it was read."""
+
     def image_file(self, index: int) -> bytes | None:
         """Return the file of the picture, or `None` if the source keeps samples only."""
 

@@ -16,6 +16,9 @@ from data.errors import DataError
 from smapcomp.ade20k import INSTANCE_LABELS
 from smapcomp.design import NUM_CLASSES
 
+NUM_FULL_INDICES = 255 // 10 * 256 + 256
+"""Number of class indices that `NAME_seg.png` can code; the full list of ADE20K is shorter."""
+
 _log = logging.getLogger("smapcomp")
 
 
@@ -67,6 +70,31 @@ def decode_label_map(data: bytes, location: str, size: tuple[int, int]) -> np.nd
         found = f"mode {raw_mode}" if is_png else f"a file of {label_map.format}"
         raise DataError(f"{location}: labels must be an 8-bit grey PNG, got {found}")
     return _checked(np.asarray(label_map), location, size, NUM_CLASSES)
+
+
+def decode_class_indices(data: bytes, location: str, size: tuple[int, int]) -> np.ndarray:
+    """Decode `NAME_seg.png` of the full ADE20K distribution.
+
+    Args:
+        data: The file.
+        location: How messages refer to it.
+        size: Height and width of the picture.
+
+    Returns:
+        Index of each pixel in the full class list, int32 [H, W] below `NUM_FULL_INDICES`; 0 is no
+        class. Numbers of instances, the blue channel, are dropped.
+
+    Raises:
+        DataError: The file cannot be read, is not an 8-bit RGB PNG, or has another size than the
+            picture.
+    """
+    annotation, raw_mode = _open(data, location)
+    if (annotation.format, raw_mode) != ("PNG", "RGB"):
+        is_png = annotation.format == "PNG"
+        found = f"mode {raw_mode}" if is_png else f"a file of {annotation.format}"
+        raise DataError(f"{location}: labels must be an 8-bit RGB PNG, got {found}")
+    red, green, _ = np.moveaxis(np.asarray(annotation, np.int32), -1, 0)
+    return _checked(red // 10 * 256 + green, location, size, NUM_FULL_INDICES - 1)
 
 
 def decode_instance_map(data: bytes, location: str, size: tuple[int, int]) -> np.ndarray:

@@ -53,18 +53,16 @@ class FolderSource:
 
     def stamp(self, index: int) -> str:
         """Return paths, lengths and times of change of the example's files."""
-        parts = []
-        for path in (self.images[index], *(self.annotations or ())[index : index + 1]):
-            try:
-                facts = tf.io.gfile.stat(path)
-                parts.append(f"{path} {facts.length} {facts.mtime_nsec}")
-            except tf.errors.NotFoundError:
-                parts.append(f"{path} missing")
-        return ", ".join(parts)
+        paths = (self.images[index], *(self.annotations or ())[index : index + 1])
+        return ", ".join(map(self._file_stamp, paths))
+
+    def notices(self, index: int) -> tuple[str, ...]:
+        """Return nothing: what is changed in pictures shows in their samples."""
+        return ()
 
     def image_file(self, index: int) -> bytes:
         """Return the file of the picture."""
-        return _read_file(self.images[index])
+        return read_file(self.images[index])
 
     def read(self, index: tf.Tensor) -> Example:
         """Read an example inside a graph.
@@ -76,12 +74,23 @@ class FolderSource:
 
     def _example(self, index: int) -> tuple[bytes, np.ndarray, np.ndarray | None]:
         path = self.images[index]
-        image = self._cached(path, lambda: decode_image(_read_file(path), path))
+        image = self._cached(path, lambda: decode_image(read_file(path), path))
         label_map = None
         if self.annotations is not None:
-            annotation = self.annotations[index]
-            label_map = self._cached(annotation, lambda: _read_labels(annotation, image.shape[:2]))
+            annotation, size = self.annotations[index], image.shape[:2]
+            label_map = self._cached(annotation, lambda: self._label_map(index, annotation, size))
         return os.fsencode(self.name(index)), image, label_map
+
+    def _label_map(self, index: int, path: str, size: tuple[int, int]) -> np.ndarray:
+        return decode_label_map(read_file(path, "missing annotation"), path, size)
+
+    @staticmethod
+    def _file_stamp(path: str) -> str:
+        try:
+            facts = tf.io.gfile.stat(path)
+        except tf.errors.NotFoundError:
+            return f"{path} missing"
+        return f"{path} {facts.length} {facts.mtime_nsec}"
 
     def _cached(self, path: str, make: Callable[[], np.ndarray]) -> np.ndarray:
         return self.cache.get(path, make) if self.cache else make()
@@ -180,11 +189,16 @@ def _stem(path: str) -> str:
     return os.path.splitext(os.path.basename(path))[0]
 
 
-def _read_labels(path: str, size: tuple[int, int]) -> np.ndarray:
-    return decode_label_map(_read_file(path, "missing annotation"), path, size)
+def read_file(path: str, missing: str = "no such file") -> bytes:
+    """Read a file of a source.
 
+    Args:
+        path: The file.
+        missing: What the error of a missing file says.
 
-def _read_file(path: str, missing: str = "no such file") -> bytes:
+    Raises:
+        DataError: The file is missing or cannot be read.
+    """
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
             return file.read()

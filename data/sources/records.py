@@ -81,6 +81,10 @@ class RecordSource:
         """Return the checksum of the shard and the position of the record in it."""
         return f"{self.manifest.shards[self._shard_of[index]].sha256} {self._offsets[index]}"
 
+    def notices(self, index: int) -> tuple[str, ...]:
+        """Return nothing: the manifest has the notices of the pictures."""
+        return ()
+
     def image_file(self, index: int) -> bytes | None:
         """Return the file of the picture; `None` with the encoding "raw"."""
         if self.manifest.settings["encoding"] == "raw":

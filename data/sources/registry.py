@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 
@@ -12,6 +13,8 @@ from data.sources import kodak, manifest, scene_parse
 from data.sources.base import Source, split_error
 from data.sources.cache import PictureCache
 from data.sources.folder import folder_splits, is_annotated, open_folder
+from data.sources.full_ade20k import full_ade_splits, is_full_ade, open_full_ade
+from data.sources.layouts import data_set_around, inside_error, layout_error
 from data.sources.records import RecordSource
 
 KODAK = "kodak"
@@ -19,6 +22,8 @@ KODAK = "kodak"
 
 TFDS = "tfds"
 """Start of the specs of TensorFlow Datasets."""
+
+_log = logging.getLogger("smapcomp")
 
 
 def load(
@@ -42,6 +47,8 @@ def load(
 
             * a folder in the layout of ADEChallengeData2016: JPEG or PNG pictures in
               `images/SPLIT/NAME.jpg`, their annotations in `annotations/SPLIT/NAME.png`,
+            * the folder of the full ADE20K distribution, ADE20K_2021_17_01 (see
+              `data.sources.full_ade20k` for its labels),
             * a folder of TFRecord shards that `data.prepare` or `data.code_compact` wrote,
             * a folder of pictures alone,
             * `tfds:scene_parse150` or `tfds:scene_parse150:DIR` for TensorFlow Datasets (see
@@ -125,7 +132,9 @@ def open_source(
     prepared = _record_splits(spec)
     if prepared:
         raise split_error(spec, split, prepared)
-    return open_folder(spec, split, labels, cache, missing_ok)
+    if is_full_ade(spec):
+        return open_full_ade(spec, split, labels, cache, missing_ok)
+    return _open_pictures(spec, split, labels, cache, missing_ok)
 
 
 def source_splits(spec: str) -> Sequence[str | None]:
@@ -141,7 +150,28 @@ def source_splits(spec: str) -> Sequence[str | None]:
         return [None]
     if not tf.io.gfile.isdir(spec):
         raise DataError(f"{spec}: no such folder")
-    return _record_splits(spec) or (folder_splits(spec) if is_annotated(spec) else []) or [None]
+    splits = _record_splits(spec) or full_ade_splits(spec)
+    return splits or (folder_splits(spec) if is_annotated(spec) else []) or [None]
+
+
+def _open_pictures(
+    spec: str,
+    split: str | None,
+    labels: bool | None,
+    cache: PictureCache | None,
+    missing_ok: bool,
+) -> Source:
+    """Open a folder in the layout of ADEChallengeData2016 or of pictures alone."""
+    around = data_set_around(spec) if tf.io.gfile.isdir(spec) else None
+    if around and not around.pictures_alone:
+        raise inside_error(spec, around)
+    try:
+        source = open_folder(spec, split, labels, cache, missing_ok)
+    except DataError as error:
+        raise layout_error(spec) or error from None
+    if around and labels is None:
+        _log.warning("%s: is read as pictures without labels; %s has labels", spec, around.source)
+    return source
 
 
 def _open_records(spec: str, folder: str, split: str | None, labels: bool | None) -> RecordSource:

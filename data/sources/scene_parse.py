@@ -9,6 +9,10 @@ annotations has all 150 labels.
 from __future__ import annotations
 
 import os
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
 
 import numpy as np
 import tensorflow as tf
@@ -20,6 +24,12 @@ from data.sources.records import read_record, record_offsets
 
 NAME = "scene_parse150"
 """Name of the data set in TFDS."""
+
+URL = "http://sceneparsing.csail.mit.edu/data/ChallengeData2017/images.tar"
+"""One of the two files that TFDS downloads."""
+
+ANSWER_SECONDS = 10.0
+"""Time for the server to answer before the download is given up. TFDS itself tries for minutes."""
 
 SPLITS = {"training": "train", "validation": "test"}
 """Name in TFDS of each split; TFDS calls the validation split of the challenge "test"."""
@@ -69,6 +79,10 @@ class SceneParseSource:
         path = self._paths[index]
         return f"{path} {tf.io.gfile.stat(path).length} {self._offsets[index]}"
 
+    def notices(self, index: int) -> tuple[str, ...]:
+        """Return nothing: every example is read in the same way."""
+        return ()
+
     def image_file(self, index: int) -> bytes:
         """Return the JPEG file of the picture."""
         return self._files(tf.constant(index, tf.int64))["image"].numpy()
@@ -109,6 +123,8 @@ def _prepared_builder(data_dir: str | None):
 
     builder = tfds.builder(NAME, data_dir=data_dir)
     if not set(SPLITS.values()) <= set(builder.info.splits or ()):
+        if not _is_downloaded(os.fspath(builder.data_dir_root)):
+            _require_answer(URL, f"tfds:{NAME}: not in {builder.data_dir} and cannot be downloaded")
         try:
             builder.download_and_prepare()
         except Exception as error:  # of the network, the disk or a mirror
@@ -120,3 +136,41 @@ def _prepared_builder(data_dir: str | None):
     if file_format.value != "tfrecord":
         raise DataError(f"{builder.data_dir}: stored as {file_format.value!r}; allowed: 'tfrecord'")
     return builder
+
+
+def _is_downloaded(data_dir: str) -> bool:
+    """Return whether a folder of TFDS has both archives, so that no network is needed."""
+    return len(tf.io.gfile.glob(os.path.join(data_dir, "downloads", "*.edu_Challe*.tar"))) > 1
+
+
+def _require_answer(url: str, problem: str, seconds: float = ANSWER_SECONDS) -> None:
+    """Check that a server answers, whatever it says.
+
+    Args:
+        url: Address of a file on it.
+        problem: Start of the message if it does not.
+        seconds: Time to wait.
+
+    Raises:
+        DataError: The server cannot be reached or does not answer in time.
+    """
+    faults: list[str] = []
+    answered = threading.Event()
+
+    def ask() -> None:
+        try:
+            request = urllib.request.Request(url, method="HEAD")
+            urllib.request.urlopen(request, timeout=seconds).close()
+        except urllib.error.HTTPError:
+            pass  # an answer, from which TFDS will draw its own conclusion
+        except (OSError, ValueError) as error:
+            faults.append(" ".join(str(getattr(error, "reason", error)).split()))
+        answered.set()
+
+    # In a thread, because no time limit holds for the look-up of the server's name.
+    threading.Thread(target=ask, daemon=True).start()
+    if not answered.wait(seconds):
+        faults.append(f"no answer within {seconds:.0f} s")
+    if faults:
+        host = urllib.parse.urlsplit(url).hostname
+        raise DataError(f"{problem}: {host}: {faults[0]}")

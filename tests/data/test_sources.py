@@ -4,7 +4,9 @@ import hashlib
 import http.server
 import json
 import shutil
+import socket
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -130,6 +132,7 @@ def tfds_dir(root, tmp_path, monkeypatch):
     shutil.copytree(root / "annotations", challenge / "annotations_instance")
     folders = {"images": str(challenge), "annotations": str(challenge)}
     monkeypatch.setattr(tfds.download.DownloadManager, "download_and_extract", lambda *_: folders)
+    monkeypatch.setattr(scene_parse, "_require_answer", lambda *_: None)
     return tmp_path / "tfds"
 
 
@@ -172,11 +175,50 @@ def test_tfds_without_data_or_network_is_an_error_of_one_line(tmp_path, monkeypa
         raise ConnectionError("Failed to establish a new connection\nwith a long story")
 
     monkeypatch.setattr(tfds.download.DownloadManager, "download_and_extract", offline)
+    monkeypatch.setattr(scene_parse, "_require_answer", lambda *_: None)
     message = _error(f"tfds:scene_parse150:{tmp_path}")
     assert "cannot be prepared: Failed to establish a new connection" in message
     assert "data set 'voc' of TFDS is unknown; allowed: scene_parse150" in _error("tfds:voc")
     message = _error("tfds:scene_parse150", "test")
     assert message.endswith("split 'test' is unknown; allowed: training, validation")
+
+
+def test_tfds_gives_up_when_the_server_cannot_be_reached(tmp_path, monkeypatch):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    monkeypatch.setattr(scene_parse, "URL", f"http://127.0.0.1:{port}/images.tar")
+    message = _error(f"tfds:scene_parse150:{tmp_path}")
+    assert message.startswith(f"tfds:scene_parse150: not in {tmp_path}/scene_parse150/1.0.0 and")
+    assert "cannot be downloaded: 127.0.0.1: [Errno 111] Connection refused" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tfds_gives_up_when_the_server_does_not_answer():
+    with socket.socket() as silent:  # accepts connections and says nothing
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/images.tar"
+        start = time.monotonic()
+        with pytest.raises(data.DataError, match=r"problem: 127\.0\.0\.1: (no answer|timed out)"):
+            scene_parse._require_answer(url, "problem", seconds=0.5)
+        assert time.monotonic() - start < 5
+
+
+def test_tfds_goes_on_when_the_server_answers_or_the_archives_are_there(tmp_path):
+    handler = http.server.SimpleHTTPRequestHandler
+    server = http.server.HTTPServer(("127.0.0.1", 0), lambda *a: handler(*a, directory=tmp_path))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_address[1]}/missing.tar"
+    scene_parse._require_answer(url, "problem")  # it answers 404
+    server.shutdown()
+    server.server_close()
+    folder = tmp_path / "downloads"
+    folder.mkdir()
+    for name in ("scenep.csail.mit.edu_Challe_images", "scenep.csail.mit.edu_Challe_annotations"):
+        assert not scene_parse._is_downloaded(str(tmp_path))
+        (folder / f"{name}.tar").write_bytes(b"")
+    assert scene_parse._is_downloaded(str(tmp_path))
 
 
 @pytest.fixture

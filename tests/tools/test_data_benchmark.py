@@ -1,8 +1,11 @@
 """The benchmark of data sources: what its figures count, not how high they are."""
 
 import itertools
+import math
+import time
 
 import pytest
+from absl import flags
 
 from tests.helpers.jobs import run_job
 from tests.helpers.pictures import write_labelled_pictures
@@ -35,6 +38,37 @@ def test_time_of_a_step_includes_the_wait_for_its_batch(monkeypatch):
         clock[0] += 3.0
 
     assert data_benchmark.seconds_per_step(step, batches(), 5) == 4.0
+
+
+def test_measurement_ends_at_its_limit_and_counts_what_was_done(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(data_benchmark.time, "perf_counter", lambda: clock[0])
+    calls = []
+
+    def action():
+        clock[0] += 2.0
+        calls.append(None)
+
+    assert data_benchmark.seconds_per_call(action, 100, limit=5.0) == 2.0
+    assert len(calls) == 3
+    assert data_benchmark.seconds_per_call(action, 100, limit=0.0) == 2.0
+    assert len(calls) == 4
+
+
+def test_job_says_how_long_it_takes_and_keeps_to_it(tmp_path, capsys):
+    write_labelled_pictures(tmp_path, count=4)
+    assert data_benchmark.TimeBudget(0.0).share(3) == math.inf
+    arguments = [f"--source={tmp_path}", "--split=training", "--steps=0", "--size=16"]
+    start = time.monotonic()
+    _run(*arguments, "--pictures=100000000", "--seconds=4")
+    assert time.monotonic() - start < 30
+    assert capsys.readouterr().err.startswith("1 source, 5 rounds: at most about 4 s (--seconds)\n")
+    _run(*arguments, "--pictures=8", "--rounds=1", "--seconds=0")
+    expected = "1 source, 1 round: no limit of time (--seconds=0); each round reads 8 pictures"
+    assert capsys.readouterr().err.startswith(expected)
+    values = flags.FlagValues()
+    data_benchmark.define_flags(values)
+    assert values["seconds"].default == 60
 
 
 def test_rates_of_every_source_are_printed(tmp_path, capsys):
