@@ -2,11 +2,11 @@
 
     python -m evaluation.figures --pictures=kodak --out=out/figures
 
-The pictures and their rates are those of EDMS's supplement (SPEC section 5). Every codec codes each
-picture to its rate. The crop of the decoded picture is shown beside the original's, with bits per
-pixel, PSNR and MS-SSIM of the whole picture (protocol `fair`). The crop is where the codecs'
-squared errors differ most, so nobody chooses it. There is one PNG file for each picture. The coded
-files stay in the folder, so an interrupted run continues where it stopped.
+The pictures and their rates are those of EDMS's supplement (docs/spec.md, section 5). Every codec
+codes each picture to its rate. The crop of the decoded picture is shown beside the original's, with
+bits per pixel, PSNR and MS-SSIM of the whole picture (protocol `fair`). The crop is where the
+codecs' squared errors differ most, so nobody chooses it. There is one PNG file for each picture.
+The coded files stay in the folder, so an interrupted run continues where it stopped.
 
 Exit status: 0 success; 1 a picture, a codec, a file or a flag is at fault; 130 interrupted.
 """

@@ -1,6 +1,5 @@
 """Training of networks for an ablation, all with the same budget."""
 
-import dataclasses
 import hashlib
 import importlib
 import json
@@ -28,15 +27,12 @@ class TrainingVariant:
         stage: Stage of training, which selects the configuration.
         trains: Role of the trained network; all other networks stay as they are.
         changes: Fields of `TrainingConfig`, as "group.field", to their values.
-        representation: Representation of SMapNet's labels; `None` for that of the networks'
-            variant.
     """
 
     name: str
     stage: str
     trains: str
     changes: Mapping[str, Any] = field(default_factory=dict)
-    representation: str | None = None
 
     @property
     def needs_vgg(self) -> bool:
@@ -45,10 +41,11 @@ class TrainingVariant:
 
 
 def _smapnet(name: str, representation: str, channels: int) -> TrainingVariant:
-    # All three use the papers' learning rate (SPEC section 3): only the representation differs.
+    # All three use the papers' learning rate (docs/spec.md, section 3): only the representation
+    # differs.
     changes = {"model.representation": representation, "model.channels": channels}
     changes |= {"optimizer.learning_rate": 5e-4}
-    return TrainingVariant(name, "stage2", "smapnet", changes, representation)
+    return TrainingVariant(name, "stage2", "smapnet", changes)
 
 
 SMAPNETS = (
@@ -140,9 +137,7 @@ def train_variant(
             raise SmapcompError(f"{place}: {error}") from error
         _copy(networks.folder, made, fixed)
         _copy(place / "weights", made, [variant.trains])
-    representation = variant.representation or networks.variant.representation
-    changed = dataclasses.replace(networks.variant, representation=representation)
-    return zoo.Networks(changed, made)
+    return zoo.Networks(networks.variant, made)
 
 
 def _record_settings(place: Path, settings: list) -> None:

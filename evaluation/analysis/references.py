@@ -3,7 +3,7 @@
 `references/kodak.csv` has codecs on the 24 Kodak pictures, measured for this project in November
 2026 by decoding each written file. Each point states version and settings.
 
-`references/published.csv` has EDMS's own figures (SPEC section 5). "edms-published" and
+`references/published.csv` has EDMS's own figures (docs/spec.md, section 5). "edms-published" and
 "bpg-rgb-published", the papers' anchor, are means over the 24 Kodak pictures: their picture is
 `MEAN`, the papers' bits per sample are converted to bits per pixel, and only `psnr_planes` is
 known, as the papers average PSNR over channels. "edms-published-figures" has the six single

@@ -1,8 +1,8 @@
 """The codec as the papers describe it: a lossless compact image and an 8-bit 4:2:0 residual.
 
 The difference between picture and prediction is stretched linearly from its range to 0..255 and
-coded as a picture in YCbCr 4:2:0 (SPEC section 4). The papers code it with BPG, which is HEVC. Here
-x265 codes it through HEIC; with the option `residual=bpg`, BPG itself does.
+coded as a picture in YCbCr 4:2:0 (docs/spec.md, section 4). The papers code it with BPG, which is
+HEVC. Here x265 codes it through HEIC; with the option `residual=bpg`, BPG itself does.
 
 The file consists of a stream without a residual, the two ends of the range, and the residual's
 file, so that all that a decoder needs is counted. The papers do not count the two ends.

@@ -4,9 +4,9 @@ r"""The papers' stage 2: SMapNet, from the segmenter's labels of the up-sampled 
         --workdir=runs/stage2 --config.data.source=ADE20K \
         --config.model.init=runs/stage1/weights,runs/segmentation/weights
 
-SPEC section 3: label indices, squared error, batches of 32, Adam at 5e-4 with a tenth of that rate
-for the last layer, 150 epochs. `--config.model.representation=classes` trains on logits instead.
-The JAX backend needs `--config.data.fit=crop`.
+docs/spec.md, section 3: label indices, squared error, batches of 32, Adam at 5e-4 with a tenth of
+that rate for the last layer, 150 epochs. `--config.model.representation=classes` trains on logits
+instead. The JAX backend needs `--config.data.fit=crop`.
 Time and score: this project has not trained it.
 """
 

@@ -28,16 +28,18 @@ PAPER_RULES: dict[str, RulePairs] = {
     ),
     "stage2": (("^smapnet/conv_out/", 0.1), ("^smapnet/(?!conv_out/)", 1.0)),
 }
-"""Layer-wise learning rates (SPEC section 3): PSPNet's heads learn at ten times the rate of its
-backbone, SMapNet's last layer at a tenth. The other stages have one rate."""
+"""Layer-wise learning rates (docs/spec.md, section 3): PSPNet's heads learn at ten times the rate
+of its backbone, SMapNet's last layer at a tenth. The other stages have one rate."""
 
 SEGMENTATION_SCALES = (0.5, 2.0)
-"""Factors between which pictures are scaled for the segmenter and SMapNet (SPEC section 3)."""
+"""Factors between which pictures are scaled for the segmenter and SMapNet (docs/spec.md,
+section 3)."""
 
 PAPER_ADVERSARIAL = OptimizerConfig(
     learning_rate=2e-4, schedule="constant_then_linear", constant_share=100 / 150, beta_1=0.5
 )
-"""Stage 1 (SPEC section 3): 100 epochs at one learning rate, then 50 in a straight line to 0."""
+"""Stage 1 (docs/spec.md, section 3): 100 epochs at one learning rate, then 50 in a straight line
+to 0."""
 
 LITE_WEIGHTS = LossWeights(
     gan=0.0, feature_matching=0.0, perceptual=0.0, l1=0.0, ssim=0.0, log_mse=1.0, rate=2.0
@@ -54,7 +56,7 @@ LITE_SIZES = {"stage1": 128, "segmentation": 256, "stage2": 256, "stage3": 128, 
 whole objects; smaller crops show the other networks more pictures in the same time."""
 
 PAPER_SIZE = 256
-"""Side in pixels of the papers' pictures (SPEC section 3)."""
+"""Side in pixels of the papers' pictures (docs/spec.md, section 3)."""
 
 MSE_FLOOR = 4.0
 """Floor of `losses.log_mse` in stages 1 and 3: 42 dB."""
@@ -73,7 +75,7 @@ def optimizer_config(stage: str, variant: str) -> OptimizerConfig:
 
     Args:
         stage: One of `config_groups.STAGES`.
-        variant: "paper" for the published settings (SPEC section 3), or "lite".
+        variant: "paper" for the published settings (docs/spec.md, section 3), or "lite".
     """
     if variant != "paper":
         return OptimizerConfig(

@@ -283,7 +283,7 @@ def test_a_picture_without_a_bd_rate_is_named_and_the_others_count():
 def test_a_published_mean_is_compared_with_all_of_kodak_and_nothing_else():
     bpg = [p for p in REFERENCES if p.codec in ("bpg-444", "edms-published")]
     whole = compare_codecs(bpg, "edms-published", "bpg-444", FAIR, PSNR)
-    assert whole.mean.rate == pytest.approx(50, abs=1)  # SPEC section 5
+    assert whole.mean.rate == pytest.approx(50, abs=1)  # docs/spec.md, section 5
     assert whole.by_picture == {}
     assert whole.pictures == KODAK
     more = [*bpg, *points("bpg-444", ANCHOR, "another")]

@@ -15,7 +15,7 @@ def label_ids(logits):
 
 
 def index_image(ids, channels: int):
-    """Return SMapNet's `index` input (SPEC section 2): id / 255 in every channel, float32."""
+    """Return SMapNet's `index` input (docs/spec.md, section 2), id / 255 in each channel."""
     return ops.repeat(ops.cast(ids, "float32")[..., None] / 255.0, channels, axis=-1)
 
 

@@ -28,7 +28,7 @@ def segmentation(models: Mapping[str, keras.Model], step: int = 1, auxiliary: fl
         models: `segmenter` with its auxiliary head, which maps an image to `[logits, auxiliary
             logits]`; and `compnet`, which stays fixed and makes the compact images.
         step: Step of the compact image's levels in units of 1/255.
-        auxiliary: Weight of the auxiliary head's loss (SPEC section 2).
+        auxiliary: Weight of the auxiliary head's loss (docs/spec.md, section 2).
     """
 
     def stage_losses(batch, training: bool = True, replicas: Replicas = SINGLE_REPLICA) -> Outcome:

@@ -19,7 +19,7 @@ Tensor = Any
 DiscriminatorOutput = Sequence[Sequence[Tensor]]
 
 PERCEPTUAL_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
-"""Weights of relu1_1 ... relu5_1 (SPEC section 3; pix2pixHD)."""
+"""Weights of relu1_1 ... relu5_1 (docs/spec.md, section 3; pix2pixHD)."""
 
 # The window of SSIM in Wang et al. 2004.
 SSIM_WINDOW = 11
@@ -76,7 +76,7 @@ def ssim(a: Tensor, b: Tensor, value_range: tuple[float, float] = (-1.0, 1.0)) -
     """Return the structural similarity, averaged over windows, channels and pictures.
 
     The windows are those of Wang et al. 2004: 11x11, Gaussian with sigma 1.5, inside the picture;
-    K1 is 0.01 and K2 is 0.03. A loss subtracts the similarity (SPEC section 3).
+    K1 is 0.01 and K2 is 0.03. A loss subtracts the similarity (docs/spec.md, section 3).
 
     Args:
         a: Pictures `[B, H, W, C]` with H and W at least 11.
@@ -142,7 +142,7 @@ def feature_matching(real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Te
     """Return the L1 between the discriminator's features of originals and of generated pictures.
 
     It is summed over the hidden layers and averaged over the scales; with two scales that is the
-    factor 1/2 of SPEC section 3. No gradient flows into `real`.
+    factor 1/2 of docs/spec.md, section 3. No gradient flows into `real`.
     """
     terms = [
         l1(ops.stop_gradient(r), f)

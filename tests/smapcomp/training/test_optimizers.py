@@ -1,4 +1,4 @@
-"""Learning rates of the configurations against the closed forms of SPEC section 3."""
+"""Learning rates of the configurations against the closed forms of docs/spec.md, section 3."""
 
 import importlib
 import math
