@@ -12,9 +12,13 @@ from smapcomp.codec.bitstream.container import unpack
 from smapcomp.codec.bitstream.stream import VERSION, Stream
 from smapcomp.codec.decoder import Stages, StreamDecoder
 from smapcomp.codec.encoder import PictureEncoder
-from smapcomp.codec.layer_settings import choose_settings
+from smapcomp.codec.layer_settings import (
+    choose_settings,
+    coarser_scales,
+    with_available_design,
+)
 from smapcomp.codec.options import CompressOptions, DecodeOptions, make_options, takes_options
-from smapcomp.codec.rate_control import search_settings
+from smapcomp.codec.rate_control import encode_to_target
 from smapcomp.codec.stream_input import StreamSource, stream_bytes
 from smapcomp.design import DEFAULT_MAX_PIXELS, METADATA_KINDS
 from smapcomp.errors import DigestMismatchError
@@ -58,17 +62,21 @@ def compress(image, *, predictor: TiledPredictor | None = None, **options: Any) 
     """
     checked = make_options(CompressOptions, options)
     picture = as_picture(image)
+    unfilled = None
     if picture.alpha is not None and not checked.lossless:
+        unfilled = picture.samples
         picture = replace(picture, samples=fill_invisible(picture.samples, picture.alpha > 0))
     if predictor is None:
         predictor = load_predictor(checked.variant, checked.weights_dir, checked.engine)
-    encoder = PictureEncoder(predictor, picture, checked.mode, checked.robust, checked.max_pixels)
+    checked = with_available_design(checked, predictor.finenets)
+    encoder = PictureEncoder(
+        predictor, picture, checked.mode, checked.robust, checked.max_pixels, unfilled
+    )
     if checked.target is None:
-        return encoder.encode(choose_settings(checked))
-    settings = search_settings(
+        return encoder.encode_no_worse(choose_settings(checked), coarser_scales(checked))
+    return encode_to_target(
         encoder, checked.target, lambda quality: choose_settings(checked, quality)
     )
-    return encoder.encode(settings, strict=True)
 
 
 @takes_options(DecodeOptions)

@@ -180,7 +180,7 @@ class StreamDecoder:
         stream = self.stream
         role = finenet_role(stream.compact_scale, stream.compact_quality is not None)
         found = self.predictor.model_digest(role)
-        if stream.model_digest != found:
+        if stream.model_digest is not None and stream.model_digest != found:
             raise ModelMismatchError(
                 f"stream needs weights {stream.model_digest.hex()} of variant {stream.variant!r}; "
                 f"those here are {found.hex()}"

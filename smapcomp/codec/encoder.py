@@ -1,10 +1,13 @@
 """Encoder of one picture."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
+from smapcomp import metrics
 from smapcomp.codec.bitstream.container import pack
 from smapcomp.codec.bitstream.stream import (
     LAYER_ORDER,
@@ -57,6 +60,13 @@ SLOW_EFFORT_SAMPLES = 1 << 20
 """Largest picture in samples for which libjxl's effort 8, about 2 seconds per million samples, is
 tried when the picture itself is coded without loss."""
 
+LARGEST_GAIN = 1.0
+"""PSNR in dB by which the networks may improve on an up-sampled picture without coding errors. The
+gain on photographs is at most about 1 dB."""
+
+SMALLEST_GAIN = 0.02
+"""PSNR in dB by which a picture must be better for being preferred to one of higher quality."""
+
 
 @dataclass(frozen=True)
 class _CompactLayer:
@@ -99,6 +109,8 @@ class PictureEncoder:
         mode: Source of the label map, one of `MODES`.
         robust: Add the label layer and the rounding layer.
         max_pixels: Largest padded picture to accept, in pixels; `None` for no limit.
+        unfilled: Samples that differ from the picture's in invisible pixels alone, and may take
+            fewer bytes without loss.
 
     Attributes:
         pixels: The picture's samples, uint8 `[height, width, 1 or 3]`.
@@ -115,9 +127,11 @@ class PictureEncoder:
         mode: str,
         robust: bool = False,
         max_pixels: int | None = None,
+        unfilled: np.ndarray | None = None,
     ):
         self.predictor = predictor
         self.pixels = picture.samples
+        self._originals = [self.pixels] if unfilled is None else [self.pixels, unfilled]
         self.visible = None if picture.alpha is None else picture.alpha > 0
         self.mode = mode
         self.robust = robust
@@ -140,23 +154,85 @@ class PictureEncoder:
             settings: How the layers are coded.
             strict: Whether the bytes must not exceed those that the settings ask for.
         """
+        return self._encode_or_exact(settings, strict)[0]
+
+    def encode_no_worse(self, settings: LayerSettings, coarser: Sequence[LayerSettings]) -> bytes:
+        """Return the stream, or that of coarser settings if these give a better picture.
+
+        On smooth pictures a small compact image of higher quality can be better than a large one of
+        low quality, so more quality could make such a picture worse.
+
+        Args:
+            settings: How the layers are coded.
+            coarser: Settings of lower qualities, with larger compact scales.
+        """
+        best, is_exact = self._encode_or_exact(settings)
+        best_psnr = math.inf if is_exact else self._psnr(self.reconstruction(settings))
+        # The smaller the scale, the better the picture can be.
+        for other in sorted(coarser, key=lambda settings: settings.compact_scale):
+            if best_psnr == math.inf:
+                break
+            if not self._is_synthetic():
+                limit = self._psnr_of_scale(other.compact_scale) + LARGEST_GAIN
+                if limit < best_psnr:
+                    break
+            data, is_exact = self._encode_or_exact(other)
+            psnr = math.inf if is_exact else self._psnr(self.reconstruction(other))
+            if psnr >= best_psnr + SMALLEST_GAIN:
+                best, best_psnr = data, psnr
+        return best
+
+    def _psnr(self, decoded: np.ndarray) -> float:
+        return metrics.psnr(self.pixels, decoded, self.visible)
+
+    def _psnr_of_scale(self, scale: int) -> float:
+        """Return the PSNR of the down- and up-sampled picture."""
+        height, width, channels = self.pixels.shape
+        small = _as_colour(downsampled(self._padded, scale))
+        upsampled = self.predictor.upsampled_picture(Compact(small, scale, 100), self.tiling)
+        upsampled = upsampled[:height, :width]
+        return self._psnr(grey_of(upsampled) if channels == 1 else upsampled)
+
+    def _encode_or_exact(self, settings: LayerSettings, strict: bool = False) -> tuple[bytes, bool]:
+        """Return the stream, and whether it is the picture itself, coded without loss."""
         data = self._encode(settings)
         if not settings.plain_allowed or not (settings.lossless or self._is_synthetic()):
-            return data
-        exact = self._once("exact", (), self._make_exact)
+            return data, settings.lossless
+        exact = self.lossless_form()
         limit = len(data)
         if not strict and not settings.lossless:
             limit += limit // 2 + EXACTNESS_BYTES
-        return exact if len(exact) <= limit else data
+        return (exact, True) if len(exact) <= limit else (data, settings.lossless)
+
+    def lossless_form(self) -> bytes:
+        """Return the stream of the picture itself, coded without loss and without networks."""
+        return self._once("exact", (), self._make_exact)
+
+    def exact_form(self, lowest: LayerSettings, limit: float | None) -> bytes | None:
+        """Return the lossless form of a graphic if it is small.
+
+        Args:
+            lowest: Settings of the lowest quality.
+            limit: Largest number of bytes; `None` for those at the lowest quality.
+
+        Returns:
+            `None` if it takes more bytes, the settings do not allow it, or the picture is probably
+            no graphic.
+        """
+        if not lowest.plain_allowed or not self._is_synthetic():
+            return None
+        exact = self.lossless_form()
+        return exact if len(exact) <= (limit or len(self._encode(lowest))) else None
 
     def _is_synthetic(self) -> bool:
-        return self._once("synthetic", (), lambda: is_synthetic(self.pixels))
+        return self._once("synthetic", (), lambda: any(map(is_synthetic, self._originals)))
 
     def _make_exact(self) -> bytes:
         """Return a plain stream of the picture without loss."""
         settings = LayerSettings("jxl", 1, None, "none", None)
         small = self.pixels.size <= SLOW_EFFORT_SAMPLES
-        layer = encode_compact(self._padded, (7, 8) if small else (7,))
+        forms = (encode_compact(pad_picture(p), (7, 8) if small else (7,)) for p in self._originals)
+        layer = min(forms, key=lambda form: len(form.payload))
         compact = _CompactLayer(layer, Compact(_as_colour(self._padded), 1, None), 1, 0)
         layers = [layer, *self._other_layers]
         decoded = _Decoded(None, self.pixels, plain=True)
@@ -290,7 +366,7 @@ class PictureEncoder:
             grey_of(picture[:height, :width]) if channels == 1 else picture[:height, :width]
             for picture in (prediction, self.predictor.upsampled_picture(compact, self.tiling))
         )
-        strengths = choose_strengths(self.pixels, prediction, upsampled)
+        strengths = choose_strengths(self.pixels, prediction, upsampled, self.visible)
         if plain_allowed and not strengths.any():
             return _Decoded(None, upsampled, plain=True)
         return _Decoded(

@@ -2,6 +2,8 @@
 
 import functools
 import json
+import logging
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from importlib import resources
 
@@ -12,7 +14,13 @@ from smapcomp.codec.bitstream.stream import (
 )
 from smapcomp.codec.coders.av1 import DEFAULT_SPEED
 from smapcomp.codec.options import CompressOptions
-from smapcomp.design import COMPNET_SCALE
+from smapcomp.design import COMPNET_SCALE, SCALES
+from smapcomp.zoo import finenet_role, lossy_finenet_role
+
+_log = logging.getLogger("smapcomp")
+
+LOSSLESS_COMPACT_CODER = "jxl"
+"""Coder of CompNet's compact image in the papers' design."""
 
 LOSSLESS_COMPACT_QUALITY = 10
 """Quality of the lossy compact layer under a lossless residual. A finer one costs more than it
@@ -68,6 +76,45 @@ class LayerSettings:
         return replace(self, residual_widen=1 / (1 - fineness / (2 * MAX_GAIN)))
 
 
+def with_available_design(options: CompressOptions, finenets: Collection[str]) -> CompressOptions:
+    """Return the options with a design that the weights have networks for.
+
+    Options that name a compact coder, scale or quality stay as they are. By default the compact
+    image is lossy and its scale follows the quality, for which each scale needs a FineNet. If only
+    some have one, the largest of these compact images is used; if none has, the papers' design. The
+    logger "smapcomp" is told so in one line.
+
+    Args:
+        options: The checked options.
+        finenets: Roles of the FineNets that have weights.
+    """
+    if (options.compact_coder, options.compact_scale, options.compact_quality) != (None,) * 3:
+        return options
+    scales = [scale for scale in SCALES if lossy_finenet_role(scale) in finenets]
+    if scales == list(SCALES):
+        return options
+    if scales:
+        missing = ", ".join(str(scale) for scale in SCALES if scale not in scales)
+        _warn_once(
+            f"the weights of variant {options.variant} have no FineNet of the compact scales "
+            f"{missing}; compressing with compact_scale={scales[0]}"
+        )
+        return replace(options, compact_scale=scales[0])
+    if finenet_role(COMPNET_SCALE, lossy=False) not in finenets:
+        return options  # The error names the missing file.
+    _warn_once(
+        f"the weights of variant {options.variant} have no FineNet of lossy compact images; "
+        f"compressing in the papers' design (compact_coder={LOSSLESS_COMPACT_CODER})"
+    )
+    return replace(options, compact_coder=LOSSLESS_COMPACT_CODER)
+
+
+@functools.cache
+def _warn_once(message: str) -> None:
+    """Log a warning that would otherwise be repeated for every picture of a batch."""
+    _log.warning(message)
+
+
 def choose_settings(options: CompressOptions, quality: int | None = None) -> LayerSettings:
     """Return the settings of a quality.
 
@@ -105,6 +152,23 @@ def choose_settings(options: CompressOptions, quality: int | None = None) -> Lay
     if not found.residual_quality or found.residual_coder == "none":
         found = replace(found, residual_coder="none", residual_quality=None)
     return found
+
+
+def coarser_scales(options: CompressOptions) -> tuple[LayerSettings, ...]:
+    """Return the finest settings of each larger compact scale that lower qualities have.
+
+    There are none if the options name the design of a layer, or are lossless.
+    """
+    names = (
+        *("compact_coder", "compact_scale", "compact_quality"),
+        *("residual_coder", "residual_quality"),
+    )
+    if options.lossless or any(getattr(options, name) is not None for name in names):
+        return ()
+    scale = choose_settings(options).compact_scale
+    lower = (choose_settings(options, quality) for quality in range(options.quality))
+    finest = {found.compact_scale: found for found in lower if found.compact_scale > scale}
+    return tuple(finest.values())
 
 
 def _is_default_design(options: CompressOptions) -> bool:

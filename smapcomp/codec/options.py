@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from smapcomp.codec.bitstream.stream import (
     CODERS,
     LOSSY_COMPACT_CODERS,
@@ -73,7 +75,7 @@ class Option:
 
     def _has_right_type(self, value: Any) -> bool:
         if self.kind is bool:
-            return isinstance(value, bool)
+            return isinstance(value, (bool, np.bool_))
         types = {int: numbers.Integral, float: numbers.Real}
         return isinstance(value, types.get(self.kind, self.kind)) and not isinstance(value, bool)
 
@@ -140,8 +142,8 @@ def _check_all(options: Any) -> None:
         if value is None and default is None:
             continue
         option.check(name, value)
-        if isinstance(value, numbers.Number) and not isinstance(value, bool):
-            # NumPy's numbers become Python's.
+        if isinstance(value, (numbers.Number, np.bool_)) and not isinstance(value, bool):
+            # NumPy's values become Python's.
             object.__setattr__(options, name, option.kind(value))
 
 

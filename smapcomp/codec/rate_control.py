@@ -9,6 +9,8 @@ once, else once for each compact image that is tried.
 import math
 from collections.abc import Callable
 
+import numpy as np
+
 from smapcomp import metrics
 from smapcomp.codec.bitstream.stream import MAX_GAIN
 from smapcomp.codec.encoder import PictureEncoder
@@ -27,6 +29,41 @@ TOP_QUALITY = 100
 # Difference of two neighbouring qualities on the scales of `_scaled`; used for the first guess.
 RATE_SLOPE = 0.05
 QUALITY_SLOPE = 0.24
+
+
+def encode_to_target(
+    encoder: PictureEncoder, target: Target, settings_at: Callable[[int], LayerSettings]
+) -> bytes:
+    """Return the stream that meets a target.
+
+    That is the picture itself, coded without loss, if the target is a size that it does not exceed
+    and no lossy stream is as large; if a graphic takes no more bytes than at the lowest quality; or
+    if a target of distortion is out of reach and it takes no more bytes than the highest quality.
+    Arguments and errors are those of `search_settings`.
+    """
+    lowest = settings_at(0).coarser(MAX_GAIN)
+    limit = _limit(target, encoder.pixels)
+    exact = encoder.exact_form(lowest, limit)
+    if exact is not None:
+        return exact
+    try:
+        settings = search_settings(encoder, target, settings_at)
+    except SmapcompError:
+        if lowest.plain_allowed:
+            highest = len(encoder.encode(settings_at(TOP_QUALITY), strict=True))
+            exact = encoder.lossless_form()
+            if len(exact) <= highest if limit is None else highest < limit >= len(exact):
+                return exact
+        raise
+    return encoder.encode(settings, strict=True)
+
+
+def _limit(target: Target, pixels: np.ndarray) -> float | None:
+    """Return the bytes that a rate target allows; `None` for a target of distortion."""
+    if not target.is_rate:
+        return None
+    height, width, _ = pixels.shape
+    return target.value if target.kind == "bytes" else target.value * height * width / 8
 
 
 def search_settings(
@@ -80,9 +117,8 @@ class _Search:
 
     def excess(self, settings: LayerSettings) -> int:
         """Return the bytes by which the stream with these settings exceeds a rate target."""
-        limit = self.target.value
-        if self.target.kind == "bpp":
-            limit *= self.pixels / 8
+        limit = _limit(self.target, self.encoder.pixels)
+        assert limit is not None, "the target is a size"
         return math.ceil(len(self.encoder.encode(settings, strict=True)) - limit)
 
     def reserve(self, size: int) -> None:
@@ -104,7 +140,8 @@ class _Search:
             return start
         coarsest = self._coarsened(start)
         candidates = [s for s, value in self._measured.items() if self._allowed(value)]
-        if coarsest is None or not candidates:
+        # Between two qualities of different compact scale there may be no values.
+        if not candidates or (coarsest is None and not quality):
             raise self._out_of_reach()
         nearest = max if self.target.is_rate else min
         return nearest(candidates, key=self._measured.__getitem__)

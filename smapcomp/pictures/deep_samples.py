@@ -29,8 +29,27 @@ _Samples: TypeAlias = tuple[int, str, np.ndarray]
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _PLANES, _EXTRA, _FORMAT = 256, 257, 258, 262, 284, 338, 339
 _RGB, _CMYK = 2, 5
 _UNSPECIFIED, _ASSOCIATED, _UNASSOCIATED = 0, 1, 2
+_MINISBLACK, _MINISWHITE = 1, 0
 _J2K_SIZE_MARKER = b"\xff\x4f\xff\x51"
 _J2K_SEARCHED_BYTES = 1 << 20
+
+
+def _register_tiff_kinds() -> None:
+    """Let Pillow open 16-bit TIFF files that it does not know, whose samples are read here."""
+    known = TiffImagePlugin.OPEN_INFO
+    for prefix, order in ((b"II", "L"), (b"MM", "B")):
+        for photometric in (_MINISBLACK, _MINISWHITE):
+            for extra in (_UNSPECIFIED, _ASSOCIATED, _UNASSOCIATED):
+                mode = "L" if extra == _UNSPECIFIED else "LA"
+                grey = prefix, photometric, (1,), 1, (16, 16), (extra,)
+                known.setdefault(grey, (mode, f"LA;16{order}"))
+        for count in (1, 2):
+            ink = prefix, _CMYK, (1,), 1, (16,) * (4 + count), (_UNSPECIFIED,) * count
+            known.setdefault(ink, ("CMYK", f"CMYK;16{order}"))
+    known.setdefault((b"MM", _MINISWHITE, (1,), 1, (16,), ()), ("I;16B", "I;16B"))
+
+
+_register_tiff_kinds()
 
 
 def read_deep_samples(
@@ -76,21 +95,26 @@ def _read_png(image: ImageFile.ImageFile, path: str | os.PathLike) -> _Samples |
 def _read_tiff(image: TiffImagePlugin.TiffImageFile, path: str | os.PathLike) -> _Samples | None:
     tags = image.tag_v2
     bits = tags.get(_BITS, (1,))
-    if set(bits) != {16} or len(bits) < 3 or set(tags.get(_FORMAT, (1,))) != {1}:
+    if set(bits) != {16} or set(tags.get(_FORMAT, (1,))) != {1}:
         return None
+    if len(bits) == 1 and tags.get(_PLANES) != 2:
+        return None  # Pillow reads 16-bit grey as it is.
     if tags.get(_PHOTOMETRIC) == _CMYK:
         return _read_cmyk_tiff(path, tags)
     wide = _decoded(path, lambda data: imagecodecs.tiff_decode(data, index=0))
-    if tags.get(_PLANES) == 2:
+    if tags.get(_PLANES) == 2 and wide.ndim == 3:
         wide = np.moveaxis(wide, 0, -1)
     wide = _checked(wide, (tags[_HEIGHT], tags[_WIDTH]))
     mode = _mode(wide)
-    if mode == "RGBA":
+    if mode in ("LA", "RGBA"):
         extra = tags.get(_EXTRA, (_UNASSOCIATED,))[0]
         if extra == _UNSPECIFIED:
-            return 16, "RGB", reduce_to_8_bit(wide[:, :, :3])
-        if extra == _ASSOCIATED:
+            mode, wide = mode[:-1], wide[:, :, :-1]
+        elif extra == _ASSOCIATED:
             wide = _unmultiplied(wide)
+    if tags.get(_PHOTOMETRIC) == _MINISWHITE:
+        wide = wide.copy()
+        np.subtract(65535, wide[:, :, 0], out=wide[:, :, 0])
     return 16, mode, reduce_to_8_bit(wide)
 
 
@@ -185,7 +209,7 @@ def _unmultiplied(wide: np.ndarray) -> np.ndarray:
     """Divide the other channels by alpha, the last one; black where alpha is 0."""
     out = wide.copy()
     for row, target in zip(wide, out, strict=True):
-        alpha = row[:, 3:].astype(np.int64)
-        colours = (row[:, :3] * np.int64(65535) + alpha // 2) // np.maximum(alpha, 1)
-        target[:, :3] = np.minimum(colours, 65535)
+        alpha = row[:, -1:].astype(np.int64)
+        colours = (row[:, :-1] * np.int64(65535) + alpha // 2) // np.maximum(alpha, 1)
+        target[:, :-1] = np.minimum(colours, 65535)
     return out

@@ -21,8 +21,8 @@ def open_image(stack: contextlib.ExitStack, path: str | os.PathLike) -> ImageFil
     """Open a picture; memory for the pixels is not allocated yet.
 
     A TIFF file is not turned upright when it is loaded. `info` has `CICP` if an AVIF file has such
-    numbers. A warning on the logger "smapcomp" tells of metadata that are too long, and of an AVIF
-    file of more than 8 bits.
+    numbers. A warning on the logger "smapcomp" tells of metadata that are too long or damaged, and
+    of an AVIF file of more than 8 bits.
 
     Args:
         stack: Context at whose end the file is closed.
@@ -38,9 +38,10 @@ def open_image(stack: contextlib.ExitStack, path: str | os.PathLike) -> ImageFil
         chunks = PngChunks(file)
         image = stack.enter_context(Image.open(io.BufferedReader(chunks)))
         image.info.update(chunks.info)
-        if chunks.too_long:
-            names = ", ".join(chunks.too_long)
-            _log.warning("%s: metadata that are too long are left out: %s", path, names)
+        for fault, names in (("too long", chunks.too_long), ("damaged", chunks.damaged)):
+            if names:
+                text = ", ".join(names)
+                _log.warning("%s: metadata that are %s are left out: %s", path, fault, text)
     else:
         image = stack.enter_context(_open_by_pillow(path, head))
     if image.format == "AVIF":

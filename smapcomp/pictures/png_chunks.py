@@ -9,6 +9,7 @@ import struct
 import zlib
 from typing import Any, BinaryIO
 
+from smapcomp.errors import printable
 from smapcomp.pictures.colour_tags import CICP
 from smapcomp.pictures.metadata import EXIF_PREFIX, RAW_PROFILES
 
@@ -20,6 +21,8 @@ hexadecimal, so they take more than twice the bytes of the metadata."""
 
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
 _SKIPPED = (b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf", b"cICP")
+# Pillow refuses the whole picture if one of these has another length, or any chunk a wrong CRC.
+_LENGTHS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"pHYs": 9}
 
 
 class PngChunks(io.RawIOBase):
@@ -32,12 +35,14 @@ class PngChunks(io.RawIOBase):
         info: Entries for `info` of the Pillow image, with the keys that Pillow uses.
         too_long: Names of chunks and keywords of text that are left out since they are too long.
             Of several chunks with one name only the first is read.
+        damaged: Names of chunks and keywords of text that are left out since they are damaged.
     """
 
     def __init__(self, file: BinaryIO):
         super().__init__()
         self.info: dict[str, Any] = {}
         self.too_long: list[str] = []
+        self.damaged: list[str] = []
         self._seen: set[str] = set()
         self._file = file
         self._position = 0
@@ -57,8 +62,14 @@ class PngChunks(io.RawIOBase):
             # What is cut off is left to Pillow, which reports the damage.
             if following > self._size or kind == b"IEND":
                 break
+            is_damaged = kind not in _SKIPPED and self._is_damaged(kind, length)
+            name = printable(kind.decode("latin-1"))
+            if is_damaged and name not in self._seen:
+                self._seen.add(name)
+                self.damaged.append(name)
             if kind in _SKIPPED:
                 self._note(kind, length)
+            if kind in _SKIPPED or is_damaged:
                 removed += 12 + length
                 if self._sources[-1] == place:
                     self._sources[-1] = following
@@ -67,6 +78,19 @@ class PngChunks(io.RawIOBase):
                     self._sources.append(following)
             place = following
         self._end = self._size - removed
+
+    def _is_damaged(self, kind: bytes, length: int) -> bool:
+        """Return whether a chunk that decoders can do without is damaged, as libpng judges it.
+
+        The data of the chunk begin at the position of the file.
+        """
+        is_optional = bool(kind[0] & 0x20)
+        if not is_optional or length > MAX_CHUNK_BYTES:
+            return False
+        if _LENGTHS.get(kind, length) != length:
+            return True
+        checksum = zlib.crc32(self._file.read(length), zlib.crc32(kind))
+        return self._file.read(4) != checksum.to_bytes(4, "big")
 
     def _note(self, kind: bytes, length: int) -> None:
         """Read a metadata chunk whose data begin at the position of the file."""
@@ -91,8 +115,7 @@ class PngChunks(io.RawIOBase):
         except _TooLongError:
             self.too_long.append(title)
         except (ValueError, zlib.error):
-            # A damaged chunk of metadata harms no pixels.
-            pass
+            self.damaged.append(title)
 
     def _keep(self, kind: bytes, name: str, data: bytes) -> None:
         if kind == b"eXIf":

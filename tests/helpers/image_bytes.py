@@ -69,10 +69,11 @@ def tiff_16_bit(
     """Return an uncompressed TIFF file.
 
     Args:
-        samples: uint16 [H, W, channels]: grey (1), RGB (3), or RGB and another channel or CMYK (4).
+        samples: uint16 [H, W, channels]: grey (1), grey and another channel (2), RGB (3), RGB and
+            another channel or CMYK (4), or CMYK and another channel (5).
         order: Order of the bytes: "<" for little endian or ">" for big endian.
         planes: Whether the channels are stored one after the other.
-        extra: Kind of the fourth channel: 0 unspecified, 1 premultiplied alpha, 2 alpha.
+        extra: Kind of the other channel: 0 unspecified, 1 premultiplied alpha, 2 alpha.
         photometric: By default 1 (black is zero) for grey and 2 (RGB) for other pictures; 5 is
             CMYK.
         orientation: EXIF orientation, 1..8.
@@ -86,7 +87,7 @@ def tiff_16_bit(
     strips = channels if planes else 1
     size = len(data) // strips
     if photometric is None:
-        photometric = 1 if channels == 1 else 2
+        photometric = 1 if channels < 3 else 2
     tags = {
         256: ("I", [width]),
         257: ("I", [height]),
@@ -100,7 +101,7 @@ def tiff_16_bit(
         279: ("I", [size] * strips),
         284: ("H", [2 if planes else 1]),
     }
-    if channels == 4 and photometric != 5:
+    if channels in (2, 5) or (channels == 4 and photometric != 5):
         tags[338] = ("H", [extra])
     data += bytes(len(data) % 2)
     start = 8 + len(data)

@@ -57,8 +57,12 @@ def test_flags_of_the_command_line_give_typed_values():
 
 def test_numpy_numbers_are_taken_like_pythons():
     found = CompressOptions(
-        quality=np.int64(30), target_bpp=np.float32(0.5), compact_scale=np.int8(2)
+        quality=np.int64(30),
+        target_bpp=np.float32(0.5),
+        compact_scale=np.int8(2),
+        robust=np.bool_(True),
     )
+    assert found.robust is True
     assert (found.quality, found.target_bpp, found.compact_scale) == (30, 0.5, 2)
     assert type(found.quality) is int
     assert type(found.target_bpp) is float

@@ -118,6 +118,71 @@ def test_lossless_files_of_graphics_are_small(name, limit):
     np.testing.assert_array_equal(smapcomp.decompress(data), picture)
 
 
+def psnr(picture: np.ndarray, data: bytes, stage: str = "full") -> float:
+    """PSNR of the visible pixels of a picture of 1 to 4 channels."""
+    decoded = smapcomp.decompress(data, stage=stage)
+    colours = picture.shape[2] - (picture.shape[2] in (2, 4))
+    visible = picture[..., -1] > 0 if colours < picture.shape[2] else None
+    return metrics.psnr(picture[..., :colours], decoded[..., :colours], visible)
+
+
+SMOOTH = np.stack([X * 255 // WIDTH, Y * 255 // HEIGHT, 255 - X * 255 // WIDTH], -1)
+ALPHA = np.where((X // 16 + Y // 16) % 2, 255, 0)
+OTHERS = {
+    "smooth colours": SMOOTH,
+    "smooth, alpha in squares": np.dstack([SMOOTH, ALPHA]),
+    "smooth grey, alpha": np.dstack([SMOOTH[..., 0], np.where(Y > 30, 255, 0)]),
+    "smooth and noisy, alpha": np.dstack([np.where(X[..., None] > 70, noise(3), SMOOTH), ALPHA]),
+    "column of noise": noise(3).reshape(-1, 3)[:300, None],
+    "row of noise": noise(1).reshape(-1, 3)[None, :301, :1],
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_smooth_transparent_and_narrow_pictures_get_no_worse_either(name):
+    picture = OTHERS[name].astype(np.uint8)
+    before = 0.0
+    for quality in (0, 2, 5, 10, 13, 18, 25, 40, 70):
+        data = smapcomp.compress(picture, quality=quality, speed=9)
+        full = psnr(picture, data)
+        assert full >= psnr(picture, data, "compact") - 0.05
+        assert min(full, VISUALLY_LOSSLESS) >= min(before, VISUALLY_LOSSLESS) - 0.05
+        before = full
+
+
+@pytest.mark.parametrize("name", ["flat colour", "checkerboard", "ordered dither", "gradient"])
+def test_a_graphic_that_is_small_without_loss_meets_every_target(name):
+    picture = np.tile(PATTERNS[name], (2, 2, 1))
+    size = len(smapcomp.compress(picture, lossless=True))
+    for target in ({"target_bytes": size + 20}, {"target_bytes": 10**6}, {"target_bpp": 5.0}):
+        data = smapcomp.compress(picture, speed=10, **target)
+        assert len(data) <= size + 20
+        np.testing.assert_array_equal(smapcomp.decompress(data), picture)
+
+
+@pytest.mark.parametrize("name", ["smooth, alpha in squares", "smooth grey, alpha"])
+def test_a_smooth_picture_with_alpha_costs_no_more_than_its_lossless_form(name):
+    picture = OTHERS[name].astype(np.uint8)
+    limit = len(smapcomp.compress(picture, lossless=True))
+    for options in ({"quality": 30}, {"quality": 100}, {"target_psnr": 60.0}):
+        assert len(smapcomp.compress(picture, speed=9, **options)) <= limit + 64
+
+
+def test_flat_pictures_meet_targets_of_distortion():
+    picture = np.tile(PATTERNS["flat colour"], (2, 2, 1))
+    for target in ({"target_psnr": 20.0}, {"target_psnr": 90.0}, {"target_ms_ssim": 0.9}):
+        data = smapcomp.compress(picture, speed=10, **target)
+        np.testing.assert_array_equal(smapcomp.decompress(data), picture)
+
+
+def test_a_size_that_no_quality_needs_gives_the_lossless_form():
+    y, x = np.mgrid[:96, :160]
+    waves = [127 + 120 * np.sin(x / 30 + y / 50), 127 + 120 * np.cos(y / 40), 127 + x - y]
+    picture = np.clip(np.stack(waves, -1), 0, 255).astype(np.uint8)
+    data = smapcomp.compress(picture, target_bytes=10**5, speed=10)
+    np.testing.assert_array_equal(smapcomp.decompress(data), picture)
+
+
 def test_a_target_is_met_where_networks_do_harm():
     picture = PATTERNS["grey noise"]
     data = smapcomp.compress(picture, target_psnr=30.0, speed=9)

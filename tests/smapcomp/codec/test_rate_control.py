@@ -122,3 +122,13 @@ def test_few_trials_find_the_target_on_any_rising_curve(size):
         )
         assert 0.98 * wanted <= len(curve.encode(found, strict=True)) <= wanted
         assert curve.tried < 30
+
+
+def test_between_two_qualities_without_values_the_lower_one_is_used():
+    curve = _Curve(lambda quality, gain: 100 + quality if quality < 50 else 9000 + quality - gain)
+    found = search_settings(
+        curve,
+        Target("bytes", 5000),
+        lambda quality: LayerSettings("av1", 1, quality, "none", None),
+    )
+    assert len(curve.encode(found, strict=True)) == 149

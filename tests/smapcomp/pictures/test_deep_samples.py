@@ -1,6 +1,7 @@
 """Samples of more than 8 bits are rounded to 8, as computed in floating point."""
 
 import logging
+from itertools import product
 
 import imagecodecs
 import numpy as np
@@ -46,9 +47,9 @@ def rounded(samples: np.ndarray, maximum: int = 65535) -> np.ndarray:
 
 DEEP = {
     "png": (lambda x: png(x, 16), (1, 2, 3, 4)),
-    "tif": (tiff_16_bit, (1, 3, 4)),
-    "tif big-endian": (lambda x: tiff_16_bit(x, order=">"), (1, 3, 4)),
-    "tif in planes": (lambda x: tiff_16_bit(x, planes=True), (3, 4)),
+    "tif": (tiff_16_bit, (1, 2, 3, 4)),
+    "tif big-endian": (lambda x: tiff_16_bit(x, order=">"), (1, 2, 3, 4)),
+    "tif in planes": (lambda x: tiff_16_bit(x, planes=True), (1, 2, 3, 4)),
     "ppm": (ppm_16_bit, (1, 3)),
     "jp2": (jp2_16_bit, (1, 2, 3, 4)),
 }
@@ -92,9 +93,23 @@ def test_16_bit_tiff_may_have_premultiplied_unspecified_or_inverted_samples(tmp_
     picture = read_picture(path)
     assert picture.alpha is None
     np.testing.assert_array_equal(picture.samples, rounded(wide[:, :, :3]))
-    grey = wide[:, :, :1]
-    path.write_bytes(tiff_16_bit(grey, photometric=0))
-    np.testing.assert_array_equal(read_samples(path), 255 - rounded(grey))
+    for order, planes in product("<>", (False, True)):
+        grey = wide[:, :, :1]
+        path.write_bytes(tiff_16_bit(grey, order, planes, photometric=0))
+        np.testing.assert_array_equal(read_samples(path), 255 - rounded(grey))
+        grey = wide[:, :, 2:]
+        path.write_bytes(tiff_16_bit(grey, order, planes, photometric=0))
+        picture = read_picture(path)
+        np.testing.assert_array_equal(picture.samples, 255 - rounded(grey[:, :, :1]))
+        np.testing.assert_array_equal(picture.alpha, rounded(grey[:, :, 1]))
+        path.write_bytes(tiff_16_bit(wide[:, :, 1::2], order, planes, extra=1))
+        picture = read_picture(path)
+        assert picture.samples.ravel().tolist() == [64, 0, 255]
+        assert picture.alpha.ravel().tolist() == [156, 0, 255]
+        path.write_bytes(tiff_16_bit(grey, order, planes, extra=0))
+        picture = read_picture(path)
+        assert picture.alpha is None
+        np.testing.assert_array_equal(picture.samples, rounded(grey[:, :, :1]))
 
 
 def test_16_bit_tiff_is_turned_upright(tmp_path):
@@ -129,6 +144,17 @@ def test_16_bit_cmyk_is_rounded_and_converted(tmp_path, notices, order, planes):
         f"{path}: 16-bit samples are rounded to 8 bits",
         f"{path}: CMYK is converted to RGB without a colour profile",
     ]
+
+
+@pytest.mark.parametrize("planes", [False, True], ids=["interleaved", "planes"])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_another_channel_beside_16_bit_cmyk_is_left_out(tmp_path, order, planes):
+    wide = RNG.integers(0, 65536, (6, 8, 5)).astype(np.uint16)
+    path = tmp_path / "ink.tif"
+    path.write_bytes(tiff_16_bit(wide, order=order, planes=planes, photometric=5, extra=0))
+    ink = np.ascontiguousarray(rounded(wide[:, :, :4]))
+    expected = np.asarray(Image.fromarray(ink, "CMYK").convert("RGB"))
+    np.testing.assert_array_equal(read_samples(path), expected)
 
 
 def test_16_bit_cmyk_of_a_printer_is_read():

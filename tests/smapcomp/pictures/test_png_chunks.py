@@ -142,3 +142,35 @@ def test_damaged_chunks_of_metadata_harm_no_pixels(tmp_path):
         picture = read_picture(path, keep_metadata=True)
         np.testing.assert_array_equal(picture.samples, RGB)
         assert (picture.icc, picture.exif, picture.xmp) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        (b"gAMA", b"\0"),
+        (b"cHRM", bytes(31)),
+        (b"sRGB", b""),
+        (b"pHYs", bytes(5)),
+        (b"iCCP", b"name\0\0no deflate"),
+        (b"iCCP", b"no end of the name"),
+        (b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0no deflate"),
+    ],
+)
+def test_a_damaged_chunk_of_metadata_is_left_out_with_a_notice(tmp_path, notices, kind, data):
+    path = tmp_path / "damaged.png"
+    path.write_bytes(with_chunks(png(RGB, 8), png_chunk(kind, data)))
+    np.testing.assert_array_equal(read_picture(path, keep_metadata=True).samples, RGB)
+    name = "XML:com.adobe.xmp" if kind == b"iTXt" else kind.decode()
+    assert notices.messages == [f"{path}: metadata that are damaged are left out: {name}"]
+
+
+@pytest.mark.parametrize("kind", [b"gAMA", b"prVt", b"tIME"])
+def test_a_chunk_with_a_wrong_checksum_that_decoders_can_do_without_is_left_out(
+    tmp_path, notices, kind
+):
+    path = tmp_path / "damaged.png"
+    chunk = png_chunk(kind, b"\0\0\xb1\x8f")
+    path.write_bytes(with_chunks(png(RGB, 8), chunk[:-1] + bytes([chunk[-1] ^ 1])))
+    np.testing.assert_array_equal(read_picture(path).samples, RGB)
+    name = kind.decode()
+    assert notices.messages == [f"{path}: metadata that are damaged are left out: {name}"]

@@ -68,6 +68,30 @@ def test_the_result_is_never_worse_than_the_compact_image_or_the_prediction(seed
     assert error(decoded) <= 1.01 * min(error(upsampled), error(prediction))
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 3), (300, 1, 3), (9, 9, 1), (64, 64, 3)])
+def test_harm_is_prevented_even_where_the_bits_are_worth_more(shape):
+    upsampled = noise(0, shape)
+    pixels = upsampled + np.uint8(4)
+    prediction = upsampled - np.uint8(1)
+    indices = choose_strengths(pixels, prediction, upsampled)
+    decoded = apply_strengths(prediction, upsampled, indices)
+
+    def error(picture):
+        return np.square(pixels.astype(float) - picture).sum()
+
+    assert error(decoded) <= 1.0116 * error(upsampled)  # 0.05 dB
+
+
+def test_invisible_pixels_have_no_say():
+    upsampled, prediction = noise(0), noise(1)
+    visible = np.zeros((150, 200), bool)
+    visible[10:20, 10:150] = True
+    pixels = np.where(visible[..., None], upsampled, prediction)
+    indices = choose_strengths(pixels, prediction, upsampled, visible)
+    decoded = apply_strengths(prediction, upsampled, indices)
+    np.testing.assert_array_equal(decoded[visible], pixels[visible])
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (64, 64), (65, 64), (700, 1000)])
 def test_strengths_come_back(shape):
     indices = np.random.default_rng(0).integers(0, 5, grid_shape(*shape), dtype=np.uint8)
