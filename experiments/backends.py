@@ -5,6 +5,7 @@ import os
 
 from smapcomp.training.config import TrainingConfig
 from smapcomp.training.errors import ConfigError
+from smapcomp.training.probe_curves import require_known_best_metric
 
 BACKENDS = ("tensorflow", "jax")
 
@@ -40,8 +41,9 @@ def check(
         profile_at: Profiled step of the command line, or `None`.
 
     Raises:
-        ConfigError: A field or a flag has a value that the backend does not support, or the
-            environment variable KERAS_BACKEND names another backend.
+        ConfigError: A field or a flag has a value that the backend does not support, no probe
+            measures the metric of the best checkpoint, or the environment variable KERAS_BACKEND
+            names another backend.
     """
     if not config.data.source:
         raise ConfigError("config.data.source is empty; set --config.data.source")
@@ -61,6 +63,7 @@ def check(
                 "config.data.coded is empty; stage lossy with backend jax needs the file of "
                 "data.pack_coded"
             )
+    require_known_best_metric(config, backend)
     found = os.environ.setdefault("KERAS_BACKEND", backend)
     if found != backend:
         raise ConfigError(

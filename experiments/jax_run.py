@@ -47,6 +47,7 @@ def run(
 
     from smapcomp.training.jax_trainer.loop import train
     from smapcomp.training.jax_trainer.step import StepRunner, recomputed, validation_probe
+    from smapcomp.training.stages.initial_weights import weights_table
     from smapcomp.training.stages.networks import build_stage
     from smapcomp.training.stages.stage_optimizers import stage_optimizers
 
@@ -55,6 +56,7 @@ def run(
     pictures, make_batch, validation, as_batch = _pictures(config)
     logging.info("%d pictures on %s", len(pictures["sizes"]), jax.devices()[0])
     stage = build_stage(config, recompute=recomputed, labels_in_batch=config.model.stage == "lossy")
+    print(weights_table(stage, stage.sources), flush=True)
     optimizers = stage_optimizers(stage, config.optimizer, config.run.span)
     runner = StepRunner(stage, optimizers, make_batch, config.run.average_decay)
     every = config.evaluation.validate_every

@@ -9,6 +9,7 @@ from experiments import backends
 from smapcomp.keras_startup import import_keras
 from smapcomp.training.config import TrainingConfig
 from smapcomp.training.errors import ConfigError
+from smapcomp.training.probe_curves import CODED_STAGES, has_coding_probe
 from smapcomp.training.run_plan import RunPlan
 
 # TensorFlow and what imports it are loaded by `run`, after the configuration has been checked.
@@ -41,6 +42,7 @@ def run(
     import tensorflow as tf
 
     from data import clear_errors
+    from smapcomp.training.stages.initial_weights import weights_table
     from smapcomp.training.stages.networks import save_networks
     from smapcomp.training.tf_trainer import distribution
     from smapcomp.training.tf_trainer.loop import train
@@ -55,6 +57,11 @@ def run(
     keras.utils.set_random_seed(config.run.seed)
     if config.run.deterministic:
         tf.config.experimental.enable_op_determinism()
+    if config.model.stage in CODED_STAGES and config.loss.weights.adversarial:
+        # TensorFlow's remapper wants to fuse the discriminator's convolutions with the sum and the
+        # activation behind them, but the gradient needs the sum. It then logs an error and leaves
+        # the graph unchanged.
+        tf.config.optimizer.set_experimental_options({"remapping": False})
     training_batches, validation_batches = _pipelines(config)
     with clear_errors():
         # The data are opened before the networks are built, so that errors in them appear at once.
@@ -63,6 +70,8 @@ def run(
         count = max(evaluation.pictures, evaluation.codec_pictures)
         examples = _first_examples(validation_batches(), count)
         stage, components = _build(config, strategy)
+        if distribution.is_chief(strategy):
+            print(weights_table(stage, stage.sources), flush=True)
         distribution.synchronise_batch_norm(stage.models, strategy)
         train(
             stage,
@@ -155,7 +164,7 @@ def _probes(config: TrainingConfig, stage, strategy, examples: dict, validation_
         validation_probe(stage, validation_batches, evaluation.validate_every, strategy),
         picture_probe(stage, first(evaluation.pictures), evaluation.image_every),
     ]
-    if stage.name in coding.MODES and evaluation.codec_pictures and config.data.size >= 32:
+    if has_coding_probe(config):
         probes.append(
             coding.coding_probe(
                 stage,

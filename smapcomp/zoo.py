@@ -4,13 +4,14 @@ import functools
 import hashlib
 import io
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from smapcomp.design import COMPNET_SCALE, SCALES, weights_digest
+from smapcomp.design import COMPNET_SCALE, NUM_CLASSES, SCALES, weights_digest
 from smapcomp.errors import SmapcompError
 
 if TYPE_CHECKING:
@@ -54,6 +55,44 @@ def finenet_role(scale: int, lossy: bool) -> str:
     return "finenet" if scale == COMPNET_SCALE and not lossy else lossy_finenet_role(scale)
 
 
+def smapnet_representation(channels: int) -> str:
+    """Return the representation of labels of an SMapNet, which its number of channels tells.
+
+    Args:
+        channels: Channels of input and output.
+
+    Returns:
+        "classes" or "index", as `build_smapnet` takes it.
+
+    Raises:
+        ValueError: No SMapNet has so many channels.
+
+    Example:
+        >>> smapnet_representation(150), smapnet_representation(3)
+        ('classes', 'index')
+    """
+    representations = {NUM_CLASSES: "classes", 3: "index", 1: "index"}
+    if channels not in representations:
+        allowed = ", ".join(f"{count} ({name})" for count, name in representations.items())
+        raise ValueError(f"an SMapNet of {channels} channels is unknown; allowed: {allowed}")
+    return representations[channels]
+
+
+def smapnet_channels(arrays: Mapping[str, np.ndarray]) -> int:
+    """Return the number of channels of an SMapNet with these weights.
+
+    Args:
+        arrays: Weights by `layer/variable`.
+
+    Raises:
+        ValueError: They are not the weights of an SMapNet.
+    """
+    kernel = arrays.get("conv_out/kernel")
+    if kernel is None or kernel.ndim != 4:
+        raise ValueError("not weights of an SMapNet, which have a kernel conv_out/kernel")
+    return kernel.shape[-1]
+
+
 @dataclass(frozen=True)
 class Variant:
     """Properties of a set of networks, apart from the weights.
@@ -63,7 +102,8 @@ class Variant:
         step: Quantiser step of CompNet's compact image in units of 1/255.
         label_stride: Side in pixels of the square block that shares one label.
         backbone: Backbone of the segmenter, as `build_pspnet` takes it.
-        representation: Representation of labels in SMapNet, as `build_smapnet` takes it.
+        representation: Representation of labels that an SMapNet of this variant is trained with
+            by default, as `build_smapnet` takes it. The codec builds what the weights have.
     """
 
     name: str
@@ -145,6 +185,19 @@ class Networks:
         """Return the path of a network's weights, which need not exist."""
         return self.folder / f"{role}.npz"
 
+    def has(self, role: str) -> bool:
+        """Return whether there is a file with the weights of a network."""
+        return self.weights_file(role).is_file()
+
+    @property
+    def finenets(self) -> tuple[str, ...]:
+        """Roles of the FineNets that have weights, in the order of `FINENETS`.
+
+        They tell the designs that the weights serve: "finenet" is for the papers' design, the
+        lossless compact image of `COMPNET_SCALE`; the others are for lossy compact images.
+        """
+        return tuple(filter(self.has, FINENETS))
+
     def arrays(self, role: str) -> dict[str, np.ndarray]:
         """Return the weights of a network.
 
@@ -173,10 +226,12 @@ class Networks:
         if role not in self._models:
             from smapcomp.models.weights import assign_weights
 
-            model = self._build(role)
             try:
+                model = self._build(role)
                 assign_weights(model, self.arrays(role))
             except ValueError as error:
+                if isinstance(error, SmapcompError):
+                    raise
                 raise SmapcompError(f"{self.weights_file(role)}: {error}") from error
             self._models[role] = model
         return self._models[role]
@@ -198,9 +253,8 @@ class Networks:
         if role == "smapnet":
             from smapcomp.models.smapnet import build_smapnet
 
-            # The weights tell the number of channels.
-            gamma = self.arrays(role).get("norm/gamma", np.zeros(0))
-            return build_smapnet(self.variant.representation, gamma.size or None)
+            channels = smapnet_channels(self.arrays(role))
+            return build_smapnet(smapnet_representation(channels), channels)
         if role in LOSSY_FINENETS:
             from smapcomp.models.lossy_finenet import build_lossy_finenet
 

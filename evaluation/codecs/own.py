@@ -68,16 +68,19 @@ class Smapcomp(Codec):
         return smapcomp.decompress(data, **self._decoding())
 
     def details(self, samples: np.ndarray, data: bytes) -> dict[str, float]:
-        """Return bits per pixel of the layers, and the PSNR of each step of the decoder in dB."""
+        """Return bits per pixel of the layers, and the PSNR of each step of the decoder in dB.
+
+        The small layers (strengths, rounding) count as header.
+        """
         height, width, _ = samples.shape
         facts = smapcomp.info(data)
         layers = {layer["kind"]: layer["bpp"] for layer in facts["layers"]}
         stages = api.decode_stages(data, **self._decoding())
+        parts = {kind: layers.get(kind, 0.0) for kind in ("compact", "labels", "residual")}
+        total = metrics.bits_per_pixel(len(data), width, height)
         return {
-            "compact_bpp": layers["compact"],
-            "labels_bpp": layers.get("labels", 0.0),
-            "residual_bpp": layers.get("residual", 0.0),
-            "header_bpp": metrics.bits_per_pixel(facts["header_bytes"], width, height),
+            **{f"{kind}_bpp": bpp for kind, bpp in parts.items()},
+            "header_bpp": total - sum(parts.values()),
             "prediction_psnr": metrics.psnr(samples, stages.prediction),
             "upsampled_psnr": metrics.psnr(samples, stages.compact),
         }
@@ -105,8 +108,7 @@ def own_version(options: CompressOptions) -> str:
 def networks_digest(variant: str, weights_dir: str | None) -> str:
     """Return 12 hexadecimal digits of every network of a variant that the decoder uses."""
     networks = zoo.cached_networks(variant, weights_dir)
-    found = [role for role in zoo.FINENETS if networks.weights_file(role).is_file()]
-    digests = {role: np.frombuffer(networks.digest(role), np.uint8) for role in found}
+    digests = {role: np.frombuffer(networks.digest(role), np.uint8) for role in networks.finenets}
     return weights_digest(digests).hex()[:12]
 
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from smapcomp.design import COMPNET_SCALE, Tiling, quantise_compact
 from smapcomp.predictors.tiles import Window, blended_bands, windows_with_cores
-from smapcomp.zoo import Variant, finenet_role
+from smapcomp.zoo import FINENETS, Variant, finenet_role
 
 Rounder = Callable[[int, np.ndarray], np.ndarray]
 """Function that rounds a band of the prediction. It takes the band's first row and its values,
@@ -81,6 +81,11 @@ class TiledPredictor(ABC):
     """
 
     variant: Variant
+
+    @property
+    def finenets(self) -> tuple[str, ...]:
+        """Roles of the FineNets that it can run, in the order of `zoo.FINENETS`."""
+        return FINENETS
 
     @abstractmethod
     def model_digest(self, finenet: str) -> bytes:

@@ -8,7 +8,7 @@ import numpy as np
 
 from smapcomp.design import COMPNET_SCALE, NUM_CLASSES
 from smapcomp.predictors.base import Compact, TiledPredictor
-from smapcomp.zoo import LOSSY_FINENETS, Networks
+from smapcomp.zoo import LOSSY_FINENETS, Networks, smapnet_representation
 
 COMPNET_MIN_SIDE = 32
 """Shortest side of a picture that the papers' CompNet takes, in pixels: its last layer reflects
@@ -66,6 +66,10 @@ class LocalPredictor(TiledPredictor):
                 self._loaded[role] = self._load_network(role)
             return self._loaded[role]
 
+    @property
+    def finenets(self) -> tuple[str, ...]:
+        return self.networks.finenets
+
     def model_digest(self, finenet: str) -> bytes:
         return self.networks.digest(finenet)
 
@@ -122,16 +126,18 @@ class LocalPredictor(TiledPredictor):
 
     def _segment(self, signal: np.ndarray, repair: bool = False) -> np.ndarray:
         logits = self._run("segmenter", signal)
-        if repair and self.variant.representation == "classes":
+        # SMapNet's weights tell its representation, whatever the variant's default is.
+        channels = self._smapnet_channels() if repair else 0
+        representation = smapnet_representation(channels) if repair else None
+        if representation == "classes":
             logits = self._run("smapnet", logits)
         labels = np.argmax(logits, axis=-1) + 1
-        if repair and self.variant.representation == "index":
-            labels = self._repair_index(labels)
+        if channels is not None and representation == "index":
+            labels = self._repair_index(labels, channels)
         return labels[0].astype(np.uint8)
 
-    def _repair_index(self, labels: np.ndarray) -> np.ndarray:
+    def _repair_index(self, labels: np.ndarray, channels: int) -> np.ndarray:
         """Run SMapNet on the labels as a picture in [0, 1] (docs/spec.md, section 2)."""
-        channels = self._smapnet_channels()
         index = np.repeat(labels[..., None], channels, axis=-1).astype(np.float32) / 255
         mapped = self._run("smapnet", index).mean(axis=-1)
         return np.clip(np.round(mapped * 255), 0, NUM_CLASSES)

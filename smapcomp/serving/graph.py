@@ -23,7 +23,7 @@ from smapcomp.design import (
 from smapcomp.predictors import local
 from smapcomp.predictors.keras_predictor import compile_network
 from smapcomp.serving.contract import LOSSLESS_QUALITY, MAX_PIXELS
-from smapcomp.zoo import ROLES, lossy_finenet_role
+from smapcomp.zoo import LOSSY_FINENETS, ROLES, lossy_finenet_role, smapnet_representation
 
 # Inputs of the networks for each 8-bit sample, for each label, and for each quality.
 _SIGNAL = local.to_signal(np.arange(256, dtype=np.uint8))[0]
@@ -35,7 +35,8 @@ class GraphPredictor:
     """Counterpart of `KerasPredictor` for one window, as functions of tensors that can be traced.
 
     Args:
-        networks: `zoo.Networks` or an object with the same methods. All networks are built.
+        networks: `zoo.Networks` or an object with the same methods. All networks are built, except
+            FineNets of lossy compact images without weights.
 
     Attributes:
         variant: Variant of the networks.
@@ -53,8 +54,9 @@ class GraphPredictor:
         step = self.variant.step
         if step & (step - 1):
             raise ValueError(f"step {step}; allowed: powers of two, whose inverse is exact")
-        self._networks = {role: compile_network(networks, role) for role in ROLES}
-        models = [networks.model(role) for role in ROLES]
+        roles = [r for r in ROLES if r not in LOSSY_FINENETS or r in networks.finenets]
+        self._networks = {role: compile_network(networks, role) for role in roles}
+        models = [networks.model(role) for role in roles]
         self._one = tf.Variable(1.0, trainable=False, name="one")
         self._half_range = tf.Variable(127.5, trainable=False, name="half_range")
         weights = [variable for model in models for variable in model.variables]
@@ -113,12 +115,25 @@ class GraphPredictor:
 
         lossy_branch = tf.argmax(tf.cast(tf.equal(SCALES, scale), tf.int32), output_type=tf.int32)
         is_compnet_image = tf.logical_and(quality == LOSSLESS_QUALITY, scale == COMPNET_SCALE)
+        roles = [*map(lossy_finenet_role, SCALES), "finenet"]
+        branch = tf.where(is_compnet_image, len(SCALES), lossy_branch)
+        exists = [role in self._networks for role in roles]
+        tf.debugging.Assert(
+            tf.gather(exists, branch),
+            [
+                f"compact image; the model has {', '.join(filter(self._networks.get, roles))}; got",
+                tf.gather(roles, branch),
+            ],
+        )
+        inputs: dict[str, tuple] = dict.fromkeys(roles[:-1], (signal, label_map, coarseness[None]))
+        inputs["finenet"] = (signal, label_map)
         branches = [
-            functools.partial(self._run, lossy_finenet_role(s), signal, label_map, coarseness[None])
-            for s in SCALES
+            functools.partial(self._run, role, *inputs[role])
+            if role in self._networks
+            else functools.partial(tf.zeros_like, signal)  # The assertion above has failed.
+            for role in roles
         ]
-        branches.append(functools.partial(self._run, "finenet", signal, label_map))
-        detail = tf.switch_case(tf.where(is_compnet_image, len(SCALES), lossy_branch), branches)
+        detail = tf.switch_case(branch, branches)
         return tf.cast(grid, tf.uint8), self.to_grey_levels(signal[0] + detail[0])
 
     def _check(self, compact, scale, quality, mode, labels) -> None:
@@ -208,7 +223,7 @@ class GraphPredictor:
     def _label_grid(self, signal, repair):
         """Return the label grid, int32 `[H/stride, W/stride]`, with or without SMapNet's repair."""
         logits = self._networks["segmenter"](signal)
-        repairs_logits = self.variant.representation == "classes"
+        repairs_logits = smapnet_representation(self._smapnet_channels) == "classes"
         if repairs_logits:
             smapnet = self._networks["smapnet"]
             found = logits

@@ -100,7 +100,7 @@ def write_model(
                 tf.saved_model.Asset(path) for path in _write_assets(Path(assets), properties)
             ]
             tf.saved_model.save(module, str(temporary), signatures=signatures)
-        write_warmup(temporary, networks.variant.label_stride)
+        write_warmup(temporary, networks.variant.label_stride, networks.finenets)
         _rename(temporary, target, overwrite)
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())

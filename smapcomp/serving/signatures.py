@@ -26,7 +26,7 @@ from smapcomp.serving.graph import (
     to_rgb,
 )
 from smapcomp.serving.png import PNG_COMPRESSION
-from smapcomp.zoo import FINENETS, Networks
+from smapcomp.zoo import Networks
 
 _STRING = tf.TensorSpec((), tf.string)
 _INT = tf.TensorSpec((), tf.int32)
@@ -82,16 +82,17 @@ def model_properties(networks: Networks, precision: str) -> dict[str, str | int]
         "contract_version": contract.VERSION,
         "step": networks.variant.step,
         "label_stride": networks.variant.label_stride,
+        "finenets": ",".join(networks.finenets),
     }
 
 
 def model_digests(networks: Networks, precision: str) -> dict[str, str]:
-    """Return the digest of the weights for each of `FINENETS`, in hexadecimal.
+    """Return the digest of the weights for each FineNet that has weights, in hexadecimal.
 
     In float32 it is the model digest in the header of a stream. In bfloat16 the same weights give
     other predictions, so the digest is another one: of the precision and the float32 digest.
     """
-    digests = {role: networks.digest(role) for role in FINENETS}
+    digests = {role: networks.digest(role) for role in networks.finenets}
     if precision != "float32":
         prefix = precision.encode() + b"\0"
         digests = {

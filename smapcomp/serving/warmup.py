@@ -3,7 +3,7 @@
 The first call of a signature is slow, since TensorFlow optimises the graph then.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +12,15 @@ import tensorflow as tf
 from smapcomp.serving.contract import LOSSLESS_QUALITY, MODEL_NAME
 from smapcomp.serving.messages import bytes_array, make_predict_request, make_prediction_log
 from smapcomp.serving.png import encode_png
-from smapcomp.zoo import FINENETS
+from smapcomp.zoo import FINENETS, finenet_role
 
 _SIDE = 64
 """Side of the warm-up picture in pixels."""
 
 
-def warmup_inputs(label_stride: int) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+def warmup_inputs(
+    label_stride: int, finenets: Sequence[str] = FINENETS
+) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     """Yield requests for every signature and for `serving_default`.
 
     Each has one picture, which fits the smallest batch of a server. The requests for one signature
@@ -26,6 +28,7 @@ def warmup_inputs(label_stride: int) -> Iterator[tuple[str, dict[str, np.ndarray
 
     Args:
         label_stride: Label stride of the variant.
+        finenets: Roles of the model's FineNets.
 
     Yields:
         `(signature, inputs)`.
@@ -43,6 +46,8 @@ def warmup_inputs(label_stride: int) -> Iterator[tuple[str, dict[str, np.ndarray
         (picture, b"", 1, 50, b"mapped"),
         (picture, encode_png(labels), 1, 50, b"sent"),
     ):
+        if finenet_role(scale, lossy=quality != LOSSLESS_QUALITY) not in finenets:
+            continue
         inputs = {
             "compact_bytes": bytes_array(encode_png(compact)),
             "label_grid_bytes": bytes_array(grid),
@@ -53,17 +58,18 @@ def warmup_inputs(label_stride: int) -> Iterator[tuple[str, dict[str, np.ndarray
         yield "predict", inputs
         yield "predict_values", inputs
     eighth = {"scale": np.array([8], np.int32)}
-    rest = {"quality": np.array([50], np.int32), "mode": bytes_array(b"mapped")}
+    quality = 50 if finenet_role(8, lossy=True) in finenets else LOSSLESS_QUALITY
+    rest = {"quality": np.array([quality], np.int32), "mode": bytes_array(b"mapped")}
     yield "predict_tensors", {"compact": small[None], **eighth, **rest}
     yield "upsample", {"compact_bytes": bytes_array(encode_png(small)), **eighth}
     yield "describe", {"role": bytes_array(FINENETS[0].encode())}
 
 
-def write_warmup(folder: Path, label_stride: int) -> None:
+def write_warmup(folder: Path, label_stride: int, finenets: Sequence[str] = FINENETS) -> None:
     """Write `assets.extra/tf_serving_warmup_requests` into the folder of a SavedModel."""
     path = folder / "assets.extra" / "tf_serving_warmup_requests"
     path.parent.mkdir()
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for signature, inputs in warmup_inputs(label_stride):
+        for signature, inputs in warmup_inputs(label_stride, finenets):
             request = make_predict_request(MODEL_NAME, None, signature, inputs)
             writer.write(make_prediction_log(request).SerializeToString())

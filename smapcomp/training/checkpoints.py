@@ -86,7 +86,7 @@ class Checkpoints:
         """
         if not self.writer:
             return
-        size = sum(int(np.prod(v.shape)) * np.dtype(v.dtype).itemsize for v in variables.values())
+        size = _checkpoint_bytes(variables)
         # One more, because a new checkpoint is complete before the oldest is removed.
         missing = max(self.keep - len(self.steps()), 0) + 1
         missing += best and not os.path.exists(self.best_path)
@@ -96,6 +96,18 @@ class Checkpoints:
                 f"{self.folder}: {_mib(free)} free; {missing} more checkpoints need "
                 f"{_mib(size)} each"
             )
+
+    def describe_size(self, variables: Mapping[str, Any], best: bool) -> str:
+        """Return the line that says how much room the checkpoints of the run take.
+
+        Args:
+            variables: Variables of a checkpoint, as `save` takes them.
+            best: Whether the best checkpoint is kept too.
+        """
+        count = self.keep + best
+        size = _checkpoint_bytes(variables)
+        kept = f"{self.keep} newest{' and the best' if best else ''}"
+        return f"checkpoints: {_mib(size)} each, {_mib(count * size)} in all ({kept} are kept)"
 
     def save(self, step: int, variables: Mapping[str, Any]) -> None:
         """Write the values of the variables, then remove old checkpoints.
@@ -191,6 +203,10 @@ def _read(path: str) -> dict[str, np.ndarray]:
             return {key: archive[key] for key in archive.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise WorkdirError(f"{path}: not a readable checkpoint: {error}") from None
+
+
+def _checkpoint_bytes(variables: Mapping[str, Any]) -> int:
+    return sum(int(np.prod(v.shape)) * np.dtype(v.dtype).itemsize for v in variables.values())
 
 
 def _mib(size: int) -> str:

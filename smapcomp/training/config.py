@@ -85,7 +85,8 @@ class TrainingConfig:
             for group, values in self.to_dict().items()
             for name, value in values.items()
         }
-        free = ("model.init", "model.backbone", "model.vgg", "model.vgg_depth", "model.recompute")
+        names = ("init", "allow_random", "backbone", "vgg", "vgg_depth", "recompute")
+        free = [f"model.{name}" for name in names]
         fixed = ("model.", "loss.", "data.", "optimizer.", "run.seed")
         return {
             name: value

@@ -16,6 +16,9 @@ from smapcomp.zoo import VARIANTS
 STAGES = ("stage1", "segmentation", "stage2", "stage3", "lossy")
 """Stages of training, in the order in which they are trained."""
 
+FIXED_SMAPNET_STAGES = ("stage3", "lossy")
+"""Stages that find labels with an SMapNet that is already trained."""
+
 PRECISIONS = ("float32", "bfloat16", "float16")
 """Number formats in which networks can compute: the keys of `models.precision.POLICIES`."""
 
@@ -64,12 +67,16 @@ class ModelConfig:
         init: Folders of weights to start from, separated by commas. If several have a network's
             file, the last one counts. A lossy FineNet without a file of its own starts from the
             nearest other scale's of the same architecture.
+        allow_random: Whether networks that stay fixed or are tuned, and frozen layers, may have
+            random values because no file has their weights.
         backbone: File of initial weights of the segmenter's backbone, or empty.
         vgg: File of VGG's weights; needed if the perceptual loss has a weight.
         vgg_depth: 16 or 19; the papers use 19.
-        representation: Representation of labels in SMapNet: "classes" or "index"; empty for the
-            variant's own.
-        channels: Channels of SMapNet's index image: 1 or 3; 0 for the representation's default.
+        representation: Representation of labels in SMapNet: "classes" or "index". Empty for the
+            variant's own in the stages before 3; in the others, which keep SMapNet fixed, for that
+            of its weights.
+        channels: Channels of SMapNet's index image: 1 or 3; 0 for the representation's default or,
+            with a fixed SMapNet, for that of its weights.
         precision: Number format in which networks compute, one of `PRECISIONS`. Two networks
             always compute in float32: the rate model, which takes differences of nearly equal
             probabilities, and SMapNet with representation "index", because from 0.5 up the steps
@@ -85,6 +92,7 @@ class ModelConfig:
     variant: str = "lite"
     scale: int = 1
     init: str = ""
+    allow_random: bool = False
     backbone: str = ""
     vgg: str = ""
     vgg_depth: int = 19
@@ -104,12 +112,13 @@ class ModelConfig:
             ("precision", PRECISIONS),
         ):
             _require_one_of(f"model.{name}", getattr(self, name), allowed)
-        representation = self.representation or VARIANTS[self.variant].representation
-        object.__setattr__(self, "representation", representation)
-        if self.channels and representation != "index":
+        if not self.representation and self.stage not in FIXED_SMAPNET_STAGES:
+            own = VARIANTS[self.variant].representation
+            object.__setattr__(self, "representation", own)
+        if self.channels and self.representation != "index":
             raise ConfigError(
                 f"config.model.channels {self.channels} needs representation 'index', "
-                f"not {representation!r}"
+                f"not {self.representation!r}"
             )
         if self.recompute and self.stage not in ("stage1", "stage3"):
             raise ConfigError(
@@ -129,7 +138,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the loss terms of stages 1 and 3 (SPEC section 3).
+    """Weights of the loss terms of stages 1 and 3 (docs/spec.md, section 3).
 
     A term of weight 0 is not computed. The defaults are the papers'.
 
@@ -338,7 +347,7 @@ class CheckpointConfig:
     """
 
     every: int = 500
-    keep: int = 3
+    keep: int = 2
     best_metric: str = ""
     best_is: str = "max"
 

@@ -46,3 +46,19 @@ class RunPlan:
             profile_at,
             config.fixed_fields(),
         )
+
+
+def finished_message(workdir: str, done: int, steps: int) -> str:
+    """Return the line that says that a run has nothing left to do.
+
+    Args:
+        workdir: Folder of the run.
+        done: Step of its newest checkpoint.
+        steps: `RunConfig.steps`; 0 if the run was limited by time alone.
+    """
+    wanted = f"{done} of {steps} steps" if steps else f"{done} steps in all of its time"
+    more = "steps" if steps else "seconds"
+    return (
+        f"{workdir}: this run has finished, with {wanted}; nothing was trained. A larger "
+        f"--config.run.{more} continues it; another --workdir starts a new one"
+    )

@@ -13,6 +13,7 @@ import time
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from data.batches import pipeline
@@ -20,8 +21,10 @@ from experiments import backends, train
 from smapcomp.models.compnet import build_compnet
 from smapcomp.models.precision import POLICIES
 from smapcomp.models.weights import load_weights
+from smapcomp.training import monitor
 from smapcomp.training.config import TrainingConfig
 from smapcomp.training.config_groups import PRECISIONS, STAGES
+from smapcomp.training.probe_curves import probe_curves
 from smapcomp.training.stages import networks
 from tests.helpers import light_networks
 from tests.helpers.forked import Forked
@@ -62,7 +65,7 @@ def _config(pictures, stage, **changes):
     config = importlib.import_module(f"experiments.configs.{stage}_lite").get_config()
     defaults = DEFAULTS | {"source": pictures, "size": SIZE}
     if stage == "segmentation":
-        defaults["rules"] = ((".*", 1.0),)
+        defaults |= {"rules": ((".*", 1.0),), "allow_random": True}
     config.update_from_flattened_dict(full_names(defaults | changes))
     return config
 
@@ -119,6 +122,40 @@ def light_run(pictures, tmp_path_factory):
     return workdir
 
 
+def test_a_finished_run_says_so(pictures, light, light_run, tmp_path, capsys):
+    shutil.copytree(light_run, tmp_path, dirs_exist_ok=True)
+    before = (tmp_path / "weights/finenet.npz").read_bytes()
+    capsys.readouterr()
+    _run(pictures, tmp_path, "stage1")
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[-1] == (
+        f"{tmp_path}: this run has finished, with 1 of 1 steps; nothing was trained. A larger "
+        "--config.run.steps continues it; another --workdir starts a new one"
+    )
+    assert "stage1 1/1" not in printed.err
+    assert (tmp_path / "weights/finenet.npz").read_bytes() == before
+
+
+@pytest.mark.parametrize("size", [32, 168])
+@pytest.mark.parametrize("stage", ["stage1", "segmentation", "stage2", "stage3"])
+def test_the_curves_that_best_metric_may_name_are_those_that_probes_measure(
+    pictures, light, tmp_path, monkeypatch, stage, size
+):
+    measured: set[str] = set()
+    record = monitor.RunMonitor.record
+
+    def spy(self, step, probes, scores, variables):
+        measured.update(scores)
+        return record(self, step, probes, scores, variables)
+
+    monkeypatch.setattr(monitor.RunMonitor, "record", spy)
+    changes = {"size": size, "codec_pictures": 1, "allow_random": True, "fit": "resize"}
+    changes |= {"scales": (), "best_metric": ""}
+    _run(pictures, tmp_path, stage, **changes)
+    config = TrainingConfig.from_dict(_config(pictures, stage, **changes).to_dict())
+    assert measured == set(probe_curves(config, "tensorflow"))
+
+
 def test_the_later_stages_start_from_the_weights_of_the_earlier_ones(pictures, light, tmp_path):
     init = []
     for stage, roles in (
@@ -168,7 +205,7 @@ def test_stage2_trains_the_smapnet_that_is_asked_for(
 ):
     _run(pictures, tmp_path, "stage2", init=codec_weights, **options)
     with np.load(tmp_path / "weights/smapnet.npz") as smapnet:
-        assert smapnet["mix/kernel"].shape == (1, 1, channels, channels)
+        assert smapnet["conv_out/kernel"].shape == (1, 1, channels, channels)
 
 
 @pytest.mark.parametrize("stage", ["stage1", "segmentation"])
@@ -308,11 +345,97 @@ def test_several_devices_and_several_machines_train_the_weights_of_one(pictures,
             assert got[name] == [(step, pytest.approx(value, rel=1e-3)) for step, value in points]
 
 
-def test_a_frozen_network_without_weights_is_named(pictures, tmp_path, capsys):
-    message = _failure(capsys, pictures, tmp_path, "segmentation")
+ALLOW = "(--config.model.allow_random=True starts it from random values)\n"
+
+
+@pytest.mark.parametrize(
+    ("stage", "role", "use"),
+    [
+        ("segmentation", "compnet", "segmentation keeps this network fixed"),
+        ("stage2", "compnet", "stage2 keeps this network fixed"),
+        ("stage3", "compnet", "stage3 starts from its weights"),
+    ],
+)
+def test_networks_that_need_weights_and_the_folder_that_was_searched_are_named(
+    pictures, light, tmp_path, capsys, stage, role, use
+):
+    changes = {"allow_random": False}
+    message = _failure(capsys, pictures, tmp_path, stage, **changes)
+    assert message == f"train: config.model.init: empty, so there is no {role}.npz; {use} {ALLOW}"
+    (tmp_path / "run/weights").mkdir(parents=True)
+    changes["init"] = f"{tmp_path}/run"
+    message = _failure(capsys, pictures, tmp_path, stage, **changes)
     assert message == (
-        "train: config.model.init '': no folder has compnet.npz, which segmentation needs\n"
+        f"train: config.model.init: no {role}.npz in {tmp_path}/run; {use}; {tmp_path}/run "
+        f"is a run, whose weights are in {tmp_path}/run/weights {ALLOW}"
     )
+    changes["init"] = "/nowhere"
+    message = _failure(capsys, pictures, tmp_path, stage, **changes)
+    assert message == "train: config.model.init: /nowhere: no such folder of weights\n"
+    # Nothing was trained.
+    assert not (tmp_path / "weights").exists()
+
+
+def test_a_missing_init_folder_is_an_error_in_stage1_too(pictures, light, tmp_path, capsys):
+    message = _failure(capsys, pictures, tmp_path, "stage1", init="/nowhere")
+    assert message == "train: config.model.init: /nowhere: no such folder of weights\n"
+
+
+def test_the_segmenter_starts_from_a_backbone_unless_random_values_are_allowed(
+    pictures, light, codec_weights, tmp_path, capsys
+):
+    folder = tmp_path / "compnet"
+    folder.mkdir()
+    shutil.copy(f"{codec_weights}/compnet.npz", folder)
+    changes = {"init": str(folder), "allow_random": False}
+    message = _failure(capsys, pictures, tmp_path / "1", "segmentation", **changes)
+    assert message == (
+        f"train: config.model.init: no segmenter.npz in {folder}; segmentation starts from its "
+        f"weights or from config.model.backbone {ALLOW}"
+    )
+    np.savez(tmp_path / "backbone.npz", **{"logits/kernel": np.zeros((8, 8, 3, 150), np.float32)})
+    changes["backbone"] = str(tmp_path / "backbone.npz")
+    rules = (("^segmenter/logits/", None), ("^segmenter/auxiliary/", 1.0))
+    message = _failure(capsys, pictures, tmp_path / "2", "segmentation", rules=rules, **changes)
+    assert message == (
+        "train: config.optimizer.rules freeze 1 arrays of segmenter that have random values, such "
+        f"as segmenter/logits/bias; config.model.init {str(folder)!r} has no weights for them "
+        f"{ALLOW}"
+    )
+    rules = (("^segmenter/logits/kernel", None), ("^segmenter/(?!logits/kernel)", 1.0))
+    changes |= {"rules": rules, "schedule": "constant"}
+    _run(pictures, tmp_path / "3", "segmentation", **changes)
+    assert [re.split("  +", line) for line in capsys.readouterr().out.splitlines()[:3]] == [
+        ["network", "training", "starts from"],
+        ["compnet", "fixed", f"{folder}/compnet.npz"],
+        [
+            "segmenter",
+            "trained, 1 of 4 arrays frozen",
+            f"{tmp_path}/backbone.npz; 3 arrays from random values",
+        ],
+    ]
+    with np.load(tmp_path / "3/weights/segmenter.npz") as weights:
+        assert not weights["logits/kernel"].any()
+        assert weights["logits/bias"].any()
+
+
+def test_random_values_are_trained_and_named_if_they_are_allowed(pictures, light, tmp_path, capsys):
+    _run(pictures, tmp_path, "stage3", allow_random=True)
+    *lines, size = capsys.readouterr().out.splitlines()
+    # The size that is announced is that of the file, apart from the names of its entries.
+    found = re.fullmatch(r"checkpoints: ([\d.]+) MiB each, ([\d.]+) MiB in all \((.*)\)", size)
+    written = (tmp_path / "checkpoints/step-00000001.npz").stat().st_size / 2**20
+    assert float(found[1]) == pytest.approx(written, abs=0.1)
+    assert float(found[2]) == pytest.approx(3 * float(found[1]), abs=0.2)
+    assert found[3] == "2 newest and the best are kept"
+    assert lines == [
+        "network    training  starts from",
+        "compnet    trained   random values",
+        "segmenter  fixed     random values",
+        "smapnet    fixed     random values",
+        "finenet    trained   random values",
+        "rate       trained   random values",
+    ]
 
 
 def test_broken_data_and_folders_are_named(pictures, light, tmp_path, capsys):
@@ -367,6 +490,12 @@ def test_a_broken_picture_ends_training_with_its_name(pictures, light, tmp_path,
         ({"coded": "x"}, "data.coded 'x' is not supported by backend tensorflow; use ''"),
         ({"scales": (2.0, 0.5)}, "data.scales (2.0, 0.5) is not allowed; it must be empty or ("),
         ({"rules": (("(", 1.0),)}, "optimizer.rules: rule '(' is no regular expression"),
+        (
+            {"best_metric": "validation/pnsr"},
+            "checkpoint.best_metric 'validation/pnsr' is no curve of stage1 with backend "
+            "tensorflow; allowed: validation/log_mse, validation/rate, validation/psnr, "
+            "validation/psnr_upsampled, validation/compact_entropy_bpp\n",
+        ),
     ],
 )
 def test_values_that_are_not_allowed_are_usage_errors(pictures, tmp_path, capsys, changes, message):
@@ -498,9 +627,24 @@ def test_every_configuration_runs_with_jax_as_its_docstring_says(stage, variant,
     config = module.get_config()
     config.data.source = "pictures.npz"
     if variant == "paper":
-        changes = re.findall(r"--config\.(data\.(?:fit|rotation|blur))=([\w.]+)", module.__doc__)
+        fields = r"data\.(?:fit|rotation|blur)|checkpoint\.best_metric"
+        changes = re.findall(rf"--config\.({fields})=([\w./]+)", module.__doc__)
         assert changes
         for name, value in changes:
-            old = config.data[name.removeprefix("data.")]
-            config.update_from_flattened_dict({name: type(old)(value)})
+            group, field = name.split(".")
+            config.update_from_flattened_dict({name: type(config[group][field])(value)})
     backends.check(TrainingConfig.from_dict(config.to_dict()), "jax")
+
+
+def test_a_stage_with_a_discriminator_trains_without_errors_of_the_graph_optimiser(
+    pictures, light, tmp_path, capfd
+):
+    changes = {"loss.weights.gan": 1.0, "loss.weights.feature_matching": 10.0, "variant": "paper"}
+    before = tf.config.optimizer.get_experimental_options().get("remapping", True)
+    try:
+        _run(pictures, tmp_path, "stage1", size=64, **changes)
+    finally:
+        tf.config.optimizer.set_experimental_options({"remapping": before})
+    errors = capfd.readouterr().err
+    assert "stage1 1/1" in errors
+    assert "remapper" not in errors

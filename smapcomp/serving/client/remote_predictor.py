@@ -51,6 +51,9 @@ class RemotePredictor(TiledPredictor):
         self._address = transport.options.address
         self._digests: dict[str, bytes] = {}
         facts = self._describe(FINENETS[0])
+        # Models that were exported before this property was added have all FineNets.
+        names = facts["finenets"][0].decode() if "finenets" in facts else ",".join(FINENETS)
+        self._finenets = tuple(names.split(","))
         version, precision = (facts[name][0] for name in ("contract_version", "precision"))
         if version != contract.VERSION:
             raise self._model_error(
@@ -87,7 +90,9 @@ class RemotePredictor(TiledPredictor):
             if weights_dir is None:
                 return
             raise
-        for role in FINENETS:
+        for role in networks.finenets:
+            if role not in self.finenets:
+                raise self._model_error(f"has no {role}, of which {networks.folder} has weights")
             found = self.model_digest(role)
             if networks.digest(role) != found:
                 raise self._model_error(
@@ -99,6 +104,10 @@ class RemotePredictor(TiledPredictor):
     def close(self) -> None:
         """Close the connection."""
         self._transport.close()
+
+    @property
+    def finenets(self) -> tuple[str, ...]:
+        return self._finenets
 
     def model_digest(self, finenet: str) -> bytes:
         if finenet not in self._digests:

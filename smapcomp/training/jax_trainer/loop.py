@@ -15,7 +15,7 @@ from smapcomp.training.jax_trainer.curves import CurveFile
 from smapcomp.training.jax_trainer.step import StateArray, StepRunner
 from smapcomp.training.monitor import RunMonitor
 from smapcomp.training.probe import Probe
-from smapcomp.training.run_plan import RunPlan
+from smapcomp.training.run_plan import RunPlan, finished_message
 from smapcomp.training.signals import stop_request
 from smapcomp.training.stages.networks import save_networks
 
@@ -68,8 +68,11 @@ def train(
     run = JaxRun(runner, workdir, plan, probes, checkpoints, float(seconds.value))
     if run.has_ended(done):
         run.save_weights()
+        print(finished_message(workdir, done, plan.run.steps), flush=True)
         return
-    checkpoints.require_space(runner.arrays(), bool(plan.checkpoint.best_metric))
+    best = bool(plan.checkpoint.best_metric)
+    checkpoints.require_space(runner.arrays(), best)
+    print(checkpoints.describe_size(runner.arrays(), best), flush=True)
     curves = CurveFile(os.path.join(workdir, "curves.jsonl"), done)
     with stop_request() as stop:
         run.steps(done, pictures, key, curves, stop)

@@ -136,8 +136,9 @@ def _measure(predictor: KerasPredictor, original: np.ndarray, quality: int, mode
         "psnr": metrics.psnr(original, decoded.reconstruction),
         "prediction_psnr": metrics.psnr(original, decoded.prediction),
     }
-    for layer in stream.layers:
-        bits = metrics.bits_per_pixel(len(layer.payload), width, height)
-        scores[f"{layer.kind}_bpp"] = bits
+    # Other layers, such as the strengths of blocks, are in the streams of some pictures only.
+    for kind in ("compact", "residual") + (("labels",) if mode == "sent" else ()):
+        size = sum(len(layer.payload) for layer in stream.layers if layer.kind == kind)
+        scores[f"{kind}_bpp"] = metrics.bits_per_pixel(size, width, height)
     ms_ssim = metrics.ms_ssim(original, decoded.reconstruction)
     return scores if ms_ssim is None else {**scores, "ms_ssim": ms_ssim}

@@ -6,22 +6,27 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
-from smapcomp.design import SCALES, max_level
+from smapcomp.design import max_level
 from smapcomp.errors import SmapcompError
 from smapcomp.models.compnet import build_compnet
 from smapcomp.models.discriminator import build_discriminator
 from smapcomp.models.finenet import build_finenet
-from smapcomp.models.lossy_finenet import SIZES, build_lossy_finenet
+from smapcomp.models.lossy_finenet import build_lossy_finenet
 from smapcomp.models.precision import recomputed, with_precision
 from smapcomp.models.pspnet import build_pspnet
 from smapcomp.models.smapnet import build_smapnet
 from smapcomp.models.vgg import build_vgg16_features, build_vgg19_features
-from smapcomp.models.weights import load_weights, save_weights
+from smapcomp.models.weights import save_weights
 from smapcomp.training.config import TrainingConfig
 from smapcomp.training.config_groups import LossWeights, ModelConfig
 from smapcomp.training.layerwise import freeze
 from smapcomp.training.rules import Rules, require_used
 from smapcomp.training.stages import codec_stages, label_stages, lossy_stage
+from smapcomp.training.stages.initial_weights import (
+    load_initial_weights,
+    require_init_folders,
+    with_smapnet_of_weights,
+)
 from smapcomp.training.stages.rate_model import build_rate_model
 from smapcomp.training.stages.stage import Stage
 from smapcomp.zoo import VARIANTS, lossy_finenet_role
@@ -51,12 +56,15 @@ def build_stage(
             that find labels are not needed.
 
     Raises:
-        SmapcompError: A network that stays fixed has no weights, or the rules do not fit the
-            variables.
+        SmapcompError: A network that stays fixed or is tuned has no weights, a folder of `init`
+            does not exist, SMapNet's weights have another representation than the configuration,
+            or the rules do not fit the variables.
         ValueError: A file of weights does not fit its network.
         OSError: A file of weights cannot be read.
     """
-    model, loss = config.model, config.loss
+    loss, rules = config.loss, Rules(config.optimizer.rules)
+    require_init_folders(config.model)
+    model = with_smapnet_of_weights(config.model)
     step = VARIANTS[model.variant].step
     wrap = recompute if model.recompute else None
     if model.stage == "stage1":
@@ -88,20 +96,10 @@ def build_stage(
             wrap=wrap,
         )
     if not random_weights:
-        _load_initial_weights(stage, model)
-    _apply_rules(stage, Rules(config.optimizer.rules))
+        sources = load_initial_weights(stage, model, rules)
+        stage = dataclasses.replace(stage, sources=sources)
+    _apply_rules(stage, rules)
     return stage
-
-
-def _load_initial_weights(stage: Stage, model: ModelConfig) -> None:
-    trained = stage.trained_roles()
-    for role, network in stage.models.items():
-        found = _load(model, role, network)
-        if not found and role not in (*trained, "vgg"):
-            raise SmapcompError(
-                f"config.model.init {model.init!r}: no folder has {role}.npz, "
-                f"which {model.stage} needs"
-            )
 
 
 def _apply_rules(stage: Stage, rules: Rules) -> None:
@@ -146,13 +144,10 @@ def _codec_models(
 
 def _segmentation_models(model: ModelConfig) -> dict[str, keras.Model]:
     variant = VARIANTS[model.variant]
-    models = {
+    return {
         "compnet": _network(model, build_compnet, variant.name),
         "segmenter": _network(model, build_pspnet, variant.backbone, auxiliary=True),
     }
-    if model.backbone:
-        load_weights(models["segmenter"], model.backbone, partial=True)
-    return models
 
 
 def _label_models(model: ModelConfig) -> dict[str, keras.Model]:
@@ -177,28 +172,11 @@ def _decoder_label_models(model: ModelConfig) -> dict[str, keras.Model]:
 
 def build_codec_networks(model: ModelConfig) -> dict[str, keras.Model]:
     """Return the networks of stage 1 or 3 that the codec runs, untrained and in float32."""
-    model = dataclasses.replace(model, precision="float32")
+    model = with_smapnet_of_weights(dataclasses.replace(model, precision="float32"))
     models = _codec_models(model, NO_LOSSES)
     if model.stage == "stage3":
         models |= _label_models(model)
     return models
-
-
-def _load(model: ModelConfig, role: str, network: keras.Model) -> bool:
-    """Load a network from the last folder that has its file; return whether there is one."""
-    names = [role]
-    if role == lossy_finenet_role(model.scale):
-        same_size = [scale for scale in SCALES if SIZES[scale] == SIZES[model.scale]]
-        nearest_first = sorted(same_size, key=lambda scale: abs(scale - model.scale))
-        names = [lossy_finenet_role(scale) for scale in nearest_first]
-    for name in names:
-        for folder in reversed(model.init_folders):
-            path = os.path.join(folder, f"{name}.npz")
-            if os.path.exists(path):
-                # A segmenter's file lacks the auxiliary head, which only its training has.
-                load_weights(network, path, partial=model.stage == "segmentation")
-                return True
-    return False
 
 
 def save_networks(

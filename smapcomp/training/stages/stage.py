@@ -45,12 +45,14 @@ class Stage:
         models: Every network that takes part, by role.
         groups: Optimizer group to the roles that it trains. Roles without a group stay fixed.
         losses: `losses(batch, training=True, replicas=SINGLE_REPLICA) -> Outcome`.
+        sources: Role to the description of where its initial weights come from.
     """
 
     name: str
     models: Mapping[str, keras.Model]
     groups: Mapping[str, tuple[str, ...]]
     losses: Callable[..., Outcome] = field(repr=False)
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     def trained_roles(self) -> list[str]:
         """Return the roles of the trained networks, in the order of the groups."""

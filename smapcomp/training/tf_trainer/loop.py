@@ -21,7 +21,7 @@ from smapcomp.training.checkpoints import Checkpoints
 from smapcomp.training.errors import Interrupted, WorkerLostError
 from smapcomp.training.monitor import RunMonitor, last_checkpoint
 from smapcomp.training.probe import Probe
-from smapcomp.training.run_plan import RunPlan
+from smapcomp.training.run_plan import RunPlan, finished_message
 from smapcomp.training.signals import stop_request
 from smapcomp.training.stages.stage import Stage
 from smapcomp.training.stages.stage_optimizers import build_slots
@@ -114,7 +114,10 @@ def train(
         if done:
             checkpoints.restore(done, variables)
     if done < plan.run.steps:
-        checkpoints.require_space(variables, bool(plan.checkpoint.best_metric))
+        best = bool(plan.checkpoint.best_metric)
+        checkpoints.require_space(variables, best)
+        if chief:
+            print(checkpoints.describe_size(variables, best), flush=True)
         summaries = Summaries(os.path.join(workdir, "tensorboard") if chief else None)
         try:
             if description:
@@ -127,6 +130,8 @@ def train(
                 wait_for_workers(components.strategy)
         finally:
             summaries.close()
+    elif chief:
+        print(finished_message(workdir, done, plan.run.steps), flush=True)
     if components.averages:
         components.averages.assign()
 

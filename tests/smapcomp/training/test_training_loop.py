@@ -429,7 +429,7 @@ def test_a_full_disk_ends_the_run_before_the_first_step(tmp_path, monkeypatch):
         raise AssertionError("no batch is needed")
 
     with pytest.raises(
-        WorkdirError, match=r"checkpoints: 0.0 MiB free; 4 more checkpoints need 0.0"
+        WorkdirError, match=r"checkpoints: 0.0 MiB free; 3 more checkpoints need 0.0"
     ):
         _train(tmp_path, batches=no_batches)
 
