@@ -51,7 +51,7 @@ def encode_to_target(
     except SmapcompError:
         if lowest.plain_allowed:
             highest = len(encoder.encode(settings_at(TOP_QUALITY), strict=True))
-            exact = encoder.lossless_form()
+            exact = encoder.lossless_form
             if len(exact) <= highest if limit is None else highest < limit >= len(exact):
                 return exact
         raise
