@@ -10,6 +10,7 @@ import pytest
 import smapcomp
 from smapcomp import zoo
 from smapcomp.cli.main import main
+from smapcomp.codec import layer_settings
 from smapcomp.errors import SmapcompError
 from smapcomp.metrics import psnr
 from smapcomp.pictures.image_files import read_picture, write_picture
@@ -62,6 +63,7 @@ def test_four_stages_become_a_folder_that_the_command_line_compresses_with(
     picture = read_picture(pictures / "images/validation/0.png").samples
     write_picture(tmp_path / "in.png", Picture(picture))
     flags = [f"--weights_dir={out}"]
+    layer_settings._warn_once.cache_clear()
     source, stream, back = (str(tmp_path / name) for name in ("in.png", "x.smc", "out.png"))
     assert main(["smapcomp", "compress", source, stream, f"--variant={variant}", *flags]) == 0
     assert "compressing in the papers' design" in capsys.readouterr().err
