@@ -5,7 +5,7 @@ import pytest
 
 import smapcomp
 from smapcomp.codec import api as codec
-from smapcomp.codec import encoder
+from smapcomp.codec import layered_encoder
 from smapcomp.codec.bitstream.container import unpack
 from smapcomp.codec.decoder import StreamDecoder
 from smapcomp.codec.layers import blocks
@@ -27,7 +27,7 @@ SETTINGS = {
 
 @pytest.fixture
 def small_tiles(monkeypatch):
-    monkeypatch.setattr(encoder, "choose_tiling", lambda height, width: TILING)
+    monkeypatch.setattr(layered_encoder, "choose_tiling", lambda height, width: TILING)
     monkeypatch.setattr(blocks, "MAX_WHOLE", 1 << 14)
     monkeypatch.setattr(blocks, "BLOCK_SIDE", 128)
 

@@ -19,7 +19,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 import smapcomp
 from smapcomp.cli import decompress, main
-from smapcomp.codec import api, encoder
+from smapcomp.codec import api, layered_encoder
 from smapcomp.design import Tiling
 from smapcomp.errors import (
     DigestMismatchError,
@@ -129,7 +129,7 @@ def test_a_server_makes_the_stream_of_the_local_networks_and_decodes_it(
 
 @pytest.mark.parametrize("name", ["default", "papers", "sent"])
 def test_a_tiled_picture_makes_the_same_stream(light_model, grpc_address, monkeypatch, name):
-    monkeypatch.setattr(encoder, "choose_tiling", lambda height, width: Tiling(96, 32))
+    monkeypatch.setattr(layered_encoder, "choose_tiling", lambda height, width: Tiling(96, 32))
     picture = PHOTO[:150, :170]
     expected = compress_by(light_model.predictor, picture, **SETTINGS[name])
     remote = connect(ServerOptions(grpc_address))
