@@ -62,13 +62,9 @@ def decode_label_map(data: bytes, location: str, size: tuple[int, int]) -> np.nd
         DataError: The file cannot be read, is not 8-bit grey, has another size than the picture, or
             has a label above 150.
     """
-    label_map, raw_mode = _open(data, location)
-    if (label_map.format, raw_mode) != ("PNG", "L"):
-        # Two of ADE20K's classes have the same colour, so that colours do not determine labels, and
-        # Pillow scales grey of fewer bits to 0..255.
-        is_png = label_map.format == "PNG"
-        found = f"mode {raw_mode}" if is_png else f"a file of {label_map.format}"
-        raise DataError(f"{location}: labels must be an 8-bit grey PNG, got {found}")
+    # Two of ADE20K's classes have the same colour, so that colours do not determine labels, and
+    # Pillow scales grey of fewer bits to 0..255.
+    label_map = _open_annotation(data, location, "L", "grey")
     return _checked(np.asarray(label_map), location, size, NUM_CLASSES)
 
 
@@ -88,11 +84,7 @@ def decode_class_indices(data: bytes, location: str, size: tuple[int, int]) -> n
         DataError: The file cannot be read, is not an 8-bit RGB PNG, or has another size than the
             picture.
     """
-    annotation, raw_mode = _open(data, location)
-    if (annotation.format, raw_mode) != ("PNG", "RGB"):
-        is_png = annotation.format == "PNG"
-        found = f"mode {raw_mode}" if is_png else f"a file of {annotation.format}"
-        raise DataError(f"{location}: labels must be an 8-bit RGB PNG, got {found}")
+    annotation = _open_annotation(data, location, "RGB", "RGB")
     red, green, _ = np.moveaxis(np.asarray(annotation, np.int32), -1, 0)
     return _checked(red // 10 * 256 + green, location, size, NUM_FULL_INDICES - 1)
 
@@ -121,6 +113,16 @@ def decode_instance_map(data: bytes, location: str, size: tuple[int, int]) -> np
         return decode_label_map(data, location, size)
     kinds = np.asarray(annotation)[..., 0]
     return INSTANCE_LABELS[_checked(kinds, location, size, len(INSTANCE_LABELS) - 1)]
+
+
+def _open_annotation(data: bytes, location: str, mode: str, kind: str) -> Image.Image:
+    """Open a PNG of labels whose raw mode is `mode`; errors call that `kind`."""
+    annotation, raw_mode = _open(data, location)
+    if (annotation.format, raw_mode) != ("PNG", mode):
+        is_png = annotation.format == "PNG"
+        found = f"mode {raw_mode}" if is_png else f"a file of {annotation.format}"
+        raise DataError(f"{location}: labels must be an 8-bit {kind} PNG, got {found}")
+    return annotation
 
 
 def _checked(labels: np.ndarray, location: str, size: tuple[int, int], highest: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The argument `-`, which stands for standard input or standard output."""
 
 import sys
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from smapcomp.errors import SmapcompError
 
@@ -17,11 +17,7 @@ def input_file(argument: str) -> str | BinaryIO:
     """
     if argument != DASH:
         return argument
-    if sys.stdin is None:
-        raise SmapcompError("<stdin>: is closed")
-    if sys.stdin.isatty():
-        raise SmapcompError("<stdin>: is a terminal; a file or a pipe is needed")
-    return sys.stdin.buffer
+    return _binary(sys.stdin, input_name(argument))
 
 
 def output_file(argument: str) -> str | BinaryIO:
@@ -32,11 +28,15 @@ def output_file(argument: str) -> str | BinaryIO:
     """
     if argument != DASH:
         return argument
-    if sys.stdout is None:
-        raise SmapcompError("<stdout>: is closed")
-    if sys.stdout.isatty():
-        raise SmapcompError("<stdout>: is a terminal; a file or a pipe is needed")
-    return sys.stdout.buffer
+    return _binary(sys.stdout, output_name(argument))
+
+
+def _binary(stream: TextIO | None, name: str) -> BinaryIO:
+    if stream is None:
+        raise SmapcompError(f"{name}: is closed")
+    if stream.isatty():
+        raise SmapcompError(f"{name}: is a terminal; a file or a pipe is needed")
+    return stream.buffer
 
 
 def input_name(argument: str) -> str:

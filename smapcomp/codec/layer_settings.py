@@ -27,6 +27,10 @@ LOSSLESS_COMPACT_QUALITY = 10
 saves."""
 
 
+_COMPACT_OPTIONS = ("compact_coder", "compact_scale", "compact_quality")
+_LAYER_OPTIONS = (*_COMPACT_OPTIONS, "residual_coder", "residual_quality")
+
+
 @dataclass(frozen=True)
 class LayerSettings:
     """How the compact and the residual layer of one picture are coded.
@@ -88,7 +92,7 @@ def with_available_design(options: CompressOptions, finenets: Collection[str]) -
         options: The checked options.
         finenets: Roles of the FineNets that have weights.
     """
-    if (options.compact_coder, options.compact_scale, options.compact_quality) != (None,) * 3:
+    if _names_any(options, _COMPACT_OPTIONS):
         return options
     scales = [scale for scale in SCALES if lossy_finenet_role(scale) in finenets]
     if scales == list(SCALES):
@@ -141,8 +145,7 @@ def choose_settings(options: CompressOptions, quality: int | None = None) -> Lay
             found = replace(found, compact_quality=options.compact_quality)
     found = replace(found, speed=options.speed, plain_allowed=_is_default_design(options))
     if options.lossless:
-        compact = options.compact_coder, options.compact_scale, options.compact_quality
-        if compact == (None, None, None):
+        if not _names_any(options, _COMPACT_OPTIONS):
             found = replace(found, compact_scale=1, compact_quality=LOSSLESS_COMPACT_QUALITY)
         return replace(found, residual_coder=LOSSLESS_RESIDUAL_CODER, residual_quality=None)
     if options.residual_quality is not None:
@@ -159,11 +162,7 @@ def coarser_scales(options: CompressOptions) -> tuple[LayerSettings, ...]:
 
     There are none if the options name the design of a layer, or are lossless.
     """
-    names = (
-        *("compact_coder", "compact_scale", "compact_quality"),
-        *("residual_coder", "residual_quality"),
-    )
-    if options.lossless or any(getattr(options, name) is not None for name in names):
+    if options.lossless or _names_any(options, _LAYER_OPTIONS):
         return ()
     scale = choose_settings(options).compact_scale
     lower = (choose_settings(options, quality) for quality in range(options.quality))
@@ -173,11 +172,12 @@ def coarser_scales(options: CompressOptions) -> tuple[LayerSettings, ...]:
 
 def _is_default_design(options: CompressOptions) -> bool:
     """Return whether no option asks for a certain design."""
-    names = (
-        *("compact_coder", "compact_scale", "compact_quality"),
-        *("residual_coder", "residual_quality", "mode"),
-    )
-    return all(getattr(options, name) == getattr(CompressOptions, name) for name in names)
+    return options.mode == CompressOptions.mode and not _names_any(options, _LAYER_OPTIONS)
+
+
+def _names_any(options: CompressOptions, names: tuple[str, ...]) -> bool:
+    """Return whether one of the options, whose default is `None`, has a value."""
+    return any(getattr(options, name) is not None for name in names)
 
 
 @functools.cache
