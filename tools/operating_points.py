@@ -29,8 +29,8 @@ from tqdm import tqdm
 
 from data.picture_folder import picture_files
 from smapcomp import metrics
-from smapcomp.codec.encoder import PictureEncoder
 from smapcomp.codec.layer_settings import LayerSettings
+from smapcomp.codec.layered_encoder import LayeredEncoder
 from smapcomp.design import SCALES
 from smapcomp.errors import SmapcompError
 from smapcomp.jobs.exits import errors_in_one_line, refuse_arguments
@@ -112,7 +112,7 @@ def measure(
     predictor = load_predictor(variant)
     picture = read_picture(path)
     height, width, _ = picture.samples.shape
-    encoder = PictureEncoder(predictor, picture, "mapped")
+    encoder = LayeredEncoder(predictor, picture, "mapped")
     rows = []
     for scale, compact, residual in wanted:
         coder = "av1" if residual else "none"

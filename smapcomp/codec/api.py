@@ -17,6 +17,7 @@ from smapcomp.codec.layer_settings import (
     coarser_scales,
     with_available_design,
 )
+from smapcomp.codec.layered_encoder import LayeredEncoder
 from smapcomp.codec.options import CompressOptions, DecodeOptions, make_options, takes_options
 from smapcomp.codec.rate_control import encode_to_target
 from smapcomp.codec.stream_input import StreamSource, stream_bytes
@@ -69,9 +70,8 @@ def compress(image, *, predictor: TiledPredictor | None = None, **options: Any) 
     if predictor is None:
         predictor = load_predictor(checked.variant, checked.weights_dir, checked.engine)
     checked = with_available_design(checked, predictor.finenets)
-    encoder = PictureEncoder(
-        predictor, picture, checked.mode, checked.robust, checked.max_pixels, unfilled
-    )
+    layers = LayeredEncoder(predictor, picture, checked.mode, checked.robust, checked.max_pixels)
+    encoder = PictureEncoder(layers, unfilled)
     if checked.target is None:
         return encoder.encode_no_worse(choose_settings(checked), coarser_scales(checked))
     return encode_to_target(

@@ -10,8 +10,6 @@ from smapcomp import metrics
 from smapcomp.codec.coders.jxl import is_synthetic
 from smapcomp.codec.layer_settings import LayerSettings
 from smapcomp.codec.layered_encoder import LayeredEncoder
-from smapcomp.pictures.picture import Picture
-from smapcomp.predictors.base import TiledPredictor
 
 EXACTNESS_BYTES = 64
 """Bytes, besides half of those of the lossy stream, that a graphic may take for being exact."""
@@ -31,33 +29,18 @@ class PictureEncoder:
     without loss.
 
     Args:
-        predictor: Runs the networks.
-        picture: Picture of any size from 1×1 up.
-        mode: Source of the label map, one of `MODES`.
-        robust: Add the label layer and the rounding layer.
-        max_pixels: Largest padded picture to accept, in pixels; `None` for no limit.
+        layers: Encoder of the picture's layers.
         unfilled: Samples that differ from the picture's in invisible pixels alone, and may take
             fewer bytes without loss.
 
     Attributes:
         pixels: The picture's samples, uint8 `[height, width, 1 or 3]`.
         visible: Pixels whose alpha is not 0, bool `[height, width]`; `None` if all are visible.
-
-    Raises:
-        LimitError: The picture is too large.
     """
 
-    def __init__(
-        self,
-        predictor: TiledPredictor,
-        picture: Picture,
-        mode: str,
-        robust: bool = False,
-        max_pixels: int | None = None,
-        unfilled: np.ndarray | None = None,
-    ):
-        self._layers = LayeredEncoder(predictor, picture, mode, robust, max_pixels)
-        self.pixels, self.visible = self._layers.pixels, self._layers.visible
+    def __init__(self, layers: LayeredEncoder, unfilled: np.ndarray | None = None):
+        self._layers = layers
+        self.pixels, self.visible = layers.pixels, layers.visible
         self._originals = [self.pixels] if unfilled is None else [self.pixels, unfilled]
 
     def encode(self, settings: LayerSettings, strict: bool = False) -> bytes:
