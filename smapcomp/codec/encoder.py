@@ -1,6 +1,5 @@
 """Encoder of one picture, which chooses among the forms of its stream."""
 
-import functools
 import math
 from collections.abc import Sequence
 
@@ -42,6 +41,8 @@ class PictureEncoder:
         self._layers = layers
         self.pixels, self.visible = layers.pixels, layers.visible
         self._originals = [self.pixels] if unfilled is None else [self.pixels, unfilled]
+        self._lossless_form: bytes | None = None
+        self._synthetic: bool | None = None
 
     def encode(self, settings: LayerSettings, strict: bool = False) -> bytes:
         """Return the stream.
@@ -95,10 +96,12 @@ class PictureEncoder:
         """
         return self._layers.bytes_without_networks(settings)
 
-    @functools.cached_property
+    @property
     def lossless_form(self) -> bytes:
         """Stream of the picture itself, coded without loss and without networks."""
-        return min(map(self._layers.encode_exactly, self._originals), key=len)
+        if self._lossless_form is None:
+            self._lossless_form = min(map(self._layers.encode_exactly, self._originals), key=len)
+        return self._lossless_form
 
     def exact_form(self, lowest: LayerSettings, limit: float | None) -> bytes | None:
         """Return the lossless form of a graphic if it is small.
@@ -116,9 +119,11 @@ class PictureEncoder:
         exact = self.lossless_form
         return exact if len(exact) <= (limit or len(self._layers.encode(lowest))) else None
 
-    @functools.cached_property
+    @property
     def _is_synthetic(self) -> bool:
-        return any(map(is_synthetic, self._originals))
+        if self._synthetic is None:
+            self._synthetic = any(map(is_synthetic, self._originals))
+        return self._synthetic
 
     def _psnr(self, decoded: np.ndarray) -> float:
         return metrics.psnr(self.pixels, decoded, self.visible)
