@@ -52,8 +52,8 @@ def check(
         values = getattr(config, group)
         default = next(f.default for f in dataclasses.fields(values) if f.name == field)
         _require(f"config.{name}", getattr(values, field), (default,), backend)
-    if backend == "tensorflow" and not config.run.steps:
-        raise ConfigError("config.run.steps 0; backend tensorflow needs at least 1")
+    if backend == "tensorflow" and not (config.run.steps or config.run.epochs):
+        raise ConfigError("config.run.steps and .epochs are 0; backend tensorflow needs one")
     if backend == "jax":
         _require("config.model.precision", config.model.precision, ("float32", "bfloat16"), backend)
         _require("--strategy", strategy, ("default",), backend)

@@ -11,7 +11,7 @@ from absl import logging
 from experiments import backends
 from smapcomp.errors import SmapcompError
 from smapcomp.training.config import TrainingConfig
-from smapcomp.training.run_plan import RunPlan
+from smapcomp.training.run_plan import RunPlan, epochs_message, with_steps_of_epochs
 
 # JAX and what imports it are loaded by `run`, after the configuration has been checked.
 
@@ -54,7 +54,11 @@ def run(
     keras.utils.set_random_seed(config.run.seed)
     # The data are opened before the networks are built, so that errors in them appear at once.
     pictures, make_batch, validation, as_batch = _pictures(config)
-    logging.info("%d pictures on %s", len(pictures["sizes"]), jax.devices()[0])
+    count = len(pictures["sizes"])
+    if config.run.epochs:
+        print(epochs_message(config, count), flush=True)
+        config = with_steps_of_epochs(config, count)
+    logging.info("%d pictures on %s", count, jax.devices()[0])
     stage = build_stage(config, recompute=recomputed, labels_in_batch=config.model.stage == "lossy")
     print(weights_table(stage, stage.sources), flush=True)
     optimizers = stage_optimizers(stage, config.optimizer, config.run.span)

@@ -10,7 +10,7 @@ from smapcomp.keras_startup import import_keras
 from smapcomp.training.config import TrainingConfig
 from smapcomp.training.errors import ConfigError
 from smapcomp.training.probe_curves import CODED_STAGES, has_coding_probe
-from smapcomp.training.run_plan import RunPlan
+from smapcomp.training.run_plan import RunPlan, epochs_message, with_steps_of_epochs
 
 # TensorFlow and what imports it are loaded by `run`, after the configuration has been checked.
 
@@ -65,6 +65,11 @@ def run(
     training_batches, validation_batches = _pipelines(config)
     with clear_errors():
         # The data are opened before the networks are built, so that errors in them appear at once.
+        if config.run.epochs:
+            pictures = _training_pictures(config)
+            if distribution.is_chief(strategy):
+                print(epochs_message(config, pictures), flush=True)
+            config = with_steps_of_epochs(config, pictures)
         training_batches()
         evaluation = config.evaluation
         count = max(evaluation.pictures, evaluation.codec_pictures)
@@ -117,6 +122,28 @@ def _pipelines(config: TrainingConfig) -> tuple[Callable, Callable]:
         **options,
     )
     return training_batches, functools.partial(pipeline.validation_batches, data.source, **options)
+
+
+def _training_pictures(config: TrainingConfig) -> int:
+    """Return the number of training pictures; records of coded pictures count for each pass.
+
+    Raises:
+        DataError: The source cannot be opened, or does not know its number of pictures.
+    """
+    from data import DataError, open_source
+
+    labels = None if config.model.stage == "lossy" else True
+    source = open_source(config.data.source, "training", labels=labels, training=True)
+    try:
+        count = len(source)
+    except TypeError:
+        count = 0
+    if not count:
+        raise DataError(
+            f"{config.data.source}: its training pictures cannot be counted, which "
+            f"config.run.epochs {config.run.epochs} needs; set config.run.steps instead"
+        )
+    return count
 
 
 def _build(config: TrainingConfig, strategy):

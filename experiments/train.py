@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from absl import app, flags
 from ml_collections import config_flags
 
-from experiments import backends, jax_run, tensorflow_run
+from experiments import backends, config_flag, jax_run, tensorflow_run
 from smapcomp.errors import SmapcompError
 from smapcomp.jobs.exits import EXIT_FAILED, EXIT_RESUMABLE, EXIT_USAGE, fail
 from smapcomp.training.config import TrainingConfig
@@ -51,23 +51,7 @@ flags.mark_flags_as_required(["config", "workdir"])
 
 def parse(arguments: Sequence[str]) -> Sequence[str]:
     """Parse the command line; end the process with one line if a flag or a field is wrong."""
-    try:
-        rest = flags.FLAGS(arguments)
-        CONFIG.value.to_dict()  # Raises the errors of the configuration file.
-    except AttributeError as error:
-        # ml_collections' message for a field that a locked configuration does not have.
-        name, _, advice = str(error).replace("\\n", "\n").strip("\"'").partition("\n")
-        name = name.strip("\\'\"")
-        message = f"the configuration has no field {name!r}. {advice}".strip(". ")
-        fail(NAME, message, EXIT_USAGE)
-    except (flags.Error, KeyError, TypeError, ValueError, OSError) as error:
-        message = str(error)
-        if "Traceback" in message:  # ml_collections' message for an error in the file.
-            message = message.strip().splitlines()[-1]
-        fail(NAME, message, EXIT_USAGE)
-    if len(rest) > 1:
-        fail(NAME, f"unknown arguments: {' '.join(rest[1:])}", EXIT_USAGE)
-    return rest
+    return config_flag.parse(NAME, CONFIG, arguments)
 
 
 def train(
@@ -100,7 +84,8 @@ def train(
 
 def main(_: Sequence[str]) -> None:
     """Run the training that the command line describes."""
-    train(CONFIG.value, WORKDIR.value, BACKEND.value, STRATEGY.value, PROFILE_AT.value)
+    config = config_flag.config_of(CONFIG)
+    train(config, WORKDIR.value, BACKEND.value, STRATEGY.value, PROFILE_AT.value)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Values are checked when an object is made. Importing this module loads no Keras,
 is chosen after the configuration has been read.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -289,8 +290,10 @@ class RunConfig:
     """Length of the run, and how its steps are computed.
 
     Attributes:
-        steps: Number of the last step, counted from the run's first start; 0 if only `seconds`
-            limits the run.
+        steps: Number of the last step, counted from the run's first start; 0 if `epochs` stands
+            for it or only `seconds` limits the run.
+        epochs: Number of times that the run passes over the training pictures, which a job converts
+            to steps (`run_plan.with_steps_of_epochs`); 0 if it is not used.
         seconds: Time of training after which the run ends, without compilation and without the
             time between two starts; 0 for no limit. JAX backend. If `steps` is set too, the run
             ends with the limit that is reached first, and learning rates follow it.
@@ -307,6 +310,7 @@ class RunConfig:
     """
 
     steps: int = 0
+    epochs: float = 0.0
     seconds: float = 0.0
     average_decay: float = 0.0
     seed: int = 0
@@ -315,8 +319,14 @@ class RunConfig:
 
     def __post_init__(self):
         _require_at_least(0, "run", self, "steps", "seconds", "seed")
-        if not self.steps and not self.seconds:
-            raise ConfigError("config.run.steps and config.run.seconds are both 0; set one")
+        require(0 <= self.epochs < math.inf, "run.epochs", self.epochs, "at least 0 and finite")
+        if self.steps and self.epochs:
+            raise ConfigError(
+                f"config.run.steps {self.steps} and config.run.epochs {self.epochs} are both set; "
+                "one of them must be 0"
+            )
+        if not (self.steps or self.epochs or self.seconds):
+            raise ConfigError("config.run.steps, .epochs and .seconds are all 0; set one")
         decay = self.average_decay
         require(0 <= decay < 1, "run.average_decay", decay, "in [0, 1)")
 

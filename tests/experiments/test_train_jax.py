@@ -214,6 +214,17 @@ def test_a_run_that_was_killed_ends_as_one_that_never_stopped(tmp_path, pack, ja
     _check_can_be_bundled(tmp_path / "whole/weights", tmp_path / "bundle")
 
 
+def test_epochs_train_the_weights_of_as_many_steps(tmp_path, pack, jax_run):
+    arguments = [a for a in _arguments(pack, tmp_path / "epochs") if "run.steps" not in a]
+    jax_run(WITHOUT_TENSORFLOW, *arguments, "--config.run.epochs=3")  # of three pictures
+    jax_run(WITHOUT_TENSORFLOW, *_arguments(pack, tmp_path / "steps"))
+    name = "checkpoints/step-00000005.npz"
+    epochs, steps = (_contents(tmp_path / run / name) for run in ("epochs", "steps"))
+    assert epochs.keys() == steps.keys()
+    for key, array in steps.items():
+        np.testing.assert_array_equal(epochs[key], array, err_msg=key)
+
+
 def _check_can_be_bundled(folder, target):
     """Check that the weights can be bundled, load with TensorFlow, and have been trained."""
     variant = VARIANTS["lite"]

@@ -130,7 +130,7 @@ def test_a_finished_run_says_so(pictures, light, light_run, tmp_path, capsys):
     printed = capsys.readouterr()
     assert printed.out.splitlines()[-1] == (
         f"{tmp_path}: this run has finished, with 1 of 1 steps; nothing was trained. A larger "
-        "--config.run.steps continues it; another --workdir starts a new one"
+        "--config.run.steps or .epochs continues it; another --workdir starts a new one"
     )
     assert "stage1 1/1" not in printed.err
     assert (tmp_path / "weights/finenet.npz").read_bytes() == before

@@ -374,7 +374,7 @@ def test_plans_and_optimizers_that_do_not_fit_are_refused(tmp_path):
         ValueError, match="best_is 'most' is not allowed; it must be one of 'max', "
     ):
         CheckpointConfig(best_is="most")
-    with pytest.raises(ValueError, match=r"run.steps and config.run.seconds are both 0; set one"):
+    with pytest.raises(ValueError, match=r"run.steps, .epochs and .seconds are all 0; set one"):
         RunConfig()
     with pytest.raises(ValueError, match="every must be at least 1, got 0"):
         Probe(0, None)
