@@ -115,19 +115,14 @@ def build_step() -> Callable:
     from smapcomp.training import recipes
     from smapcomp.training.config import TrainingConfig
     from smapcomp.training.config_groups import ModelConfig
-    from smapcomp.training.stages.networks import build_stage
-    from smapcomp.training.stages.stage_optimizers import build_slots, stage_optimizers
-    from smapcomp.training.tf_trainer.step import train_step
+    from smapcomp.training.tf_trainer.measured_step import MeasuredStep
 
     config = TrainingConfig(
         model=ModelConfig("stage1", "lite", precision=FLAGS.precision),
         loss=recipes.loss_config("stage1", "lite"),
         optimizer=recipes.optimizer_config("stage1", "lite"),
     )
-    stage = build_stage(config, random_weights=True)
-    optimizers = stage_optimizers(stage, config.optimizer, steps=1)
-    build_slots(stage, optimizers)
-    return train_step(stage, optimizers)
+    return MeasuredStep.from_config(config).compiled()
 
 
 def benchmark() -> None:

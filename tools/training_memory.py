@@ -9,6 +9,7 @@ the steps in GiB (`ru_maxrss`, which includes TensorFlow itself and the weights)
 there is a GPU, and seconds of each step, the first of which includes compilation.
 """
 
+import functools
 import json
 import time
 from collections.abc import Sequence
@@ -17,10 +18,13 @@ import numpy as np
 from absl import app, flags
 from ml_collections import config_flags
 
+from experiments.config_flag import config_of, parse
 from smapcomp.design import NUM_LABELS
-from smapcomp.jobs.exits import errors_in_one_line, refuse_arguments
+from smapcomp.jobs.exits import errors_in_one_line
 from smapcomp.keras_startup import import_keras
 from smapcomp.training.config import TrainingConfig
+
+NAME = "training_memory"
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "File of experiments/configs.")
 STEPS = flags.DEFINE_integer("steps", 2, "Number of measured steps.", lower_bound=1)
@@ -48,31 +52,23 @@ def measure(config: TrainingConfig, steps: int) -> dict:
     import keras
     import tensorflow as tf
 
-    from smapcomp.training.stages.networks import build_stage
-    from smapcomp.training.stages.stage_optimizers import build_slots, stage_optimizers
     from smapcomp.training.tf_trainer.curves import memory
-    from smapcomp.training.tf_trainer.step import train_step
+    from smapcomp.training.tf_trainer.measured_step import MeasuredStep
 
     keras.utils.set_random_seed(0)
-    model, data = config.model, config.data
-    stage = build_stage(config, random_weights=True)
-    loss_scaled = model.precision == "float16"
-    optimizers = stage_optimizers(stage, config.optimizer, steps, loss_scaled)
-    build_slots(stage, optimizers)
-    step = train_step(stage, optimizers, jit_compile=config.run.jit_compile)
+    measured = MeasuredStep.from_config(config)
+    step = measured.compiled()
     rng = np.random.default_rng(0)
-    shape = (data.batch_size, data.size, data.size)
-    side = data.size // REGION
-    regions = rng.integers(0, NUM_LABELS, (data.batch_size, side, side))
-    batch = {
-        "image": tf.constant(rng.uniform(-1, 1, (*shape, 3)), tf.float32),
-        "label_map": tf.constant(regions.repeat(REGION, 1).repeat(REGION, 2), tf.int32),
-    }
-    if model.stage == "lossy":
-        side = data.size // model.scale
-        compact = rng.uniform(-1, 1, (data.batch_size, side, side, 3))
-        batch["compact"] = tf.constant(compact, tf.float32)
-        batch["level"] = tf.constant(rng.uniform(0, 1, data.batch_size), tf.float32)
+
+    def values(name: str, spec: tf.TensorSpec) -> tf.Tensor:
+        if spec.dtype == tf.float32:
+            lowest = 0.0 if name == "level" else -1.0
+            return tf.constant(rng.uniform(lowest, 1.0, spec.shape), spec.dtype)
+        count, side, _ = spec.shape
+        regions = rng.integers(0, NUM_LABELS, (count, side // REGION, side // REGION))
+        return tf.constant(regions.repeat(REGION, 1).repeat(REGION, 2), spec.dtype)
+
+    batch = {name: values(name, spec) for name, spec in measured.batch.items()}
     result = {"before": memory(), "seconds": []}
     for _ in range(steps):
         began = time.monotonic()
@@ -82,13 +78,12 @@ def measure(config: TrainingConfig, steps: int) -> dict:
     return {**result, "after": memory(), "losses": losses}
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(_: Sequence[str]) -> None:
     """Print the measurement of the configuration."""
-    refuse_arguments(arguments)
-    with errors_in_one_line("training_memory"):
-        config = TrainingConfig.from_dict(CONFIG.value.to_dict())
+    with errors_in_one_line(NAME):
+        config = TrainingConfig.from_dict(config_of(CONFIG).to_dict())
         print(json.dumps(measure(config, STEPS.value)))
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=functools.partial(parse, NAME, CONFIG))

@@ -16,14 +16,14 @@ PICTURES = "pictures"
 """Key of the step's values: number of pictures in the global batch."""
 
 
-def train_step(
+def step_function(
     stage: Stage,
     optimizers: Mapping[str, keras.Optimizer],
     strategy: tf.distribute.Strategy | None = None,
     averages: Averages | None = None,
     jit_compile: bool = False,
-) -> Callable[..., dict[str, float]]:
-    """Return a compiled training step, which updates all groups.
+) -> Callable[..., dict[str, tf.Tensor]]:
+    """Return the `tf.function` of a training step, which updates all groups.
 
     All updates are computed from the weights before the step. Each replica computes the gradient of
     its contribution to the global loss. The gradients are summed, then clipped by the optimizer, so
@@ -38,9 +38,10 @@ def train_step(
         jit_compile: Whether the step is compiled with XLA; for one replica (a TPU always does it).
 
     Returns:
-        Function of a batch, and of whether this worker asks to stop. It returns numbers by the
-        names of their curves: `loss/GROUP`, `gradient_norm/GROUP` (before clipping),
-        `train/METRIC`, `loss_scale/GROUP` if losses are scaled, `STOP` and `PICTURES`.
+        Function of a batch, and of 1.0 if this worker asks to stop and 0.0 otherwise, float32 [].
+        It returns values of the replicas by the names of their curves: `loss/GROUP`,
+        `gradient_norm/GROUP` (before clipping), `train/METRIC`, `loss_scale/GROUP` if losses are
+        scaled, `STOP` and `PICTURES`.
 
     Raises:
         ValueError: `jit_compile` with several replicas, or a loss does not depend on a variable of
@@ -87,6 +88,36 @@ def train_step(
     @tf.function(autograph=False, jit_compile=jit_compile or None)
     def step(batch, stop):
         return strategy.run(replica_step, args=(batch, stop))
+
+    return step
+
+
+def train_step(
+    stage: Stage,
+    optimizers: Mapping[str, keras.Optimizer],
+    strategy: tf.distribute.Strategy | None = None,
+    averages: Averages | None = None,
+    jit_compile: bool = False,
+) -> Callable[..., dict[str, float]]:
+    """Return a compiled training step.
+
+    Args:
+        stage: As `step_function` takes it.
+        optimizers: As `step_function` takes them.
+        strategy: As `step_function` takes it.
+        averages: As `step_function` takes them.
+        jit_compile: As `step_function` takes it.
+
+    Returns:
+        Function of a batch, and of whether this worker asks to stop. It returns the values of
+        `step_function` as numbers.
+
+    Raises:
+        ValueError: `jit_compile` with several replicas, or a loss does not depend on a variable of
+            its group.
+    """
+    strategy = strategy or tf.distribute.get_strategy()
+    step = step_function(stage, optimizers, strategy, averages, jit_compile)
 
     def run(batch, stop: bool = False) -> dict[str, float]:
         values = step(batch, tf.constant(stop, tf.float32))
