@@ -5,7 +5,7 @@ r"""The papers' stage 1: CompNet and FineNet with the original labels, and the d
 
 docs/spec.md, section 3: five losses; Adam at 2e-4 with beta_1 0.5, for 100 epochs at that rate and
 for 50 more in a straight line to 0; batches of 8 pictures resized to 256x256.
-`--config.model.recompute=True` needs less memory (docs/training.md). The JAX backend needs
+`--config.model.recompute=True` needs less memory (docs/gpu.md). The JAX backend needs
 `--config.data.fit=crop`.
 Time and score: this project has not trained it.
 """
