@@ -71,13 +71,9 @@ def step_function(
             gradient = tape.gradient(loss, variables[group], output_gradients=scale)
             _require_connected(group, gradient, stage.names(group))
             gradients[group] = replicas.sum(gradient)
-            unscaled = gradients[group]
             if scale is not None:
-                # The norm is computed from unscaled values, because its squares would overflow long
-                # before the gradient does.
-                unscaled = [gradient / scale for gradient in unscaled]
                 values[f"loss_scale/{group}"] = scale
-            values[f"gradient_norm/{group}"] = tf.linalg.global_norm(unscaled)
+            values[f"gradient_norm/{group}"] = _gradient_norm(gradients[group], scale)
         del tape
         for group, gradient in gradients.items():
             optimizers[group].apply(gradient, variables[group])
@@ -136,6 +132,14 @@ def _loss_scale(optimizer: keras.Optimizer) -> tf.Tensor | None:
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return tf.identity(optimizer.dynamic_scale)
     return None
+
+
+def _gradient_norm(gradient: Sequence[tf.Tensor], scale: tf.Tensor | None) -> tf.Tensor:
+    """Return the norm of a gradient without its loss scale, float32 []."""
+    # It is computed from unscaled values, because its squares would overflow long before the
+    # gradient does.
+    unscaled = gradient if scale is None else [part / scale for part in gradient]
+    return tf.linalg.global_norm(unscaled)
 
 
 def _require_examples(batch: Mapping[str, tf.Tensor]) -> None:
