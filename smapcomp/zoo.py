@@ -13,6 +13,7 @@ import numpy as np
 
 from smapcomp.design import COMPNET_SCALE, NUM_CLASSES, SCALES, weights_digest
 from smapcomp.errors import SmapcompError
+from smapcomp.models import exact_weights
 
 if TYPE_CHECKING:
     import keras
@@ -205,7 +206,8 @@ class Networks:
             role: One of `ROLES`.
 
         Returns:
-            Arrays of any float type by `layer/variable`.
+            Arrays by `layer/variable`: of any float type, or of an exact network as
+            `smapcomp.models.exact_weights` has them.
 
         Raises:
             SmapcompError: The file is missing or damaged.
@@ -213,6 +215,31 @@ class Networks:
         if role not in self._arrays:
             self._arrays[role] = _read_weights(self.weights_file(role))
         return self._arrays[role]
+
+    def is_exact(self, role: str) -> bool:
+        """Return whether a network is exact; errors are those of `arrays`."""
+        return exact_weights.is_exact(self.arrays(role))
+
+    def layer_weights(self, role: str) -> dict[str, np.ndarray]:
+        """Return the weights of a network as its layers have them, which an engine runs.
+
+        Args:
+            role: One of `ROLES`.
+
+        Returns:
+            Arrays of any float type by `layer/variable`.
+
+        Raises:
+            SmapcompError: The file is missing or damaged, or a sum of an exact network may be
+                rounded.
+        """
+        arrays = self.arrays(role)
+        if not exact_weights.is_exact(arrays):
+            return arrays
+        try:
+            return exact_weights.to_float(arrays)
+        except ValueError as error:
+            raise SmapcompError(f"{self.weights_file(role)}: {error}") from error
 
     def model(self, role: str) -> "keras.Model":
         """Return the Keras model of a network, with its weights. This loads Keras.
@@ -237,6 +264,7 @@ class Networks:
         return self._models[role]
 
     def _build(self, role: str) -> "keras.Model":
+        exact = self.is_exact(role)
         # Imported here since each of these modules loads Keras.
         if role == "compnet":
             from smapcomp.models.compnet import build_compnet
@@ -245,7 +273,11 @@ class Networks:
         if role == "finenet":
             from smapcomp.models.finenet import build_finenet
 
-            return build_finenet(self.variant.name)
+            return build_finenet(self.variant.name, exact=exact)
+        if role == "segmenter" and exact:
+            from smapcomp.models.exact_segmenter import build_exact_segmenter
+
+            return build_exact_segmenter()
         if role == "segmenter":
             from smapcomp.models.pspnet import build_pspnet
 
@@ -254,11 +286,11 @@ class Networks:
             from smapcomp.models.smapnet import build_smapnet
 
             channels = smapnet_channels(self.arrays(role))
-            return build_smapnet(smapnet_representation(channels), channels)
+            return build_smapnet(smapnet_representation(channels), channels, exact=exact)
         if role in LOSSY_FINENETS:
             from smapcomp.models.lossy_finenet import build_lossy_finenet
 
-            return build_lossy_finenet(SCALES[LOSSY_FINENETS.index(role)])
+            return build_lossy_finenet(SCALES[LOSSY_FINENETS.index(role)], exact=exact)
         raise ValueError(f"role {role!r} is unknown; allowed: {', '.join(ROLES)}")
 
 

@@ -1,9 +1,12 @@
 """FineNet, which predicts the detail that an up-sampled compact image lacks."""
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import keras
 
+from smapcomp.models.exact_layers import ExactLabelConv2D, ExactSignal, exact_detail, residual_conv
 from smapcomp.models.label_conv import LabelConv2D
 from smapcomp.models.layers import (
     DepthToSpace,
@@ -31,7 +34,7 @@ class LiteSize:
     tail: tuple[tuple[int, int], ...] = ((32, 2), (16, 1))
 
 
-def build_finenet(variant: str, size: LiteSize | None = None) -> keras.Model:
+def build_finenet(variant: str, size: LiteSize | None = None, exact: bool = False) -> keras.Model:
     """Build FineNet.
 
     "paper" (docs/spec.md, section 2; 46,066,883 parameters):
@@ -48,6 +51,8 @@ def build_finenet(variant: str, size: LiteSize | None = None) -> keras.Model:
     Args:
         variant: "paper" or "lite".
         size: Size of "lite", by default `LiteSize()`.
+        exact: Whether "lite" is exact (`smapcomp.models.exact_layers`). "paper" cannot be, for it
+            normalises by the statistics of the picture.
 
     Returns:
         Model of `[upsampled, label_map]`, float `[batch, height, width, 3]` in [-1, 1] and int
@@ -55,14 +60,16 @@ def build_finenet(variant: str, size: LiteSize | None = None) -> keras.Model:
         `upsampled`. Height and width are multiples of 8, at least 16.
 
     Raises:
-        ValueError: The variant is unknown.
+        ValueError: The variant is unknown, or cannot be exact.
     """
+    if exact and variant != "lite":
+        raise ValueError(f"variant {variant!r} cannot be exact; allowed: lite")
     upsampled = keras.Input((None, None, 3), name="upsampled")
     label_map = keras.Input((None, None), dtype="int32", name="label_map")
     if variant == "paper":
         outputs = _paper(upsampled, label_map)
     elif variant == "lite":
-        outputs = _lite(upsampled, label_map, size or LiteSize())
+        outputs = _lite(upsampled, label_map, size or LiteSize(), exact)
     else:
         raise ValueError(f"variant {variant!r} is unknown; allowed: paper, lite")
     return keras.Model([upsampled, label_map], outputs, name=f"finenet_{variant}")
@@ -88,40 +95,40 @@ def _paper(upsampled, label_map):
     return keras.layers.Activation("tanh", name="tanh")(x)
 
 
-def _lite(upsampled, label_map, size: LiteSize):
+def _lite(upsampled, label_map, size: LiteSize, exact: bool):
     """Return the detail from residual blocks on the 1/8 grid and sub-pixel up-sampling.
 
     The up-sampled picture holds no more information than its 1/8 grid, so nearly all arithmetic is
     spent there. There is no normalisation: it costs PSNR in super-resolution and would make the
     prediction depend on the statistics of the whole picture.
     """
-    x = SpaceToDepth(8, name="blocks")(upsampled)
-    x = _he_conv(x, size.filters, "conv0")
+    convolve = functools.partial(_he_conv, exact=exact)
+    x = ExactSignal(name="signal")(upsampled) if exact else upsampled
+    x = convolve(SpaceToDepth(8, name="blocks")(x), size.filters, "conv0")
     labels = LabelStride(8, name="label_grid")(label_map)
     normal = keras.initializers.RandomNormal(stddev=0.02)
-    x = x + LabelConv2D(size.filters, 3, initializer=normal, name="labels0")(labels)
+    label_conv = ExactLabelConv2D if exact else LabelConv2D
+    x = x + label_conv(size.filters, 3, initializer=normal, name="labels0")(labels)
     start = x
     for i in range(size.blocks):
-        x = _lite_block(x, size.filters, f"block{i}")
-    x = _he_conv(x, size.filters, "trunk_out") + start
+        x = _lite_block(convolve, x, size.filters, f"block{i}")
+    x = convolve(x, size.filters, "trunk_out") + start
     for i, (filters, blocks) in enumerate(size.tail, 1):
-        x = _he_conv(x, 4 * filters, f"up{i}")
+        x = convolve(x, 4 * filters, f"up{i}")
         x = DepthToSpace(2, name=f"up{i}_shuffle")(x)
         x = keras.layers.ReLU(name=f"up{i}_relu")(x)
         for j in range(blocks):
-            x = _lite_block(x, filters, f"up{i}_block{j}")
-    x = keras.layers.Conv2D(12, 3, padding="same", kernel_initializer="zeros", name="detail")(x)
-    return DepthToSpace(2, name="detail_shuffle")(x)
+            x = _lite_block(convolve, x, filters, f"up{i}_block{j}")
+    x = residual_conv(x, 12, 3, "detail", exact=exact, initializer="zeros")
+    x = DepthToSpace(2, name="detail_shuffle")(x)
+    return exact_detail(x) if exact else x
 
 
-def _lite_block(x, filters: int, name: str):
-    y = _he_conv(x, filters, f"{name}_conv1")
-    y = keras.layers.ReLU(name=f"{name}_relu")(y)
-    return x + _he_conv(y, filters, f"{name}_conv2", gain=0.1)
+def _lite_block(convolve: Callable, x, filters: int, name: str):
+    y = convolve(x, filters, f"{name}_conv1", rounded=False)
+    return x + convolve(y, filters, f"{name}_conv2", gain=0.1, relu=True)
 
 
-def _he_conv(x, filters: int, name: str, gain: float = 1.0):
+def _he_conv(x, filters: int, name: str, *, gain: float = 1.0, **options):
     initializer = keras.initializers.VarianceScaling(2.0 * gain)
-    return keras.layers.Conv2D(
-        filters, 3, padding="same", kernel_initializer=initializer, name=name
-    )(x)
+    return residual_conv(x, filters, 3, name, initializer=initializer, **options)

@@ -65,13 +65,19 @@ class LabelConv2D(keras.layers.Layer):
             autocast=False,
         )
 
-    def call(self, label_map):
+    def rows(self, training: bool):
+        """Return the kernel as the convolution uses it; `training` says if gradients are needed."""
+        del training
+        return ops.convert_to_tensor(self.kernel)
+
+    def call(self, label_map, training=False):
         """Convolve a label map.
 
         Args:
             label_map: int `[batch, height, width]` in 0..150; any other value is no label, as in
                 `one_hot`. Or `[batch, height, width, n]` as of `LabelPool2D`, which stands for the
                 mean of the one-hot codes of those of the n values that are labels.
+            training: Whether gradients are needed; the values are the same.
 
         Returns:
             float `[batch, out_height, out_width, filters]`. out_height is ceil(height / strides)
@@ -83,7 +89,7 @@ class LabelConv2D(keras.layers.Layer):
         if len(label_map.shape) == 3:
             label_map = label_map[..., None]
         label_map = self._pad(label_map)
-        rows = ops.pad(ops.convert_to_tensor(self.kernel), [[0, 0], [0, 0], [0, 1], [0, 0]])
+        rows = ops.pad(self.rows(training), [[0, 0], [0, 0], [0, 1], [0, 0]])
         if self.kernel_size == 1:
             result = _mean_row(rows[0, 0], label_map[:, :: self.strides, :: self.strides])
         elif keras.backend.backend() == "tensorflow":

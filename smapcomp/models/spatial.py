@@ -12,14 +12,20 @@ from keras import ops
 Tensor: TypeAlias = keras.KerasTensor
 
 
-def _bin_matrix(bins: int, size: int | Tensor) -> Tensor:
-    """Return float32 `[bins, size]`, whose row i averages the positions of bin i."""
+def _bin_members(bins: int, size: int | Tensor) -> Tensor:
+    """Return float32 `[bins, size]`, whose row i is 1 at the positions of bin i and 0 elsewhere."""
     index = ops.arange(bins, dtype="int32")
     start = index * size // bins
     end = ((index + 1) * size + bins - 1) // bins
     position = ops.arange(size, dtype="int32")[None, :]
     inside = ops.logical_and(position >= start[:, None], position < end[:, None])
-    return ops.cast(inside, "float32") / ops.cast(end - start, "float32")[:, None]
+    return ops.cast(inside, "float32")
+
+
+def _bin_matrix(bins: int, size: int | Tensor) -> Tensor:
+    """Return float32 `[bins, size]`, whose row i averages the positions of bin i."""
+    members = _bin_members(bins, size)
+    return members / ops.sum(members, axis=1, keepdims=True)
 
 
 def _bilinear_matrix(size_out: int | Tensor, size_in: int | Tensor) -> Tensor:
@@ -183,3 +189,42 @@ class UpsampleToGrid(keras.layers.Layer):
 
     def get_config(self) -> dict:
         return {**super().get_config(), "stride": self.stride}
+
+
+@keras.saving.register_keras_serializable(package="smapcomp")
+class ExactAveragePooling2D(AdaptiveAveragePooling2D):
+    """`AdaptiveAveragePooling2D` by exact sums and one division.
+
+    The inputs are multiples of a power of two whose sums float32 holds. Only the division rounds,
+    and IEEE 754 says how.
+    """
+
+    def call(self, inputs: Tensor) -> Tensor:
+        _, height, width, _ = ops.shape(inputs)
+        rows, columns = _bin_members(self.bins, height), _bin_members(self.bins, width)
+        counts = ops.sum(rows, axis=1)[:, None] * ops.sum(columns, axis=1)[None, :]
+        return _apply_matrices(rows, columns, inputs) / counts[None, :, :, None]
+
+
+@keras.saving.register_keras_serializable(package="smapcomp")
+class ExactResizeLike(ResizeLike):
+    """`ResizeLike` with weights that are multiples of 1/64, computed in integers."""
+
+    def call(self, inputs: list[Tensor]) -> Tensor:
+        values, like = inputs
+        _, height, width, _ = ops.shape(values)
+        shape = ops.shape(like)
+        rows = _fixed_point_bilinear_matrix(shape[1], height)
+        columns = _fixed_point_bilinear_matrix(shape[2], width)
+        return _apply_matrices(rows, columns, values)
+
+
+def _fixed_point_bilinear_matrix(size_out: int | Tensor, size_in: int | Tensor) -> Tensor:
+    """Return `_bilinear_matrix` with weights rounded down or up to multiples of 1/64."""
+    position = ops.arange(size_out, dtype="int32")
+    # Centres in units of 1/64, rounded down.
+    centre = 32 * ((2 * position + 1) * size_in - size_out) // size_out
+    centre = ops.clip(centre, 0, 64 * (size_in - 1))
+    cells = 64 * ops.arange(size_in, dtype="int32")
+    distance = ops.abs(centre[:, None] - cells[None, :])
+    return ops.cast(ops.maximum(64 - distance, 0), "float32") / 64.0

@@ -109,7 +109,7 @@ def _graphs_fit_weights(variant: str, weights_dir: str | None) -> bool:
     try:
         for role in zoo.ROLES:
             if networks.weights_file(role).is_file():
-                check_shapes(networks.arrays(role), weight_shapes(variant, role))
+                check_shapes(networks.layer_weights(role), weight_shapes(variant, role))
     except ValueError:
         return False
     return True

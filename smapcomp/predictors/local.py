@@ -122,7 +122,8 @@ class LocalPredictor(TiledPredictor):
             # A lossless compact image is the limit of the finest quality.
             quality = 100 if compact.quality is None else compact.quality
             inputs.append(np.array([1 - quality / 100], np.float32))
-        return _to_grey_levels((signal + self._run(compact.finenet, *inputs))[0])
+        values = _to_grey_levels((signal + self._run(compact.finenet, *inputs))[0])
+        return exact_grey_levels(values) if self.networks.is_exact(compact.finenet) else values
 
     def _segment(self, signal: np.ndarray, repair: bool = False) -> np.ndarray:
         logits = self._run("segmenter", signal)
@@ -182,6 +183,18 @@ def _neighbours(size: int, scale: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
     low = np.maximum(before, 0).astype(int)
     high = np.minimum(np.ceil(at), size - 1).astype(int)
     return low, high, (at - before).astype(np.float32)
+
+
+def exact_grey_levels(values: np.ndarray) -> np.ndarray:
+    """Return the grey levels that an exact FineNet stands for, of their float32 approximation.
+
+    Exact predictions are multiples of 1/256: the up-sampled picture is (1/16 for the interpolation
+    in each direction), and so is the detail. The approximation is closer than 1/2000.
+
+    Args:
+        values: float32, any shape.
+    """
+    return np.round(values * 256) / 256
 
 
 def _to_grey_levels(signal: np.ndarray) -> np.ndarray:

@@ -48,7 +48,7 @@ class OnnxPredictor(LocalPredictor):
 
     def _load_network(self, role: str) -> onnxruntime.InferenceSession:
         variant = self.variant.name
-        stored = self.networks.arrays(role)
+        stored = self.networks.layer_weights(role)
         try:
             check_shapes(stored, weight_shapes(variant, role))
         except ValueError as error:

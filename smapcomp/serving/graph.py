@@ -56,6 +56,7 @@ class GraphPredictor:
             raise ValueError(f"step {step}; allowed: powers of two, whose inverse is exact")
         roles = [r for r in ROLES if r not in LOSSY_FINENETS or r in networks.finenets]
         self._networks = {role: compile_network(networks, role) for role in roles}
+        self._exact = {role for role in roles if networks.is_exact(role)}
         models = [networks.model(role) for role in roles]
         self._one = tf.Variable(1.0, trainable=False, name="one")
         self._half_range = tf.Variable(127.5, trainable=False, name="half_range")
@@ -134,7 +135,11 @@ class GraphPredictor:
             for role in roles
         ]
         detail = tf.switch_case(branch, branches)
-        return tf.cast(grid, tf.uint8), self.to_grey_levels(signal[0] + detail[0])
+        values = self.to_grey_levels(signal[0] + detail[0])
+        exact = tf.gather([role in self._exact for role in roles], branch)
+        # As `local.exact_grey_levels`.
+        values = tf.cond(exact, lambda: tf.round(values * 256) / 256, lambda: values)
+        return tf.cast(grid, tf.uint8), values
 
     def _check(self, compact, scale, quality, mode, labels) -> None:
         """Add assertions on the arguments of `_predict_window`."""

@@ -19,13 +19,13 @@ def build_compnet(_):
     return keras.Model([image, label_map], compact)
 
 
-def build_finenet(_):
+def build_finenet(_, exact=False):
     image, label_map = keras.Input((None, None, 3)), keras.Input((None, None), dtype="int32")
     detail = layers.Conv2D(3, 3, padding="same", name="detail")(image)
     return keras.Model([image, label_map], detail)
 
 
-def build_lossy_finenet(*_):
+def build_lossy_finenet(*_, exact=False):
     image, label_map = keras.Input((None, None, 3)), keras.Input((None, None), dtype="int32")
     detail = layers.Conv2D(3, 3, padding="same", name="detail")(image)
     return keras.Model([image, label_map, keras.Input(())], detail)
@@ -41,7 +41,7 @@ def build_pspnet(backbone, auxiliary=False):
     return keras.Model(image, [logits, side] if auxiliary else logits)
 
 
-def build_smapnet(representation, channels):
+def build_smapnet(representation, channels, exact=False):
     channels = 150 if representation == "classes" else channels or 3
     labels = keras.Input((None, None, channels))
     return keras.Model(labels, layers.Conv2D(channels, 1, name="conv_out")(labels))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import zipfile
 from collections.abc import Mapping, Sequence
 
 import keras
@@ -9,6 +10,7 @@ import numpy as np
 
 from smapcomp.design import SCALES
 from smapcomp.errors import SmapcompError
+from smapcomp.models.exact_weights import is_exact
 from smapcomp.models.lossy_finenet import SIZES
 from smapcomp.models.weights import load_weights, named_variables
 from smapcomp.training.config_groups import FIXED_SMAPNET_STAGES, ModelConfig
@@ -54,6 +56,22 @@ def weights_file(model: ModelConfig, role: str) -> str | None:
             if os.path.exists(path):
                 return path
     return None
+
+
+def starts_exact(model: ModelConfig, role: str) -> bool:
+    """Return whether a network starts from exact weights, and is exact then.
+
+    Raises:
+        SmapcompError: The file of its weights cannot be read.
+    """
+    path = weights_file(model, role)
+    if path is None:
+        return False
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return is_exact(arrays.files)
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise SmapcompError(f"{path}: not a file of weights: {error}") from None
 
 
 def with_smapnet_of_weights(model: ModelConfig) -> ModelConfig:
@@ -124,9 +142,7 @@ def load_initial_weights(stage: Stage, model: ModelConfig, rules: Rules) -> dict
         for file in files:
             # A backbone lacks the head, and a segmenter's file the auxiliary head, which only its
             # training has.
-            load_weights(network, file, partial=model.stage == "segmentation")
-            with np.load(file, allow_pickle=False) as arrays:
-                loaded |= set(arrays.files)
+            loaded |= load_weights(network, file, partial=model.stage == "segmentation")
         if not model.allow_random:
             if not files and (role not in trained or role in FINE_TUNED.get(model.stage, ())):
                 raise SmapcompError(_missing(model, role, fixed=role not in trained))

@@ -10,6 +10,7 @@ from smapcomp.design import max_level
 from smapcomp.errors import SmapcompError
 from smapcomp.models.compnet import build_compnet
 from smapcomp.models.discriminator import build_discriminator
+from smapcomp.models.exact_segmenter import build_exact_segmenter
 from smapcomp.models.finenet import build_finenet
 from smapcomp.models.lossy_finenet import build_lossy_finenet
 from smapcomp.models.precision import recomputed, with_precision
@@ -25,6 +26,7 @@ from smapcomp.training.stages import codec_stages, label_stages, lossy_stage
 from smapcomp.training.stages.initial_weights import (
     load_initial_weights,
     require_init_folders,
+    starts_exact,
     with_smapnet_of_weights,
 )
 from smapcomp.training.stages.rate_model import build_rate_model
@@ -116,7 +118,7 @@ def _apply_rules(stage: Stage, rules: Rules) -> None:
 
 
 def _network(model: ModelConfig, build, *args, float32: bool = False, **kwargs) -> keras.Model:
-    precision = "float32" if float32 else model.precision
+    precision = "float32" if float32 or kwargs.get("exact") else model.precision
     return with_precision(build, precision, *args, **kwargs)
 
 
@@ -126,7 +128,9 @@ def _codec_models(
     variant = VARIANTS[model.variant]
     models = {
         "compnet": _network(model, build_compnet, variant.name),
-        "finenet": _network(model, build_finenet, variant.name),
+        "finenet": _network(
+            model, build_finenet, variant.name, exact=starts_exact(model, "finenet")
+        ),
     }
     if weights.adversarial:
         models["discriminator"] = _network(model, build_discriminator, variant.name)
@@ -156,17 +160,24 @@ def _label_models(model: ModelConfig) -> dict[str, keras.Model]:
 
 
 def _lossy_models(model: ModelConfig, labels_in_batch: bool) -> dict[str, keras.Model]:
-    finenet = _network(model, build_lossy_finenet, model.scale)
+    role = lossy_finenet_role(model.scale)
+    exact = starts_exact(model, role)
+    finenet = _network(model, build_lossy_finenet, model.scale, exact=exact)
     labels = {} if labels_in_batch else _decoder_label_models(model)
-    return {lossy_finenet_role(model.scale): finenet} | labels
+    return {role: finenet} | labels
 
 
 def _decoder_label_models(model: ModelConfig) -> dict[str, keras.Model]:
     variant, index = VARIANTS[model.variant], model.representation == "index"
     options = (model.representation, model.channels or None)
+    exact = starts_exact(model, "smapnet")
+    if starts_exact(model, "segmenter"):
+        segmenter = _network(model, build_exact_segmenter, float32=True)
+    else:
+        segmenter = _network(model, build_pspnet, variant.backbone)
     return {
-        "segmenter": _network(model, build_pspnet, variant.backbone),
-        "smapnet": _network(model, build_smapnet, *options, float32=index),
+        "segmenter": segmenter,
+        "smapnet": _network(model, build_smapnet, *options, float32=index, exact=exact),
     }
 
 
