@@ -73,9 +73,10 @@ class ModelMismatchError(StreamError):
 
 
 class DigestMismatchError(StreamError):
-    """The decoder computed another label map or another prediction than the encoder.
+    """The decoder computed another prediction than the encoder.
 
-    The weights are the same, but the device or the version of a library rounds differently.
+    The weights are the same. If the networks are not exact, the device or the version of a library
+    rounds differently.
     """
 
 

@@ -13,7 +13,7 @@ from smapcomp.codec.bitstream.container import unpack
 from smapcomp.codec.options import DecodeOptions, make_options
 from smapcomp.codec.stream_input import file_name, read_pieces, stream_bytes
 from smapcomp.design import DEFAULT_MAX_PIXELS
-from smapcomp.errors import DigestMismatchError, SmapcompError
+from smapcomp.errors import SmapcompError
 from smapcomp.pictures import image_files
 from smapcomp.predictors.base import TiledPredictor
 
@@ -162,8 +162,7 @@ def decompress_file(
         overwrite: Whether an existing target may be replaced.
         file_format: Format of the picture in a target without a path: one of
             `image_files.OUTPUT_EXTENSIONS` without its dot.
-        predictor: As `smapcomp.decode` takes it. A stream whose digests it does not reproduce is
-            decoded by this process.
+        predictor: As `smapcomp.decode` takes it.
         **options: Fields of `DecodeOptions`.
 
     Returns:
@@ -183,13 +182,7 @@ def decompress_file(
     # A bad stream is found before the networks are loaded, which takes seconds.
     stream = unpack(data, checked.max_pixels, checked.allow_partial)
     image_files.check_format(extension, name, alpha=stream.layer("alpha") is not None)
-    try:
-        picture = api.decode(data, predictor=predictor, **options)
-    except DigestMismatchError:
-        if predictor is None:
-            raise
-        # The encoder's arithmetic was not the server's; it may be that of this machine.
-        picture = api.decode(data, **options)
+    picture = api.decode(data, predictor=predictor, **options)
     _write(target, image_files.encode_picture(picture, extension, name), overwrite=overwrite)
     height, width, _ = picture.samples.shape
     return {"width": width, "height": height}

@@ -251,10 +251,14 @@ class Networks:
             SmapcompError: The weights are missing, damaged, or of another architecture.
         """
         if role not in self._models:
+            from smapcomp.models.precision import with_precision
             from smapcomp.models.weights import assign_weights
 
             try:
-                model = self._build(role)
+                if self.is_exact(role):  # Whatever precision the other networks have.
+                    model = with_precision(self._build, "float32", role)
+                else:
+                    model = self._build(role)
                 assign_weights(model, self.arrays(role))
             except ValueError as error:
                 if isinstance(error, SmapcompError):

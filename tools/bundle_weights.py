@@ -1,4 +1,4 @@
-"""Copy trained weights into the package, converted to float16.
+"""Copy trained weights into the package: exact ones as they are, others in float16.
 
     python -m tools.bundle_weights --from=RUN2/weights,RUN3/weights,RUN4/weights
 
@@ -26,6 +26,7 @@ from absl import app, flags
 from smapcomp.errors import SmapcompError
 from smapcomp.jobs.exits import errors_in_one_line, refuse_arguments
 from smapcomp.keras_startup import import_keras
+from smapcomp.models.exact_weights import is_exact
 from smapcomp.zoo import (
     BUNDLED_WEIGHTS,
     CHECKSUMS_FILE,
@@ -46,7 +47,7 @@ ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def bundle_weights(folders: Sequence[str | os.PathLike], variant: Variant, target: Path) -> int:
-    """Write the weights of a variant in float16.
+    """Write the weights of a variant: exact networks as they are, others in float16.
 
     Args:
         folders: Folders with a file `ROLE.npz` for each of `smapcomp.zoo.ROLES`. If several have
@@ -70,8 +71,9 @@ def bundle_weights(folders: Sequence[str | os.PathLike], variant: Variant, targe
     roles = [role for role in ROLES if role not in LOSSY_FINENETS]
     for role in (*roles, *lossy):
         path, arrays = _read(folders, role)
-        halves = {key: _to_half(path, key, array) for key, array in arrays.items()}
-        files[f"{role}.npz"] = npz_bytes(halves)
+        if not is_exact(arrays):
+            arrays = {key: _to_half(path, key, array) for key, array in arrays.items()}
+        files[f"{role}.npz"] = npz_bytes(arrays)
     total = sum(map(len, files.values()))
     if total >= MAX_BYTES:
         sizes = ", ".join(f"{name} {len(data)}" for name, data in files.items())

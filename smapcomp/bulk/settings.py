@@ -16,7 +16,7 @@ _FORMAT = "smapcomp bulk 2"
 
 # Options that decide which inputs fail but change no output. The weights are known by their digest,
 # not by their folder.
-_LIMITS = ("max_pixels", "max_seconds", "weights_dir", "on_mismatch", "allow_partial")
+_LIMITS = ("max_pixels", "max_seconds", "weights_dir", "allow_partial")
 
 
 @dataclass(frozen=True)

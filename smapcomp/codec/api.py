@@ -2,14 +2,13 @@
 
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 import numpy as np
 
 from smapcomp.codec.bitstream.container import unpack
-from smapcomp.codec.bitstream.stream import VERSION, Stream
+from smapcomp.codec.bitstream.stream import VERSION
 from smapcomp.codec.decoder import Stages, StreamDecoder
 from smapcomp.codec.encoder import PictureEncoder
 from smapcomp.codec.layer_settings import (
@@ -22,11 +21,10 @@ from smapcomp.codec.options import CompressOptions, DecodeOptions, make_options,
 from smapcomp.codec.rate_control import encode_to_target
 from smapcomp.codec.stream_input import StreamSource, stream_bytes
 from smapcomp.design import DEFAULT_MAX_PIXELS, METADATA_KINDS
-from smapcomp.errors import DigestMismatchError
 from smapcomp.pictures.fill import fill_invisible
 from smapcomp.pictures.picture import Picture
 from smapcomp.predictors.base import TiledPredictor
-from smapcomp.predictors.engines import load_predictor, usable_engines
+from smapcomp.predictors.engines import load_predictor
 
 _log = logging.getLogger("smapcomp")
 
@@ -70,7 +68,7 @@ def compress(image, *, predictor: TiledPredictor | None = None, **options: Any) 
     if predictor is None:
         predictor = load_predictor(checked.variant, checked.weights_dir, checked.engine)
     checked = with_available_design(checked, predictor.finenets)
-    layers = LayeredEncoder(predictor, picture, checked.mode, checked.robust, checked.max_pixels)
+    layers = LayeredEncoder(predictor, picture, checked.mode, checked.max_pixels)
     encoder = PictureEncoder(layers, unfilled)
     if checked.target is None:
         return encoder.encode_no_worse(choose_settings(checked), coarser_scales(checked))
@@ -88,18 +86,17 @@ def decode(
     Args:
         data: Result of `compress`: bytes, the path of a file (`os.PathLike`), or a binary file.
         predictor: Object that runs the networks, for example a server's client. `weights_dir` and
-            `engine` then have no effect. `None`: the networks of this process; with engine "auto",
-            a stream whose digests one engine does not reproduce is decoded by the other.
+            `engine` then have no effect. `None`: the networks of this process.
         **options: Fields of `smapcomp.codec.options.DecodeOptions`.
 
     Returns:
         The picture.
 
     Raises:
-        StreamError: The stream is damaged, of another version or of other weights, too large, or
-            this machine's arithmetic differs from the encoder's (`DigestMismatchError`). The logger
-            "smapcomp" is told what a partial stream lacks, and of differences that `on_mismatch`
-            tolerates.
+        StreamError: The stream is damaged, of another version or of other weights, or too large.
+            If its networks are not exact: it is lossless and this machine's arithmetic differs from
+            the encoder's (`DigestMismatchError`). The logger "smapcomp" is told of such a
+            difference in a lossy picture, and what a partial stream lacks.
         SmapcompError: An argument is not allowed, or there are no such weights.
     """
     checked = make_options(DecodeOptions, options)
@@ -107,13 +104,9 @@ def decode(
     stream = unpack(content, checked.max_pixels, checked.allow_partial)
     began = time.monotonic()
 
-    def decode_by(predictor: TiledPredictor, on_mismatch: str) -> Picture:
-        decoder = StreamDecoder(predictor, stream, on_mismatch, checked.max_seconds, began)
-        return decoder.picture(checked.stage)
-
-    if predictor is not None:
-        return decode_by(predictor, checked.on_mismatch)
-    return _by_any_engine(decode_by, stream, checked)
+    if predictor is None:
+        predictor = load_predictor(stream.variant, checked.weights_dir, checked.engine)
+    return StreamDecoder(predictor, stream, checked.max_seconds, began).picture(checked.stage)
 
 
 @takes_options(DecodeOptions)
@@ -158,33 +151,9 @@ def decode_stages(
     """
     checked = make_options(DecodeOptions, options)
     stream = unpack(stream_bytes(data, checked.max_pixels), checked.max_pixels)
-    if predictor is not None:
-        return StreamDecoder(predictor, stream, checked.on_mismatch).stages()
-    return _by_any_engine(
-        lambda predictor, on_mismatch: StreamDecoder(predictor, stream, on_mismatch).stages(),
-        stream,
-        checked,
-    )
-
-
-def _by_any_engine(
-    decode_by: Callable[[TiledPredictor, str], _Result], stream: Stream, options: DecodeOptions
-) -> _Result:
-    """Decode by the first engine that computes what the encoder did.
-
-    Args:
-        decode_by: Decodes the stream by a predictor, given `on_mismatch`.
-        stream: The stream.
-        options: The checked options.
-    """
-    *others, last = usable_engines(stream.variant, options.weights_dir, options.engine)
-    for name in others:
-        try:
-            return decode_by(load_predictor(stream.variant, options.weights_dir, name), "error")
-        except DigestMismatchError as error:
-            _log.info("%s: %s; trying %s", name, error, last)
-    predictor = load_predictor(stream.variant, options.weights_dir, last)
-    return decode_by(predictor, options.on_mismatch)
+    if predictor is None:
+        predictor = load_predictor(stream.variant, checked.weights_dir, checked.engine)
+    return StreamDecoder(predictor, stream).stages()
 
 
 def as_picture(image) -> Picture:
@@ -208,11 +177,11 @@ def info(data: StreamSource) -> dict[str, Any]:
 
     Returns:
         JSON-ready dict: `format_version`, `width`, `height`, `channels`, `mode`, `variant`,
-        `alpha`, `metadata` (kinds), `plain` (no network predicts), `lossless`, `robust`,
-        `compact_scale`, `compact_step`,
-        `compact_quality`, `compact_gain`, `tiles` (side, overlap), `residual_range`, the digests in
-        hexadecimal (`None` where there is none), `bytes` and `bpp` (bits per pixel) of the whole,
-        `header_bytes`, and `layers`: a list of `kind`, `coder`, `bytes` and `bpp`.
+        `alpha`, `metadata` (kinds), `plain` (no network predicts), `lossless`, `compact_scale`,
+        `compact_step`, `compact_quality`, `compact_gain`, `tiles` (side, overlap),
+        `residual_range`, the digests in hexadecimal (`None` where there is none), `bytes` and `bpp`
+        (bits per pixel) of the whole, `header_bytes`, and `layers`: a list of `kind`, `coder`,
+        `bytes` and `bpp`.
 
     Raises:
         StreamError: The stream is damaged or of another version.
@@ -240,7 +209,6 @@ def info(data: StreamSource) -> dict[str, Any]:
         "metadata": [kind for kind in METADATA_KINDS if stream.layer(kind) is not None],
         "plain": stream.plain,
         "lossless": stream.lossless,
-        "robust": stream.layer("rounding") is not None,
         "compact_scale": stream.compact_scale,
         "compact_step": stream.compact_step,
         "compact_quality": stream.compact_quality,
@@ -248,7 +216,6 @@ def info(data: StreamSource) -> dict[str, Any]:
         "tiles": stream.tiling and list(asdict(stream.tiling).values()),
         "residual_range": [stream.residual_low, stream.residual_high],
         "model_digest": _hexadecimal(stream.model_digest),
-        "label_digest": _hexadecimal(stream.label_digest),
         "prediction_digest": _hexadecimal(stream.prediction_digest),
         "bytes": len(data),
         "bpp": 8 * len(data) / pixels,

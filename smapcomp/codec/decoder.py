@@ -13,7 +13,6 @@ from smapcomp.codec.layers.labels import decode_labels
 from smapcomp.codec.layers.metadata import decode_metadata
 from smapcomp.codec.layers.reconstruction import add_residual, grey_of
 from smapcomp.codec.layers.residual import ResidualRange, decode_lossless_residual
-from smapcomp.codec.layers.rounding import RoundingDecoder, decode_offsets
 from smapcomp.codec.layers.strengths import apply_strengths, decode_strengths
 from smapcomp.design import METADATA_KINDS, array_digest, dequantise_compact
 from smapcomp.errors import DigestMismatchError, LimitError, ModelMismatchError
@@ -48,8 +47,6 @@ class StreamDecoder:
     Args:
         predictor: Runs the networks.
         stream: Result of `unpack`.
-        on_mismatch: "error": a label map or a prediction that differs from the encoder's is an
-            error; "warn": it is reported to the logger "smapcomp".
         max_seconds: Time limit, checked between layers and between the networks' windows; `None`
             for none.
         began: Value of `time.monotonic()` at which the limit starts; `None` for now.
@@ -62,13 +59,11 @@ class StreamDecoder:
         self,
         predictor: TiledPredictor,
         stream: Stream,
-        on_mismatch: str = "error",
         max_seconds: float | None = None,
         began: float | None = None,
     ):
         self.predictor = predictor
         self.stream = stream
-        self.on_mismatch = on_mismatch
         self._max_seconds = max_seconds
         self._began = time.monotonic() if began is None else began
         if not stream.plain:
@@ -126,25 +121,27 @@ class StreamDecoder:
         return Compact(image, stream.compact_scale, stream.compact_quality)
 
     def predict(self, compact: Compact) -> tuple[np.ndarray | None, np.ndarray]:
-        """Compute the label grid and the prediction, and compare them with the digests."""
+        """Compute the label grid and the prediction, and compare it with its digest.
+
+        Raises:
+            DigestMismatchError: It differs, and the networks are exact or the stream is lossless.
+                Other networks may round differently on another machine; then the logger "smapcomp"
+                is told.
+        """
         stream = self.stream
         if stream.plain:
             return None, self._upsampled(compact)
-        rounding = stream.layer("rounding")
-        rounder = None
-        if rounding is not None:
-            rounder = RoundingDecoder(decode_offsets(rounding, stream.padded_shape))
         labels = self._sent_labels()
         mode = "none" if stream.mode == "sent" and labels is None else stream.mode
         grid, prediction = self.predictor.predict(
-            compact, mode, labels, stream.tiling, rounder, self._check_time
+            compact, mode, labels, stream.tiling, self._check_time
         )
         prediction = self._cropped(prediction)
         strengths = stream.layer("strengths")
         if strengths is not None:
             indices = decode_strengths(strengths, prediction.shape[:2])
             prediction = apply_strengths(prediction, self._upsampled(compact), indices)
-        self._check_digests(grid, prediction)
+        self._check_digest(compact, prediction)
         return grid, prediction
 
     def reconstruction(self, prediction: np.ndarray) -> np.ndarray:
@@ -186,20 +183,19 @@ class StreamDecoder:
                 f"those here are {found.hex()}"
             )
 
-    def _check_digests(self, labels: np.ndarray | None, prediction: np.ndarray) -> None:
+    def _check_digest(self, compact: Compact, prediction: np.ndarray) -> None:
         stream = self.stream
-        if {"labels", "rounding", "strengths"} & set(stream.missing):
+        if {"labels", "strengths"} & set(stream.missing):
             return
-        for name, digest, array in (
-            ("label map", stream.label_digest, labels),
-            ("prediction", stream.prediction_digest, prediction),
-        ):
-            if digest is None or array is None or array_digest(array) == digest:
-                continue
-            message = f"the {name} differs from the encoder's: this machine rounds differently"
-            if self.on_mismatch == "error":
-                raise DigestMismatchError(message)
-            _log.warning("%s; the picture may be damaged", message)
+        if array_digest(prediction) == stream.prediction_digest:
+            return
+        message = "the prediction differs from the encoder's"
+        if self.predictor.is_exact(compact.finenet):
+            raise DigestMismatchError(f"{message}: a defect of this decoder or of the stream")
+        message += "; the networks are not exact, and this machine rounds differently"
+        if stream.lossless:
+            raise DigestMismatchError(message)
+        _log.warning("%s: the picture may be damaged", message)
 
     def _check_time(self) -> None:
         passed = time.monotonic() - self._began
@@ -207,7 +203,7 @@ class StreamDecoder:
             raise LimitError(f"decoding takes longer than {self._max_seconds:g} seconds, the limit")
 
     def _report_missing_layers(self, stage: str) -> None:
-        needed = {"compact": {"alpha"}, "prediction": {"alpha", "labels", "rounding", "strengths"}}
+        needed = {"compact": {"alpha"}, "prediction": {"alpha", "labels", "strengths"}}
         lost = [k for k in self.stream.missing if stage == "full" or k in needed[stage]]
         if lost:
             _log.warning("the stream is cut off; without %s", ", ".join(lost))

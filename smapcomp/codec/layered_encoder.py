@@ -11,7 +11,6 @@ from smapcomp.codec.bitstream.stream import (
     Layer,
     Stream,
     check_size,
-    decoder_finds_labels,
 )
 from smapcomp.codec.layer_settings import LayerSettings
 from smapcomp.codec.layers.alpha import encode_alpha
@@ -30,7 +29,6 @@ from smapcomp.codec.layers.residual import (
     encode_lossless_residual,
     encode_residual,
 )
-from smapcomp.codec.layers.rounding import RoundingEncoder, encode_offsets
 from smapcomp.codec.layers.strengths import (
     apply_strengths,
     choose_strengths,
@@ -69,15 +67,12 @@ class _Decoded:
     Attributes:
         labels: Label grid; `None` in mode "none".
         prediction: uint8 `[height, width, channels]`, without padding.
-        rounding: Layer that makes the prediction independent of small differences between machines,
-            or `None`.
         strengths: Layer of the strengths of FineNet's correction, or `None` if all are 1.
         plain: Whether the prediction is the up-sampled compact image, without any network.
     """
 
     labels: np.ndarray | None
     prediction: np.ndarray
-    rounding: Layer | None = None
     strengths: Layer | None = None
     plain: bool = False
 
@@ -93,7 +88,6 @@ class LayeredEncoder:
             the header.
         picture: Picture of any size from 1×1 up.
         mode: Source of the label map, one of `MODES`.
-        robust: Add the label layer and the rounding layer.
         max_pixels: Largest padded picture to accept, in pixels; `None` for no limit.
 
     Attributes:
@@ -109,14 +103,12 @@ class LayeredEncoder:
         predictor: TiledPredictor,
         picture: Picture,
         mode: str,
-        robust: bool = False,
         max_pixels: int | None = None,
     ):
         self.predictor = predictor
         self.pixels = picture.samples
         self.visible = None if picture.alpha is None else picture.alpha > 0
         self.mode = mode
-        self.robust = robust
         height, width, self.channels = self.pixels.shape
         check_size(width, height, max_pixels)
         self._padded = pad_picture(self.pixels)
@@ -132,7 +124,6 @@ class LayeredEncoder:
         found = [
             compact.layer,
             self._label_layer(settings),
-            decoded.rounding,
             decoded.strengths,
             residual,
         ]
@@ -175,7 +166,7 @@ class LayeredEncoder:
         Returns:
             `None` if that length depends on the networks.
         """
-        if settings.residual_coder != "none" or self.robust or self.mode == "sent":
+        if settings.residual_coder != "none" or self.mode == "sent":
             return None
         compact = self._compact(settings)
         layers = [compact.layer, *self._other_layers]
@@ -201,13 +192,9 @@ class LayeredEncoder:
         order = {kind: place for place, kind in enumerate(LAYER_ORDER)}
         plain = decoded is not None and decoded.plain
         mode = "none" if plain else self.mode
-        finds = decoder_finds_labels(mode, [layer.kind for layer in layers])
         # Without the networks' results only the length of the stream matters.
         none = bytes(DIGEST_BYTES)
         prediction_digest = array_digest(decoded.prediction) if decoded else none
-        label_digest = none
-        if decoded is not None and decoded.labels is not None:
-            label_digest = array_digest(decoded.labels)
         return Stream(
             width=width,
             height=height,
@@ -220,7 +207,6 @@ class LayeredEncoder:
             variant=self.predictor.variant.name,
             model_digest=(None if plain else self.predictor.model_digest(compact.compact.finenet)),
             prediction_digest=None if plain else prediction_digest,
-            label_digest=label_digest if finds else None,
             residual_low=residual_range.low,
             residual_high=residual_range.high,
             tiling=self.tiling,
@@ -271,13 +257,11 @@ class LayeredEncoder:
 
     def _make_decoded(self, compact: Compact, plain_allowed: bool) -> _Decoded:
         height, width, channels = self.pixels.shape
-        rounding = RoundingEncoder(*compact.shape) if self.robust else None
         labels, prediction = self.predictor.predict(
             compact,
             self.mode,
             labels=self._source_labels() if self.mode == "sent" else None,
             tiling=self.tiling,
-            rounder=rounding,
         )
         prediction, upsampled = (
             grey_of(picture[:height, :width]) if channels == 1 else picture[:height, :width]
@@ -289,7 +273,6 @@ class LayeredEncoder:
         return _Decoded(
             labels,
             apply_strengths(prediction, upsampled, strengths),
-            encode_offsets(rounding.indices) if rounding else None,
             encode_strengths(strengths),
         )
 
@@ -302,7 +285,7 @@ class LayeredEncoder:
 
     def _label_layer(self, settings: LayerSettings) -> Layer | None:
         labels = self._decoded(settings).labels
-        if labels is None or not (self.robust or self.mode == "sent"):
+        if labels is None or self.mode != "sent":
             return None
         return self._once("label layer", _compact_key(settings), partial(encode_labels, labels))
 

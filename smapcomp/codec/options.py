@@ -29,9 +29,6 @@ from smapcomp.zoo import VARIANTS
 STAGES = ("compact", "prediction", "full")
 """How far a stream can be decoded."""
 
-ON_MISMATCH = ("error", "warn")
-"""What can be done about a label map or a prediction that differs from the encoder's."""
-
 GOAL, CONTENT, CODEC = "Quality or size: one of these", "Content", "Codec, for experts"
 NETWORKS, DAMAGED = "Networks and limits", "Damaged and foreign streams"
 
@@ -200,13 +197,6 @@ class CompressOptions:
         below=1,
     )
     lossless: bool = _option(False, bool, "restore every sample exactly.", GOAL)
-    robust: bool = _option(
-        False,
-        bool,
-        "add data that make decoding independent of how a machine rounds: the label map and the "
-        "rounding layer.",
-        CONTENT,
-    )
     mode: str = _option(
         "mapped",
         str,
@@ -312,13 +302,6 @@ class DecodeOptions:
     )
     allow_partial: bool = _option(
         False, bool, "decode a file that was cut off as far as possible.", DAMAGED
-    )
-    on_mismatch: str = _option(
-        "error",
-        str,
-        "what to do if this machine computes another prediction than the encoder did.",
-        DAMAGED,
-        choices=ON_MISMATCH,
     )
     max_seconds: float | None = _option(
         None, float, "give up a file that takes longer.", DAMAGED, above=0

@@ -40,7 +40,9 @@ def on_grid(values: Tensor, step: Tensor, low: Tensor, high: Tensor, training: b
     Returns:
         float32 of the shape of `values`.
     """
-    scaled = ops.clip(values * (1.0 / step), low, high)
+    # No multiplication by 1 / step: TensorFlow's optimiser computes it as a reciprocal, which
+    # vectorised code approximates, so that it need not be a power of two.
+    scaled = ops.clip(values / step, low, high)
     rounded = ops.round(scaled)
     if training:
         # Exact, since the two differ by a half at most: each is at least half of the other, or one

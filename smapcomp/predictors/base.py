@@ -26,10 +26,6 @@ from smapcomp.design import COMPNET_SCALE, Tiling, quantise_compact
 from smapcomp.predictors.tiles import Window, blended_bands, windows_with_cores
 from smapcomp.zoo import FINENETS, Variant, finenet_role
 
-Rounder = Callable[[int, np.ndarray], np.ndarray]
-"""Function that rounds a band of the prediction. It takes the band's first row and its values,
-float32 `[rows, width, 3]` in grey levels, which may lie outside 0..255, and returns uint8."""
-
 
 @dataclass(frozen=True)
 class Compact:
@@ -61,8 +57,8 @@ class Compact:
         return replace(self, image=window.crop(self.image, self.scale))
 
 
-def plain_rounding(_: int, values: np.ndarray) -> np.ndarray:
-    """Round to the nearest of 0..255, halves up; a `Rounder`."""
+def round_to_uint8(values: np.ndarray) -> np.ndarray:
+    """Round float32 grey levels of any shape to the nearest of 0..255, halves up."""
     return np.clip(np.floor(values + 0.5), 0, 255).astype(np.uint8)
 
 
@@ -88,6 +84,10 @@ class TiledPredictor(ABC):
         return FINENETS
 
     @abstractmethod
+    def is_exact(self, finenet: str) -> bool:
+        """Return whether every machine computes the same prediction with a FineNet."""
+
+    @abstractmethod
     def model_digest(self, finenet: str) -> bytes:
         """Return `zoo.Networks.digest` for the role of a FineNet."""
 
@@ -101,7 +101,7 @@ class TiledPredictor(ABC):
 
     @abstractmethod
     def predict_window(
-        self, compact: Compact, mode: str, labels: np.ndarray | None, exact: bool
+        self, compact: Compact, mode: str, labels: np.ndarray | None, unrounded: bool
     ) -> tuple[np.ndarray | None, np.ndarray]:
         """Compute label grid and prediction of a window from its compact image.
 
@@ -109,12 +109,12 @@ class TiledPredictor(ABC):
             compact: Compact image of the window.
             mode: Source of the labels, as `predict` takes it.
             labels: Label grid of the window to use instead, or `None`.
-            exact: Whether the unrounded values are needed.
+            unrounded: Whether the values must not be rounded.
 
         Returns:
             `(labels, values)`: the label grid, `None` in mode "none", and the prediction, float32
-            `[height, width, 3]` in grey levels, not clipped. Unless `exact` is true the values may
-            be rounded already, as by `plain_rounding`.
+            `[height, width, 3]` in grey levels, not clipped. Unless `unrounded` is true the values
+            may be rounded already, as by `round_to_uint8`.
         """
 
     @abstractmethod
@@ -168,7 +168,6 @@ class TiledPredictor(ABC):
         mode: str,
         labels: np.ndarray | None = None,
         tiling: Tiling | None = None,
-        rounder: Rounder | None = None,
         before_band: Callable[[], None] | None = None,
     ) -> tuple[np.ndarray | None, np.ndarray]:
         """Compute label grid and prediction of a picture from its compact image.
@@ -180,7 +179,6 @@ class TiledPredictor(ABC):
                 same, repaired by SMapNet.
             labels: Label grid. If it is given, every mode but "none" uses it.
             tiling: Tiling of the picture.
-            rounder: Rounds the prediction; `plain_rounding` by default.
             before_band: Called before each band is rounded. An exception in it ends the work.
 
         Returns:
@@ -190,23 +188,22 @@ class TiledPredictor(ABC):
         height, width = compact.shape
         grid = None if mode == "none" else self._empty_grid(height, width)
         cores = dict(windows_with_cores(height, width, tiling))
-        exact = tiling is not None or rounder is not None
+        unrounded = tiling is not None
 
         def run(window: Window) -> np.ndarray:
             known = None
             if labels is not None and grid is not None:
                 known = window.crop(labels, self.variant.label_stride)
-            found, values = self.predict_window(compact.crop(window), mode, known, exact)
+            found, values = self.predict_window(compact.crop(window), mode, known, unrounded)
             if grid is not None and found is not None:
                 self._copy_core(grid, found, window, cores[window])
             return values
 
-        rounder = rounder or plain_rounding
         prediction = np.empty((height, width, 3), np.uint8)
         for top, band in blended_bands(height, width, tiling, run):
             if before_band is not None:
                 before_band()
-            prediction[top : top + len(band)] = rounder(top, band)
+            prediction[top : top + len(band)] = round_to_uint8(band)
         return grid, prediction
 
     def upsampled_picture(self, compact: Compact, tiling: Tiling | None = None) -> np.ndarray:
@@ -218,7 +215,7 @@ class TiledPredictor(ABC):
             return self.upsample(compact.crop(window).image, compact.scale)
 
         for top, band in blended_bands(height, width, tiling, run):
-            pixels[top : top + len(band)] = plain_rounding(top, band)
+            pixels[top : top + len(band)] = round_to_uint8(band)
         return pixels
 
     def _empty_grid(self, height: int, width: int) -> np.ndarray:

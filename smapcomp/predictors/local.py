@@ -70,6 +70,9 @@ class LocalPredictor(TiledPredictor):
     def finenets(self) -> tuple[str, ...]:
         return self.networks.finenets
 
+    def is_exact(self, finenet: str) -> bool:
+        return all(map(self.networks.is_exact, (finenet, "segmenter", "smapnet")))
+
     def model_digest(self, finenet: str) -> bytes:
         return self.networks.digest(finenet)
 
@@ -97,7 +100,7 @@ class LocalPredictor(TiledPredictor):
         return self._segment(upsample_signal(to_signal(image), scale), repair=True)
 
     def predict_window(
-        self, compact: Compact, mode: str, labels: np.ndarray | None, exact: bool
+        self, compact: Compact, mode: str, labels: np.ndarray | None, unrounded: bool
     ) -> tuple[np.ndarray | None, np.ndarray]:
         signal = upsample_signal(to_signal(compact.image), compact.scale)
         if mode == "none":

@@ -281,7 +281,7 @@ def to_signal(image):
 
 
 def round_to_uint8(values):
-    """Round to the nearest of 0..255, halves up, as `predictors.base.plain_rounding`."""
+    """Round to the nearest of 0..255, halves up, as `predictors.base.round_to_uint8`."""
     return tf.cast(tf.clip_by_value(tf.floor(values + 0.5), 0.0, 255.0), tf.uint8)
 
 

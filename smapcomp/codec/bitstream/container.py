@@ -21,7 +21,6 @@ from smapcomp.codec.bitstream.stream import (
     check_layer_order,
     check_size,
     check_stream,
-    decoder_finds_labels,
 )
 from smapcomp.codec.bitstream.varint import decode_varint, encode_varint
 from smapcomp.design import DEFAULT_MAX_PIXELS, DIGEST_BYTES, MODES, Tiling
@@ -82,7 +81,7 @@ def pack(stream: Stream) -> bytes:
         header.append(KINDS.index(layer.kind) << 4 | CODERS[layer.kind].index(layer.coder))
         header += encode_varint(len(layer.payload)) + struct.pack("<I", zlib.crc32(layer.payload))
         header += _parameters(stream, layer)
-    for digest in (stream.model_digest, stream.prediction_digest, stream.label_digest):
+    for digest in (stream.model_digest, stream.prediction_digest):
         header += digest or b""
     header += struct.pack("<I", zlib.crc32(header))
     return b"".join([bytes(header), *(layer.payload for layer in stream.layers)])
@@ -198,8 +197,6 @@ def _read_fields(reader: "_Reader", mode: str) -> tuple[dict[str, Any], list[_En
     if not fields["plain"]:
         fields["model_digest"] = reader.take(DIGEST_BYTES, "model digest")
         fields["prediction_digest"] = reader.take(DIGEST_BYTES, "prediction digest")
-    if decoder_finds_labels(mode, kinds):
-        fields["label_digest"] = reader.take(DIGEST_BYTES, "label digest")
     return fields, entries
 
 

@@ -1,6 +1,5 @@
 """Contents of a stream, and the rules that every stream must follow."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from smapcomp.design import (
@@ -19,12 +18,11 @@ VERSION = 3
 
 # Names in the order of their numbers in the header.
 VARIANTS = ("paper", "lite")
-KINDS = ("compact", "labels", "residual", "rounding", "alpha", *METADATA_KINDS, "strengths")
+KINDS = ("compact", "labels", "strengths", "residual", "alpha", *METADATA_KINDS)
 CODERS = {
     "compact": ("jxl", "av1"),
     "labels": ("contexts", "jxl"),
     "residual": ("av1", "heic", "jxl"),
-    "rounding": ("adaptive",),
     "strengths": ("adaptive",),
     "alpha": ("jxl",),
     **dict.fromkeys(METADATA_KINDS, ("deflate",)),
@@ -33,10 +31,7 @@ LOSSY_COMPACT_CODERS = ("av1",)
 LOSSLESS_RESIDUAL_CODER = "jxl"
 LOSSY_RESIDUAL_CODERS = ("av1", "heic")
 
-LAYER_ORDER = (
-    *("compact", "labels", "rounding", "strengths", "residual", "alpha"),
-    *METADATA_KINDS,
-)
+LAYER_ORDER = KINDS
 """Order of the payloads. What a first look at the picture needs comes first."""
 
 MAX_RESIDUAL = 255
@@ -80,9 +75,7 @@ class Stream:
         prediction_digest: `array_digest` of the 8-bit prediction, 8 bytes; `None` in a plain
             stream.
         layers: The layers in `LAYER_ORDER`, each kind at most once. A compact layer is always
-            there. Labels are there in mode "sent", and in "matched" and "mapped" unless the decoder
-            computes them.
-        label_digest: `array_digest` of the label grid if the decoder computes it, else `None`.
+            there. Labels are there in mode "sent" alone.
         residual_low: Residual that sample 0 of a lossy residual layer stands for; 0 without one.
         residual_high: Residual that sample 255 stands for; 0 without a lossy residual layer.
         compact_quality: Quality of the coder of a lossy compact layer, 0..100, which FineNet takes
@@ -90,7 +83,7 @@ class Stream:
         compact_gain: Fine step of a lossy compact layer, 0..128 (`layers.compact`).
         tiling: Windows in which the picture is predicted; `None` for a single one.
         plain: Whether the prediction is the up-sampled compact image, without any network. A plain
-            stream has mode "none" and no labels, rounding or strengths.
+            stream has mode "none" and neither labels nor strengths.
         missing: Kinds of the layers that were cut off (`unpack(..., partial=True)`).
     """
 
@@ -104,7 +97,6 @@ class Stream:
     model_digest: bytes | None
     prediction_digest: bytes | None
     layers: tuple[Layer, ...]
-    label_digest: bytes | None = None
     residual_low: int = 0
     residual_high: int = 0
     compact_quality: int | None = None
@@ -150,16 +142,6 @@ class Stream:
         """Whether the residual layer restores the picture exactly."""
         residual = self.layer("residual")
         return residual is not None and residual.coder == LOSSLESS_RESIDUAL_CODER
-
-
-def decoder_finds_labels(mode: str, kinds: Collection[str]) -> bool:
-    """Return whether the decoder computes the label map.
-
-    Args:
-        mode: One of `MODES`.
-        kinds: Kinds of the layers of the stream.
-    """
-    return mode in ("matched", "mapped") and "labels" not in kinds
 
 
 def check_size(width: int, height: int, max_pixels: int | None) -> None:
@@ -230,14 +212,14 @@ def _check_layers(stream: Stream) -> None:
     if "compact" not in kinds:
         raise MalformedHeaderError(f"layers {kinds}; a compact layer must be among them")
     present = {*kinds, *stream.missing}
-    if stream.mode == "sent" and "labels" not in present:
-        raise MalformedHeaderError(f"layers {kinds} in mode 'sent'; one must be 'labels'")
-    if stream.mode == "none" and "labels" in present:
-        raise MalformedHeaderError(f"labels in mode 'none'; allowed in {MODES[1:]}")
-    if stream.plain and (stream.mode != "none" or {"rounding", "strengths"} & present):
+    if (stream.mode == "sent") != ("labels" in present):
+        raise MalformedHeaderError(
+            f"mode {stream.mode!r} with layers {kinds}; mode 'sent' has labels, no other has"
+        )
+    if stream.plain and (stream.mode != "none" or "strengths" in present):
         raise MalformedHeaderError(
             f"plain stream of mode {stream.mode!r} with layers {kinds}; "
-            "mode 'none' without rounding and strengths is allowed"
+            "mode 'none' without strengths is allowed"
         )
     for layer in stream.layers:
         _check_choice(f"coder of the {layer.kind} layer", layer.coder, CODERS[layer.kind])
@@ -248,16 +230,9 @@ def _check_layers(stream: Stream) -> None:
 def _check_digests(stream: Stream) -> None:
     digests = [stream.model_digest, stream.prediction_digest]
     if stream.plain:
-        if digests != [None, None] or stream.label_digest is not None:
+        if digests != [None, None]:
             raise MalformedHeaderError("digests in a plain stream; none is allowed")
         return
-    kinds = {*stream.missing, *(layer.kind for layer in stream.layers)}
-    if decoder_finds_labels(stream.mode, kinds):
-        digests.append(stream.label_digest)
-    elif stream.label_digest is not None:
-        raise MalformedHeaderError(
-            f"label digest in mode {stream.mode!r} with layers {sorted(kinds)}; none is allowed"
-        )
     sizes = [len(digest or b"") for digest in digests]
     if any(size != DIGEST_BYTES for size in sizes):
         raise MalformedHeaderError(f"digests of {sizes} bytes; each must have {DIGEST_BYTES}")

@@ -109,6 +109,10 @@ class RemotePredictor(TiledPredictor):
     def finenets(self) -> tuple[str, ...]:
         return self._finenets
 
+    def is_exact(self, finenet: str) -> bool:
+        # A server does not say it; the package's lite networks are exact.
+        return self.variant.name == "lite"
+
     def model_digest(self, finenet: str) -> bytes:
         if finenet not in self._digests:
             self._describe(finenet)
@@ -124,12 +128,12 @@ class RemotePredictor(TiledPredictor):
         return self._label_grid(outputs, *image.shape[:2])
 
     def predict_window(
-        self, compact: Compact, mode: str, labels: np.ndarray | None, exact: bool
+        self, compact: Compact, mode: str, labels: np.ndarray | None, unrounded: bool
     ) -> tuple[np.ndarray | None, np.ndarray]:
         height, width = compact.shape
         quality = LOSSLESS_QUALITY if compact.quality is None else compact.quality
         outputs = self._call(
-            "predict_values" if exact else "predict",
+            "predict_values" if unrounded else "predict",
             compact_bytes=bytes_array(encode_png(compact.image)),
             label_grid_bytes=bytes_array(b"" if labels is None else encode_png(labels)),
             scale=np.array([compact.scale], np.int32),
@@ -137,7 +141,7 @@ class RemotePredictor(TiledPredictor):
             mode=bytes_array(mode.encode()),
         )
         grid = None if mode == "none" else self._label_grid(outputs, height, width)
-        if exact:
+        if unrounded:
             return grid, self._float_values(outputs, height, width)
         prediction = self._png_samples(outputs, "prediction_bytes", (height, width, 3))
         return grid, prediction.astype(np.float32)
