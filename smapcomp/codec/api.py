@@ -18,11 +18,17 @@ from smapcomp.codec.layer_settings import (
     with_available_design,
 )
 from smapcomp.codec.layered_encoder import LayeredEncoder
-from smapcomp.codec.options import CompressOptions, DecodeOptions, make_options, takes_options
+from smapcomp.codec.options import (
+    CompressOptions,
+    DecodeOptions,
+    local_network_options,
+    make_options,
+    takes_options,
+)
 from smapcomp.codec.rate_control import encode_to_target
 from smapcomp.codec.stream_input import StreamSource, stream_bytes
 from smapcomp.design import DEFAULT_MAX_PIXELS, METADATA_KINDS
-from smapcomp.errors import DigestMismatchError
+from smapcomp.errors import DigestMismatchError, SmapcompError
 from smapcomp.pictures.fill import fill_invisible
 from smapcomp.pictures.picture import Picture
 from smapcomp.predictors.base import TiledPredictor
@@ -43,8 +49,9 @@ def compress(image, *, predictor: TiledPredictor | None = None, **options: Any) 
             metadata are not kept. Any size from 1×1 up. Unless `lossless` is given, colours of
             invisible pixels (alpha 0) are replaced by ones that take fewer bits, and targets of
             PSNR and MS-SSIM are those of the visible pixels.
-        predictor: Object that runs the networks, for example a server's client. `variant`,
-            `weights_dir` and `engine` then have no effect. `None`: the networks of this process.
+        predictor: Object that runs the networks, for example a server's client. `variant` then has
+            no effect, and `weights_dir` and `engine` are not allowed. `None`: the networks of this
+            process.
         **options: Fields of `smapcomp.codec.options.CompressOptions`.
 
     Returns:
@@ -67,7 +74,9 @@ def compress(image, *, predictor: TiledPredictor | None = None, **options: Any) 
     if picture.alpha is not None and not checked.lossless:
         unfilled = picture.samples
         picture = replace(picture, samples=fill_invisible(picture.samples, picture.alpha > 0))
-    if predictor is None:
+    if predictor is not None:
+        _refuse_local_networks(checked)
+    else:
         predictor = load_predictor(checked.variant, checked.weights_dir, checked.engine)
     checked = with_available_design(checked, predictor.finenets)
     layers = LayeredEncoder(predictor, picture, checked.mode, checked.robust, checked.max_pixels)
@@ -88,7 +97,7 @@ def decode(
     Args:
         data: Result of `compress`: bytes, the path of a file (`os.PathLike`), or a binary file.
         predictor: Object that runs the networks, for example a server's client. `weights_dir` and
-            `engine` then have no effect. `None`: the networks of this process; with engine "auto",
+            `engine` are then not allowed. `None`: the networks of this process; with engine "auto",
             a stream whose digests one engine does not reproduce is decoded by the other.
         **options: Fields of `smapcomp.codec.options.DecodeOptions`.
 
@@ -112,6 +121,7 @@ def decode(
         return decoder.picture(checked.stage)
 
     if predictor is not None:
+        _refuse_local_networks(checked)
         return decode_by(predictor, checked.on_mismatch)
     return _by_any_engine(decode_by, stream, checked)
 
@@ -159,12 +169,26 @@ def decode_stages(
     checked = make_options(DecodeOptions, options)
     stream = unpack(stream_bytes(data, checked.max_pixels), checked.max_pixels)
     if predictor is not None:
+        _refuse_local_networks(checked)
         return StreamDecoder(predictor, stream, checked.on_mismatch).stages()
     return _by_any_engine(
         lambda predictor, on_mismatch: StreamDecoder(predictor, stream, on_mismatch).stages(),
         stream,
         checked,
     )
+
+
+def _refuse_local_networks(options: CompressOptions | DecodeOptions) -> None:
+    """Check that options beside a predictor do not choose networks of this process.
+
+    Raises:
+        SmapcompError: They do.
+    """
+    for name in local_network_options(vars(options)):
+        raise SmapcompError(
+            f"{name} {getattr(options, name)!r} with a predictor, which has its own networks; "
+            "leave one out"
+        )
 
 
 def _by_any_engine(
