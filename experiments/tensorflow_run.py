@@ -38,9 +38,6 @@ def run(
     """
     backends.check(config, "tensorflow", strategy_name, profile_at)
     import_keras()
-    import keras
-    import tensorflow as tf
-
     from data import clear_errors
     from smapcomp.training.stages.initial_weights import weights_table
     from smapcomp.training.stages.networks import save_networks
@@ -55,14 +52,7 @@ def run(
             f"config.data.batch_size {config.data.batch_size} is not divisible by the "
             f"{replicas} replicas"
         )
-    keras.utils.set_random_seed(config.run.seed)
-    if config.run.deterministic:
-        tf.config.experimental.enable_op_determinism()
-    if config.model.stage in CODED_STAGES and config.loss.weights.adversarial:
-        # TensorFlow's remapper wants to fuse the discriminator's convolutions with the sum and the
-        # activation behind them, but the gradient needs the sum. It then logs an error and leaves
-        # the graph unchanged.
-        tf.config.optimizer.set_experimental_options({"remapping": False})
+    _set_up_tensorflow(config)
     training_batches, validation_batches = _pipelines(config)
     with clear_errors():
         # The data are opened before the networks are built, so that errors in them appear at once.
@@ -95,6 +85,21 @@ def run(
         )
     if distribution.is_chief(strategy):
         save_networks(stage.models, stage.trained_roles(), os.path.join(workdir, "weights"))
+
+
+def _set_up_tensorflow(config: TrainingConfig) -> None:
+    """Set the seed and the options of TensorFlow."""
+    import keras
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(config.run.seed)
+    if config.run.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    if config.model.stage in CODED_STAGES and config.loss.weights.adversarial:
+        # TensorFlow's remapper wants to fuse the discriminator's convolutions with the sum and the
+        # activation behind them, but the gradient needs the sum. It then logs an error and leaves
+        # the graph unchanged.
+        tf.config.optimizer.set_experimental_options({"remapping": False})
 
 
 def _pipelines(config: TrainingConfig) -> tuple[Callable, Callable]:
