@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from absl import app
+from smapcomp.errors import SmapcompError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".ppm", ".tif", ".tiff")
 """Extensions of picture files, in lower case."""
@@ -18,16 +18,16 @@ def picture_files(folder: str) -> list[Path]:
     The annotations that the full ADE20K distribution has beside its pictures are no pictures.
 
     Raises:
-        app.UsageError: There is no such folder, or no picture in it.
+        SmapcompError: There is no such folder, or no picture in it.
     """
     path = Path(folder)
     if not path.is_dir():
-        raise app.UsageError(f"--pictures={folder}: no such folder")
+        raise SmapcompError(f"--pictures={folder}: no such folder")
     found = sorted(
         p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not _is_annotation(p)
     )
     if not found:
-        raise app.UsageError(f"--pictures={folder}: no pictures; looked for {', '.join(SUFFIXES)}")
+        raise SmapcompError(f"--pictures={folder}: no pictures; looked for {', '.join(SUFFIXES)}")
     return found
 
 
@@ -44,7 +44,7 @@ def find_pictures(folder: str, kodak_dir: str | None) -> list[Path]:
         kodak_dir: Folder of the Kodak pictures; `None` downloads them once.
 
     Raises:
-        app.UsageError: There is no such folder, or no picture in it.
+        SmapcompError: There is no such folder, or no picture in it.
         DataError: A Kodak picture is not the published one, or cannot be downloaded.
     """
     if folder != "kodak":

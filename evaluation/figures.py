@@ -1,12 +1,15 @@
-"""Make the papers' visual comparisons: crops of Kodak pictures from several codecs at one rate.
+"""Make the papers' visual comparisons: crops of pictures from several codecs at one rate.
 
     python -m evaluation.figures --pictures=kodak --out=out/figures
+    python -m evaluation.figures --pictures=DIR --out=out/figures --bpp=0.3
 
-The pictures and their rates are those of EDMS's supplement (docs/spec.md, section 5). Every codec
-codes each picture to its rate. The crop of the decoded picture is shown beside the original's, with
-bits per pixel, PSNR and MS-SSIM of the whole picture (protocol `fair`). The crop is where the
-codecs' squared errors differ most, so nobody chooses it. There is one PNG file for each picture.
-The coded files stay in the folder, so an interrupted run continues where it stopped.
+`kodak` stands for the six pictures of EDMS's supplement, at their rates there (docs/spec.md,
+section 5); a folder for all of its pictures, at --bpp. In a folder too, a picture with the name of
+one of those six has the published rate. Every codec codes each picture to its rate. The crop of the
+decoded picture is shown beside the original's, with bits per pixel, PSNR and MS-SSIM of the whole
+picture (protocol `fair`). The crop is where the codecs' squared errors differ most, so nobody
+chooses it. There is one PNG file for each picture. The coded files stay in the folder, so an
+interrupted run continues where it stopped.
 
 Exit status: 0 success; 1 a picture, a codec, a file or a flag is at fault; 130 interrupted.
 """
@@ -48,6 +51,9 @@ CODECS = {
 }
 """Codecs in the order of their crops, with the titles of the crops. BPG is left out where it is not
 installed."""
+
+DEFAULT_BPP = 0.4
+"""Bits per pixel of a picture without a published rate; the published ones are 0.396 to 0.786."""
 
 CROP, ZOOM = 144, 2
 """Side of a crop in pixels, and its magnification."""
@@ -149,24 +155,31 @@ def draw_comparison(
     return np.asarray(sheet)
 
 
-def write_figures(pictures: Sequence[Path], out: Path, jobs: int) -> list[Path]:
-    """Code the pictures of `PICTURES` where needed, and write a figure of each.
+def write_figures(
+    pictures: Sequence[Path], out: Path, jobs: int, bpp: float = DEFAULT_BPP
+) -> list[Path]:
+    """Code pictures where needed, and write a figure of each.
 
     Args:
-        pictures: Files of pictures; those that are not of `PICTURES` are ignored.
+        pictures: Files of pictures.
         out: Folder to write to.
         jobs: Number of processes.
+        bpp: Bits per pixel of pictures that are not of `PICTURES`.
 
     Returns:
         The figures' files.
 
     Raises:
-        SmapcompError: None of the pictures is of `PICTURES`, or a picture cannot be coded.
+        SmapcompError: A picture cannot be read or coded, or is smaller than a crop.
     """
+    for path in pictures:
+        height, width, _ = read_rgb(path).shape
+        if min(height, width) < CROP:
+            raise SmapcompError(f"{path}: {width}x{height} pixels; a side has at least {CROP}")
     published = published_points()
-    targets = {path: (published[path.stem].bpp,) for path in pictures if path.stem in published}
-    if not targets:
-        raise SmapcompError(f"--pictures: has none of {', '.join(published)}")
+    targets = {
+        path: (published[path.stem].bpp if path.stem in published else bpp,) for path in pictures
+    }
     names = []
     for name in CODECS:
         reason = codecs.why_unavailable(name)
@@ -182,7 +195,8 @@ def write_figures(pictures: Sequence[Path], out: Path, jobs: int) -> list[Path]:
             point, decoded = found[name, path.stem, rate]
             panels.append((CODECS[name], point, read_rgb(decoded)))
         files.append(out / f"{path.stem}.png")
-        note = f"EDMS as published: {caption(published[path.stem])}"
+        point = published.get(path.stem)
+        note = f"EDMS as published: {caption(point)}" if point else ""
         sheet = Picture.from_array(draw_comparison(path.stem, read_rgb(path), panels, note))
         image_files.write_picture(files[-1], sheet, overwrite=True)
     return files
@@ -197,12 +211,19 @@ def main(arguments: list[str]) -> None:
     refuse_arguments(arguments)
     with errors_in_one_line("figures"):
         pictures = find_pictures(FLAGS.pictures, FLAGS.kodak_dir)
-        for file in write_figures(pictures, Path(FLAGS.out), FLAGS.jobs):
+        if FLAGS.pictures == "kodak":
+            pictures = [path for path in pictures if path.stem in PICTURES]
+        for file in write_figures(pictures, Path(FLAGS.out), FLAGS.jobs, FLAGS.bpp):
             print(file)
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("pictures", "kodak", "Folder of pictures, or `kodak`.")
+    flags.DEFINE_string(
+        "pictures", "kodak", "Folder of pictures, or `kodak` for the six of EDMS's supplement."
+    )
+    flags.DEFINE_float(
+        "bpp", DEFAULT_BPP, "Bits per pixel of pictures without a published rate.", 0.01, 24
+    )
     flags.DEFINE_string(
         "kodak_dir", None, "Folder of the Kodak pictures; downloaded once by default."
     )

@@ -21,6 +21,8 @@ UNSUPPORTED = {
         "evaluation.pictures",
         "evaluation.codec_every",
         "evaluation.codec_pictures",
+        "evaluation.histogram_every",
+        "evaluation.graph",
     ),
 }
 """Fields that a backend does not support: they must have their default value."""

@@ -38,11 +38,11 @@ def run(
     """
     backends.check(config, "tensorflow", strategy_name, profile_at)
     import_keras()
-
     from data import clear_errors
     from smapcomp.training.stages.initial_weights import weights_table
     from smapcomp.training.stages.networks import save_networks
     from smapcomp.training.tf_trainer import distribution
+    from smapcomp.training.tf_trainer.graph import forward_graph
     from smapcomp.training.tf_trainer.loop import train
 
     strategy = distribution.build_strategy(strategy_name)
@@ -63,6 +63,9 @@ def run(
         if distribution.is_chief(strategy):
             print(weights_table(stage, stage.sources), flush=True)
         distribution.synchronise_batch_norm(stage.models, strategy)
+        graph = None
+        if evaluation.graph and distribution.is_chief(strategy):
+            graph = forward_graph(stage, examples)
         train(
             stage,
             components,
@@ -77,6 +80,7 @@ def run(
                 lambda context: validation_batches(context=context),
             ),
             f"```json\n{json.dumps(config.to_dict(), indent=1)}\n```",
+            graph,
         )
     if distribution.is_chief(strategy):
         save_networks(stage.models, stage.trained_roles(), os.path.join(workdir, "weights"))
@@ -187,6 +191,7 @@ def _first_examples(batches, count: int) -> dict:
 
 def _probes(config: TrainingConfig, stage, strategy, examples: dict, validation_batches) -> list:
     from smapcomp.training.probes import coding
+    from smapcomp.training.probes.histograms import histogram_probe
     from smapcomp.training.probes.pictures import picture_probe
     from smapcomp.training.probes.validation import validation_probe
     from smapcomp.training.stages.networks import build_codec_networks
@@ -201,6 +206,8 @@ def _probes(config: TrainingConfig, stage, strategy, examples: dict, validation_
         validation_probe(stage, validation_batches, evaluation.validate_every, strategy),
         picture_probe(stage, first(evaluation.pictures), evaluation.image_every),
     ]
+    if evaluation.histogram_every:
+        probes.append(histogram_probe(stage, evaluation.histogram_every))
     if has_coding_probe(config):
         probes.append(
             coding.coding_probe(

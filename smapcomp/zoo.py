@@ -46,6 +46,11 @@ ROLES = ("compnet", "finenet", "segmenter", "smapnet", *LOSSY_FINENETS)
 """Roles of all networks. The weights of a role are in the file `ROLE.npz`."""
 
 
+TRAINING_HEADS = {"segmenter": "auxiliary"}
+"""Role to the prefix of layers that only the network's training has. They are no part of the codec,
+but a file of weights may contain them."""
+
+
 def finenet_role(scale: int, lossy: bool) -> str:
     """Return the role of the FineNet that predicts from a compact image.
 
@@ -206,14 +211,17 @@ class Networks:
             role: One of `ROLES`.
 
         Returns:
-            Arrays by `layer/variable`: of any float type, or of an exact network as
-            `smapcomp.models.exact_weights` has them.
+            Arrays by `layer/variable`, without those of `TRAINING_HEADS`: of any float type, or of
+            an exact network as `smapcomp.models.exact_weights` has them.
 
         Raises:
             SmapcompError: The file is missing or damaged.
         """
         if role not in self._arrays:
-            self._arrays[role] = _read_weights(self.weights_file(role))
+            arrays, head = _read_weights(self.weights_file(role)), TRAINING_HEADS.get(role)
+            self._arrays[role] = {
+                key: array for key, array in arrays.items() if not (head and key.startswith(head))
+            }
         return self._arrays[role]
 
     def is_exact(self, role: str) -> bool:

@@ -9,6 +9,10 @@ hszhao/semseg, whose network differs: the first blocks of stages 3 and 4 are dil
 others, the interpolations align corners, and the auxiliary head is narrower and therefore left out.
 Its weights need fine-tuning here.
 
+The result has two uses. `--config.model.backbone=resnet50.npz` starts the papers' segmenter from
+it. As `segmenter.npz` in a folder of weights it is the segmenter of the variant `paper`, for the
+later stages and for the codec, which ignore the auxiliary head. That variant has a ResNet-50.
+
 Only this command needs PyTorch, to read the files. The .npz file holds float32 arrays named
 `<layer name>/<variable name>` as in `smapcomp.models.pspnet.build_pspnet`.
 """

@@ -325,8 +325,8 @@ def define_flags(values: flags.FlagValues) -> None:
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
     refuse_arguments(arguments)
-    pictures = picture_files(FLAGS.pictures)
     with errors_in_one_line("operating_points"):
+        pictures = picture_files(FLAGS.pictures)
         run(pictures[: FLAGS.count], Path(FLAGS.work), Path(FLAGS.out), FLAGS)
 
 

@@ -2,7 +2,7 @@ r"""The papers' segmenter: PSPNet on ResNet-50, on pictures and on up-sampled co
 
     python -m experiments.train --config=experiments/configs/segmentation_paper.py \
         --workdir=runs/segmentation --config.data.source=ADE20K \
-        --config.model.init=runs/stage1/weights --config.model.backbone=RESNET50.npz
+        --config.model.init=runs/stage1/weights --config.model.backbone=resnet50.npz
 
 docs/spec.md, section 3: SGD at 0.01 with momentum 0.9, ten times that rate for the heads, weight
 decay 1e-4, polynomial schedule of power 0.9, batches of 16 crops scaled by 0.5 to 2, rotated and

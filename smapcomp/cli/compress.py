@@ -19,11 +19,9 @@ READING_FLAGS = ("keep_metadata", "to_srgb")
 def run(values: flags.FlagValues, arguments: Sequence[str]) -> int:
     """Compress one picture or many."""
     options = file_options(values)
-    if values.server and values["engine"].present:
-        raise UsageError("--server and --engine together; the server runs TensorFlow")
-    remote = connect_server(values)
+    remote = connect_server(values, options)
     if remote is not None:
-        remote.check_model(values.variant, values.weights_dir)
+        remote.check_model(values.variant)
 
     def convert(source: str, target: str) -> dict[str, Any]:
         facts = compress_file(

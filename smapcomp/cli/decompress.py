@@ -6,7 +6,7 @@ from typing import Any
 from absl import flags
 
 from smapcomp.cli.batch import define_output, run_files
-from smapcomp.cli.command import OUTPUT, Command, Flags, UsageError, option_values
+from smapcomp.cli.command import OUTPUT, Command, Flags, option_values
 from smapcomp.cli.server import connect_server, define_server
 from smapcomp.cli.standard_streams import input_file, output_file
 from smapcomp.codec.options import DecodeOptions
@@ -16,10 +16,8 @@ from smapcomp.pictures.image_files import OUTPUT_EXTENSIONS
 
 def run(values: flags.FlagValues, arguments: Sequence[str]) -> int:
     """Decompress one stream or many."""
-    if values.server and values.weights_dir:
-        raise UsageError("--server and --weights_dir together; the server has its own weights")
     options = option_values(values, DecodeOptions)
-    remote = connect_server(values)
+    remote = connect_server(values, options)
 
     def convert(source: str, target: str) -> dict[str, Any]:
         facts = decompress_file(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from smapcomp.cli.command import SERVER, Flags
+from smapcomp.cli.command import SERVER, Flags, UsageError
+from smapcomp.codec.options import local_network_options
 from smapcomp.serving.client.server_options import (
     DEFAULT_MESSAGE_BYTES,
     DEFAULT_RETRIES,
@@ -61,14 +63,21 @@ def define_server(define: Flags) -> None:
         define.string(SERVER, name, text, placeholder="FILE")
 
 
-def connect_server(values: flags.FlagValues) -> RemotePredictor | None:
+def connect_server(values: flags.FlagValues, options: Mapping[str, Any]) -> RemotePredictor | None:
     """Return the predictor of the server that the flags name; `None` if they name none.
 
+    Args:
+        values: Values of the flags of `define_server`.
+        options: Options of the codec, which must not choose networks of this process too.
+
     Raises:
+        UsageError: They do.
         SmapcompError: The flags contradict each other, or the server or its model is at fault.
     """
     if values.server is None:
         return None
+    for name in local_network_options(options):
+        raise UsageError(f"--server and --{name} together; the server has its own networks")
     # gRPC and protobuf take time to load; only a server needs them.
     from smapcomp.serving.client.remote_predictor import connect
 

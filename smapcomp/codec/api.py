@@ -17,10 +17,17 @@ from smapcomp.codec.layer_settings import (
     with_available_design,
 )
 from smapcomp.codec.layered_encoder import LayeredEncoder
-from smapcomp.codec.options import CompressOptions, DecodeOptions, make_options, takes_options
+from smapcomp.codec.options import (
+    CompressOptions,
+    DecodeOptions,
+    local_network_options,
+    make_options,
+    takes_options,
+)
 from smapcomp.codec.rate_control import encode_to_target
 from smapcomp.codec.stream_input import StreamSource, stream_bytes
 from smapcomp.design import DEFAULT_MAX_PIXELS, METADATA_KINDS
+from smapcomp.errors import SmapcompError
 from smapcomp.pictures.fill import fill_invisible
 from smapcomp.pictures.picture import Picture
 from smapcomp.predictors.base import TiledPredictor
@@ -41,8 +48,9 @@ def compress(image, *, predictor: TiledPredictor | None = None, **options: Any) 
             metadata are not kept. Any size from 1×1 up. Unless `lossless` is given, colours of
             invisible pixels (alpha 0) are replaced by ones that take fewer bits, and targets of
             PSNR and MS-SSIM are those of the visible pixels.
-        predictor: Object that runs the networks, for example a server's client. `variant`,
-            `weights_dir` and `engine` then have no effect. `None`: the networks of this process.
+        predictor: Object that runs the networks, for example a server's client. `variant` then has
+            no effect, and `weights_dir` and `engine` are not allowed. `None`: the networks of this
+            process.
         **options: Fields of `smapcomp.codec.options.CompressOptions`.
 
     Returns:
@@ -65,8 +73,7 @@ def compress(image, *, predictor: TiledPredictor | None = None, **options: Any) 
     if picture.alpha is not None and not checked.lossless:
         unfilled = picture.samples
         picture = replace(picture, samples=fill_invisible(picture.samples, picture.alpha > 0))
-    if predictor is None:
-        predictor = load_predictor(checked.variant, checked.weights_dir, checked.engine)
+    predictor = _predictor(predictor, checked.variant, checked)
     checked = with_available_design(checked, predictor.finenets)
     layers = LayeredEncoder(predictor, picture, checked.mode, checked.max_pixels)
     encoder = PictureEncoder(layers, unfilled)
@@ -86,7 +93,7 @@ def decode(
     Args:
         data: Result of `compress`: bytes, the path of a file (`os.PathLike`), or a binary file.
         predictor: Object that runs the networks, for example a server's client. `weights_dir` and
-            `engine` then have no effect. `None`: the networks of this process.
+            `engine` are then not allowed. `None`: the networks of this process.
         **options: Fields of `smapcomp.codec.options.DecodeOptions`.
 
     Returns:
@@ -104,8 +111,7 @@ def decode(
     stream = unpack(content, checked.max_pixels, checked.allow_partial)
     began = time.monotonic()
 
-    if predictor is None:
-        predictor = load_predictor(stream.variant, checked.weights_dir, checked.engine)
+    predictor = _predictor(predictor, stream.variant, checked)
     return StreamDecoder(predictor, stream, checked.max_seconds, began).picture(checked.stage)
 
 
@@ -151,9 +157,26 @@ def decode_stages(
     """
     checked = make_options(DecodeOptions, options)
     stream = unpack(stream_bytes(data, checked.max_pixels), checked.max_pixels)
-    if predictor is None:
-        predictor = load_predictor(stream.variant, checked.weights_dir, checked.engine)
-    return StreamDecoder(predictor, stream).stages()
+    return StreamDecoder(_predictor(predictor, stream.variant, checked), stream).stages()
+
+
+def _predictor(
+    given: TiledPredictor | None, variant: str, options: CompressOptions | DecodeOptions
+) -> TiledPredictor:
+    """Return the predictor that the caller gave, or that of this process.
+
+    Raises:
+        SmapcompError: There is one, and options choose networks of this process; or there are no
+            such networks.
+    """
+    if given is None:
+        return load_predictor(variant, options.weights_dir, options.engine)
+    for name in local_network_options(vars(options)):
+        raise SmapcompError(
+            f"{name} {getattr(options, name)!r} with a predictor, which has its own networks; "
+            "leave one out"
+        )
+    return given
 
 
 def as_picture(image) -> Picture:

@@ -314,6 +314,22 @@ class DecodeOptions:
         _check_all(self)
 
 
+def local_network_options(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of options that choose the networks of this process.
+
+    They contradict a predictor or a server, which has networks of its own.
+
+    Args:
+        options: Values by the names of fields of `CompressOptions` or `DecodeOptions`.
+
+    Example:
+        >>> local_network_options({"quality": 30, "weights_dir": "weights", "engine": "auto"})
+        ('weights_dir',)
+    """
+    defaults = {"weights_dir": DecodeOptions.weights_dir, "engine": DecodeOptions.engine}
+    return tuple(name for name, value in defaults.items() if options.get(name, value) != value)
+
+
 def takes_options(options: type) -> Callable[[Callable], Callable]:
     """Decorate a function that passes its `**options` to `make_options`.
 

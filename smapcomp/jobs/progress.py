@@ -14,6 +14,9 @@ def file_progress(
 ) -> Iterator[None]:
     """Show a bar of the files that exist, whichever workers write them.
 
+    The bar is full at the end unless the work under it raises an exception: what could not be made
+    has no file, but is done with as well.
+
     Args:
         waiting: Paths, and how much each advances the bar.
         name: Description of the bar.
@@ -21,6 +24,7 @@ def file_progress(
         unit: Unit of the bar.
     """
     ended = threading.Event()
+    succeeded = False
     left = dict(waiting)
 
     def watch() -> None:
@@ -32,11 +36,14 @@ def file_progress(
                 for path in [path for path in left if exists(path)]:
                     bar.update(left.pop(path))
                 spent = time.monotonic() - began
+            if succeeded:
+                bar.update(sum(left.values()))
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
         yield
+        succeeded = True
     finally:
         ended.set()
         watcher.join()

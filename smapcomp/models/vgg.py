@@ -2,10 +2,13 @@
 
 import os
 import zipfile
+from collections.abc import Iterable
 
 import keras
 import numpy as np
 from keras import layers, ops
+
+from smapcomp.errors import SmapcompError
 
 _VGG16_CONVS = (2, 2, 3, 3, 1)
 _VGG19_CONVS = (2, 2, 4, 4, 1)
@@ -28,8 +31,9 @@ def build_vgg19_features(weights_path: str | os.PathLike | None = None) -> keras
 
     Args:
         weights_path: Weights of `keras.applications` ("notop", `.h5`), or `.npz` of arrays
-            `block1_conv1_kernel` `[height, width, in, out]`, `block1_conv1_bias` and so on, of any
-            float type. `None` leaves the weights random.
+            `block1_conv1_kernel` `[height, width, in, out]`, `block1_conv1_bias` `[out]` and so on,
+            of any float type. Layers behind block5_conv1 are ignored. `None` leaves the weights
+            random.
 
     Returns:
         Model of float `[batch, height, width, 3]`, RGB in [-1, 1], with sides of at least 16, to
@@ -37,18 +41,18 @@ def build_vgg19_features(weights_path: str | os.PathLike | None = None) -> keras
         `[batch, height / 2^k, width / 2^k, filters]`, k = 0..4, rounded down.
 
     Raises:
-        ValueError: The file has another format, or its arrays do not fit.
+        SmapcompError: The file has another format, lacks a layer, or its arrays do not fit.
         FileNotFoundError: There is no such file.
     """
-    return _build("vgg19_features", _VGG19_CONVS, keras.applications.VGG19, weights_path)
+    return _build("vgg19_features", _VGG19_CONVS, weights_path)
 
 
 def build_vgg16_features(weights_path: str | os.PathLike | None = None) -> keras.Model:
     """Build VGG-16 up to relu5_1; all else is as in `build_vgg19_features`."""
-    return _build("vgg16_features", _VGG16_CONVS, keras.applications.VGG16, weights_path)
+    return _build("vgg16_features", _VGG16_CONVS, weights_path)
 
 
-def _build(name: str, convs: tuple[int, ...], application, weights_path: str | os.PathLike | None):
+def _build(name: str, convs: tuple[int, ...], weights_path: str | os.PathLike | None):
     image = keras.Input((None, None, 3), name="image")
     x = ops.flip(image, axis=-1)
     x = layers.Rescaling(127.5, [127.5 - mean for mean in _MEAN_BGR], name="pixels")(x)
@@ -64,27 +68,55 @@ def _build(name: str, convs: tuple[int, ...], application, weights_path: str | o
                 outputs.append(layers.Rescaling(1 / _PIXEL_STD, name=f"relu{block}_1")(x))
     model = keras.Model(image, outputs, name=name)
     if weights_path is not None:
-        _load(model, application, str(weights_path))
+        _load(model, str(weights_path))
     return model
 
 
-def _load(model: keras.Model, application, path: str) -> None:
+def _load(model: keras.Model, path: str) -> None:
     if not os.path.isfile(path):
         raise FileNotFoundError(f"{path}: no such weights file")
-    convs = [layer for layer in model.layers if isinstance(layer, layers.Conv2D)]
+    convs = {layer.name: layer for layer in model.layers if isinstance(layer, layers.Conv2D)}
+    shapes = {name: [tuple(w.shape) for w in conv.weights] for name, conv in convs.items()}
     try:
-        if path.endswith(".npz"):
-            _load_arrays(convs, path)
-        else:
-            source = application(include_top=False, weights=path)
-            for conv in convs:
-                conv.set_weights(source.get_layer(conv.name).get_weights())
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: not the weights of {model.name}: {error}") from error
+        arrays = _read_npz(path, shapes) if path.endswith(".npz") else _read_h5(path, shapes)
+        for name, (kernel, bias) in shapes.items():
+            found = [array.shape for array in arrays[name]]
+            if found != [kernel, bias]:
+                raise ValueError(
+                    f"layer {name} has arrays of shapes {', '.join(map(str, found)) or 'none'}; "
+                    f"required are a kernel {kernel} and a bias {bias}"
+                )
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise SmapcompError(f"{path}: not the weights of {model.name}: {error}") from error
+    for name, conv in convs.items():
+        conv.set_weights([array.astype(np.float32) for array in arrays[name]])
 
 
-def _load_arrays(convs: list[layers.Conv2D], path: str) -> None:
+def _read_npz(path: str, names: Iterable[str]) -> dict[str, list[np.ndarray]]:
+    """Return kernel and bias of each layer, as far as the file has them."""
     with open(path, "rb") as file, np.load(file) as arrays:
-        for conv in convs:
-            names = (f"{conv.name}_kernel", f"{conv.name}_bias")
-            conv.set_weights([arrays[name].astype(np.float32) for name in names])
+        return {
+            name: [arrays[key] for key in (f"{name}_kernel", f"{name}_bias") if key in arrays]
+            for name in names
+        }
+
+
+def _read_h5(path: str, names: Iterable[str]) -> dict[str, list[np.ndarray]]:
+    """Return kernel and bias of each layer, as far as the file has them.
+
+    The names of the arrays in a layer's group depend on the release of Keras that wrote the file.
+    """
+    import h5py  # Loaded for such files only.
+
+    found: dict[str, list[np.ndarray]] = {}
+    with h5py.File(path) as file:
+        for name in names:
+            values: list[np.ndarray] = []
+            if name in file:
+                file[name].visititems(
+                    lambda _, item, values=values: (
+                        values.append(item[()]) if isinstance(item, h5py.Dataset) else None
+                    )
+                )
+            found[name] = sorted(values, key=lambda array: -array.ndim)
+    return found

@@ -49,11 +49,21 @@ def save_weights(
     os.replace(temporary, path)
 
 
-def load_weights(model: keras.Model, path, partial: bool = False) -> set[str]:
-    """Read the weights of a model from a file; all else is as in `assign_weights`."""
+def load_weights(
+    model: keras.Model, path, partial: bool = False, leave_out: str | None = None
+) -> set[str]:
+    """Read the weights of a model from a file; all else is as in `assign_weights`.
+
+    Args:
+        model: As for `assign_weights`.
+        path: Path of the .npz file.
+        partial: As for `assign_weights`.
+        leave_out: Prefix of the names of layers that are ignored in the file.
+    """
     with np.load(path, allow_pickle=False) as arrays:
+        kept = [key for key in arrays if leave_out is None or not key.startswith(leave_out)]
         try:
-            return assign_weights(model, arrays, partial)
+            return assign_weights(model, {key: arrays[key] for key in kept}, partial)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 

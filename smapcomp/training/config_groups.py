@@ -378,6 +378,9 @@ class EvaluationConfig:
         codec_every: Steps between two measurements of the real codec, in stages 1 and 3.
             TensorFlow backend.
         codec_pictures: Pictures that are coded; 0 for no such measurement. TensorFlow backend.
+        histogram_every: Steps between two sets of histograms of the trained weights; 0 for none.
+            TensorFlow backend.
+        graph: Whether the graph of the networks is written once. TensorFlow backend.
 
     Raises:
         ConfigError: A value is not allowed.
@@ -389,8 +392,10 @@ class EvaluationConfig:
     pictures: int = 4
     codec_every: int = 2000
     codec_pictures: int = 4
+    histogram_every: int = 0
+    graph: bool = False
 
     def __post_init__(self):
         names = ("log_every", "validate_every", "image_every", "pictures", "codec_every")
         _require_at_least(1, "evaluation", self, *names)
-        _require_at_least(0, "evaluation", self, "codec_pictures")
+        _require_at_least(0, "evaluation", self, "codec_pictures", "histogram_every")

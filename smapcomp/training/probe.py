@@ -7,11 +7,14 @@ from typing import Protocol
 import numpy as np
 
 
-class PictureWriter(Protocol):
-    """Writer of the run's pictures."""
+class ProbeWriter(Protocol):
+    """Writer of what probes measure besides the values of curves."""
 
     def pictures(self, step: int, pictures: Mapping[str, np.ndarray]) -> None:
         """Write pictures by their names, each uint8 `[count, height, width, 3]`."""
+
+    def histograms(self, step: int, arrays: Mapping[str, np.ndarray]) -> None:
+        """Write the distribution of the values of arrays by their names."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +23,9 @@ class Probe:
 
     Attributes:
         every: Steps between two measurements.
-        run: `run(step, writer)` returns the values of curves; it may write pictures. It sees the
-            averaged weights if the run has averages. `writer` is `None` with the JAX backend.
+        run: `run(step, writer)` returns the values of curves; it may write pictures or
+            histograms. It sees the averaged weights if the run has averages. `writer` is `None`
+            with the JAX backend.
         chief_only: Whether the chief worker runs it alone. Otherwise all workers must run it at the
             same step.
 
@@ -30,7 +34,7 @@ class Probe:
     """
 
     every: int
-    run: Callable[[int, PictureWriter | None], Mapping[str, float]]
+    run: Callable[[int, ProbeWriter | None], Mapping[str, float]]
     chief_only: bool = False
 
     def __post_init__(self):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from absl import app, flags
+from absl import flags
 from PIL import Image
 
 from evaluation import evaluate
@@ -137,10 +137,13 @@ def test_wrong_flags_end_in_one_clear_line(arguments, message, tmp_path):
 @pytest.mark.parametrize(
     ("folder", "message"), [("nowhere", "no such folder"), ("tests", "no pictures; looked for")]
 )
-def test_a_folder_without_pictures_is_named(folder, message, tmp_path, monkeypatch):
+def test_a_folder_without_pictures_is_named(folder, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
-    with pytest.raises(app.UsageError, match=f"--pictures={folder}: {message}"):
+    with pytest.raises(SystemExit) as ended:
         run_job(evaluate, f"--pictures={folder}", f"--out={tmp_path / 'out'}")
+    assert ended.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"evaluate: --pictures={folder}: {message}")
     assert not (tmp_path / "out").exists()
 
 

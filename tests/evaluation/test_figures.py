@@ -1,5 +1,8 @@
 """The papers' visual comparisons."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,6 +10,7 @@ from PIL import Image
 from evaluation import figures
 from evaluation.measurement.points import Point
 from smapcomp.errors import SmapcompError
+from tests.helpers.paths import ROOT
 
 
 def picture(seed: int, height: int, width: int) -> np.ndarray:
@@ -56,22 +60,37 @@ def test_crops_are_magnified_twice_without_smoothing():
     assert figures.caption(point) == "0.123 bpp / 30.46 dB / 0.9877"
 
 
-def test_a_figure_is_written_for_each_picture_with_a_published_rate(tmp_path, monkeypatch, capsys):
+def test_any_picture_has_a_figure_at_the_published_or_the_given_rate(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(figures, "CODECS", {"jpeg-420": "JPEG", "bpg-444": "BPG", "webp-m6": "W"})
     monkeypatch.setenv("PATH", str(tmp_path))
     y, x = np.mgrid[:160, :200]
     smooth = np.stack([x, y, 255 - x], axis=2).astype(np.uint8)
-    paths = [tmp_path / "kodim09.png", tmp_path / "kodim01.png"]
+    paths = [tmp_path / "kodim09.png", tmp_path / "my photo.png"]
     for path in paths:
         Image.fromarray(smooth).save(path)
-    (file,) = figures.write_figures(paths, tmp_path / "out", 1)
+    file, other = figures.write_figures(paths, tmp_path / "out", 1, 0.6)
     assert file == tmp_path / "out" / "kodim09.png"
+    assert other == tmp_path / "out" / "my photo.png"
     assert "bpg-444 is left out: program 'bpgenc' is not on PATH" in capsys.readouterr().err
     with Image.open(file) as sheet:
         assert sheet.width > 2 * figures.CROP * figures.ZOOM
     assert (tmp_path / "out/coded/webp-m6/kodim09-0.396.webp").exists()
+    assert (tmp_path / "out/coded/webp-m6/my photo-0.6.webp").exists()
 
 
-def test_pictures_without_a_published_rate_are_refused(tmp_path):
-    with pytest.raises(SmapcompError, match="has none of kodim09, kodim18"):
-        figures.write_figures([tmp_path / "mine.png"], tmp_path / "out", 1)
+def test_a_picture_smaller_than_a_crop_is_refused(tmp_path):
+    Image.new("RGB", (400, 143)).save(tmp_path / "flat.png")
+    with pytest.raises(SmapcompError, match=r"flat\.png: 400x143 pixels; a side has at least 144"):
+        figures.write_figures([tmp_path / "flat.png"], tmp_path / "out", 1)
+
+
+def test_a_folder_without_pictures_is_refused_by_name_in_one_line(tmp_path):
+    (tmp_path / "notes.txt").write_text("no picture")
+    command = ["-m", "evaluation.figures", f"--pictures={tmp_path}", f"--out={tmp_path / 'out'}"]
+    result = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"figures: --pictures={tmp_path}: no pictures; looked for")
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()

@@ -95,7 +95,7 @@ def test_export_and_client_serve_the_papers_design(chain, tmp_path):
     models = Models(tmp_path / "smapcomp")
     with grpc_server(models.respond, *free_ports(1)) as address:
         predictor = connect(ServerOptions(address))
-        predictor.check_model("paper", str(chain.weights))
+        predictor.check_model("paper")
         there = smapcomp.compress(chain.picture, predictor=predictor, quality=60)
         assert smapcomp.info(there)["variant"] == "paper"
         decoded = smapcomp.decompress(there, predictor=predictor)

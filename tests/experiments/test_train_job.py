@@ -27,6 +27,7 @@ from smapcomp.training.config_groups import PRECISIONS, STAGES
 from smapcomp.training.probe_curves import probe_curves
 from smapcomp.training.stages import networks
 from tests.helpers import light_networks
+from tests.helpers.event_files import written_graphs, written_tensors
 from tests.helpers.forked import Forked
 from tests.helpers.paths import ROOT
 from tests.helpers.ports import free_ports
@@ -315,7 +316,7 @@ def test_several_devices_and_several_machines_train_the_weights_of_one(pictures,
     addresses = [f"localhost:{port}" for port in free_ports(2)]
     tasks = [{"type": "worker", "index": index} for index in (0, 1)]
     clusters = [{"cluster": {"worker": addresses}, "task": task} for task in tasks]
-    fields = {"steps": 3, "batch_size": 4, "codec_pictures": 1}
+    fields = {"steps": 3, "batch_size": 4, "codec_pictures": 1, "histogram_every": 2, "graph": True}
     _run(pictures, tmp_path / "default", "stage1", **fields)
     runs = {
         "mirrored": [{"LOGICAL_CPUS": "2"}],
@@ -343,6 +344,12 @@ def test_several_devices_and_several_machines_train_the_weights_of_one(pictures,
         )
         for name, points in expected.items():
             assert got[name] == [(step, pytest.approx(value, rel=1e-3)) for step, value in points]
+    for strategy in ("default", "mirrored", "multiworker"):
+        # Worker 0 alone writes, so there is one file, which has all.
+        (graph,) = written_graphs(tmp_path / strategy)
+        assert any("detail" in node.name and node.op == "Conv2D" for node in graph.node)
+        histograms = written_tensors(tmp_path / strategy)["finenet/detail/kernel"]
+        assert list(histograms) == [2, 3]  # every second step, and the last one
 
 
 ALLOW = "(--config.model.allow_random=True starts it from random values)\n"
@@ -484,6 +491,10 @@ def test_a_broken_picture_ends_training_with_its_name(pictures, light, tmp_path,
             {"learning_rate": -1.0},
             "optimizer.learning_rate -1.0 is not allowed; it must be at leas",
         ),
+        (
+            {"histogram_every": -1},
+            "evaluation.histogram_every -1 is not allowed; it must be at least 0",
+        ),
         ({"keep": 0}, "checkpoint.keep 0 is not allowed; it must be at least 1"),
         ({"average_decay": 1.0}, "run.average_decay 1.0 is not allowed; it must be in [0, 1)"),
         ({"seconds": 60.0}, "run.seconds 60.0 is not supported by backend tensorflow; use 0.0"),
@@ -598,6 +609,14 @@ def test_every_precision_has_a_policy():
         (
             {"evaluation.pictures": 2},
             "config.evaluation.pictures 2 is not supported by backend jax",
+        ),
+        (
+            {"evaluation.histogram_every": 100},
+            "config.evaluation.histogram_every 100 is not supported by backend jax; use 0",
+        ),
+        (
+            {"evaluation.graph": True},
+            "config.evaluation.graph True is not supported by backend jax; use False",
         ),
         ({}, "environment variable KERAS_BACKEND is 'tensorflow'; with --backend=jax it must be"),
     ],

@@ -14,6 +14,14 @@ THREADS = ("--direct_running_mode=multi_threading", "--direct_num_workers=2")
 
 def bulk(*arguments: object) -> tuple[int, str, str]:
     """Run the command line; return exit status, output, and error output without the bar."""
+    status, out, errors = bulk_with_bar(*arguments)
+    bars = ("compress:  ", "compress: 100", "decompress:  ", "decompress: 100")
+    lines = [line for line in errors.splitlines() if not line.startswith(bars)]
+    return status, out, "\n".join(filter(None, lines))
+
+
+def bulk_with_bar(*arguments: object) -> tuple[int, str, str]:
+    """Run the command line; return exit status, output, and error output."""
     values = flags.FlagValues()
     bulk_job.define_flags(values)
     out, err, status = io.StringIO(), io.StringIO(), 0
@@ -26,6 +34,4 @@ def bulk(*arguments: object) -> tuple[int, str, str]:
             bulk_job.main(bulk_job.parse(["bulk", *map(str, arguments)]))
         except SystemExit as left:
             status = left.code
-    bars = ("compress:  ", "compress: 100", "decompress:  ", "decompress: 100")
-    lines = [line for line in err.getvalue().splitlines() if not line.startswith(bars)]
-    return status, out.getvalue(), "\n".join(filter(None, lines))
+    return status, out.getvalue(), err.getvalue()

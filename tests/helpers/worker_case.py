@@ -17,6 +17,7 @@ from smapcomp.training.config_groups import CheckpointConfig, RunConfig
 from smapcomp.training.errors import Interrupted
 from smapcomp.training.layerwise import layerwise
 from smapcomp.training.probe import Probe
+from smapcomp.training.probes.histograms import histogram_probe
 from smapcomp.training.probes.validation import validation_probe
 from smapcomp.training.rules import Rules
 from smapcomp.training.run_plan import RunPlan
@@ -24,6 +25,7 @@ from smapcomp.training.stages import losses
 from smapcomp.training.stages.replicas import SINGLE_REPLICA, contribution
 from smapcomp.training.stages.stage import Outcome, Stage
 from smapcomp.training.tf_trainer.distribution import build_strategy, is_chief
+from smapcomp.training.tf_trainer.graph import forward_graph
 from smapcomp.training.tf_trainer.loop import StepComponents, train
 
 BATCH = 4
@@ -81,11 +83,19 @@ def main(workdir: str, steps: str) -> int:
     probes = [
         validation_probe(stage, lambda context: batches(first, context, last), 10, strategy),
         Probe(10, lambda step, _: {"validation/chief": float(step)}, chief_only=True),
+        histogram_probe(stage, 10),
     ]
+    example = {"image": np.zeros((1, 8, 8, 3), np.float32)}
     try:
         plan = RunPlan(RunConfig(steps=int(steps)), CheckpointConfig(every=5), log_every=5)
         train(
-            stage, StepComponents({"network": optimizer}, strategy), batches, workdir, plan, probes
+            stage,
+            StepComponents({"network": optimizer}, strategy),
+            batches,
+            workdir,
+            plan,
+            probes,
+            graph=forward_graph(stage, example),
         )
     except Interrupted as interrupted:
         print(f"stopped after {interrupted.step}")

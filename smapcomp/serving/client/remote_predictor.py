@@ -1,6 +1,7 @@
 """Predictor whose networks run on a server; it loads neither TensorFlow nor Keras."""
 
 import io
+import logging
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -16,6 +17,8 @@ from smapcomp.serving.contract import LOSSLESS_QUALITY
 from smapcomp.serving.messages import Tensor, bytes_array, to_array
 from smapcomp.serving.png import encode_png
 from smapcomp.zoo import FINENETS, VARIANTS
+
+_log = logging.getLogger("smapcomp")
 
 
 def connect(options: ServerOptions) -> "RemotePredictor":
@@ -69,37 +72,34 @@ class RemotePredictor(TiledPredictor):
             raise self._model_error(f"is of variant {name!r}; allowed: {', '.join(VARIANTS)}")
         self.variant = VARIANTS[name]
 
-    def check_model(self, variant: str, weights_dir: str | None = None) -> None:
-        """Check that the server has the variant and weights that are wanted.
+    def check_model(self, variant: str) -> None:
+        """Check that the server has the variant that is wanted.
 
-        Bundled weights are compared only if they are installed, since a client needs none.
+        The logger "smapcomp" is told if its weights are not the bundled ones, because decoders need
+        them. Nothing is compared where those are not installed, since a client needs none.
 
         Args:
             variant: Key of `zoo.VARIANTS`.
-            weights_dir: Folder of the weights; `None` for the bundled weights.
 
         Raises:
-            ServerModelError: The server has another variant or other weights.
-            SmapcompError: The folder has no weights.
+            ServerModelError: The server has another variant.
         """
         if self.variant.name != variant:
             raise self._model_error(f"is of variant {self.variant.name!r}, not {variant!r}")
         try:
-            networks = zoo.cached_networks(variant, weights_dir)
+            networks = zoo.cached_networks(variant)
         except SmapcompError:
-            if weights_dir is None:
-                return
-            raise
+            return
         for role in networks.finenets:
-            if role not in self.finenets:
-                raise self._model_error(f"has no {role}, of which {networks.folder} has weights")
-            found = self.model_digest(role)
-            if networks.digest(role) != found:
-                raise self._model_error(
-                    f"has other weights of {role} ({found.hex()}) than {networks.folder} "
-                    f"({networks.digest(role).hex()}); --weights_dir selects the weights to "
-                    "compare with"
+            if role in self.finenets and networks.digest(role) != self.model_digest(role):
+                _log.warning(
+                    "%s: %s has other weights than %s; decoding needs this model, or its weights "
+                    "in --weights_dir",
+                    self._address,
+                    self._transport.options.model_label,
+                    networks.folder,
                 )
+                return
 
     def close(self) -> None:
         """Close the connection."""

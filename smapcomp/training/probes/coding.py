@@ -11,7 +11,7 @@ from smapcomp.codec import api
 from smapcomp.codec.bitstream.container import unpack
 from smapcomp.design import weights_digest
 from smapcomp.predictors.keras_predictor import KerasPredictor
-from smapcomp.training.probe import PictureWriter, Probe
+from smapcomp.training.probe import Probe, ProbeWriter
 from smapcomp.training.probes.pictures import picture_panels
 from smapcomp.training.stages.stage import Stage
 from smapcomp.zoo import Networks, Variant
@@ -106,7 +106,7 @@ def coding_probe(
     stride = variant.label_stride
     grids = np.asarray(batch["label_map"])[:, stride // 2 :: stride, stride // 2 :: stride]
 
-    def run(_: int, __: PictureWriter | None) -> dict[str, float]:
+    def run(_: int, __: ProbeWriter | None) -> dict[str, float]:
         nonlocal networks, predictor
         if networks is None or predictor is None:
             networks = _TrainingNetworks(variant, build_copies())

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from smapcomp.ade20k import colourise
-from smapcomp.training.probe import PictureWriter, Probe
+from smapcomp.training.probe import Probe, ProbeWriter
 from smapcomp.training.stages.stage import Stage
 
 IMAGES = ("original", "upsampled", "prediction")
@@ -29,7 +29,7 @@ def picture_probe(stage: Stage, batch: Mapping[str, tf.Tensor], every: int) -> P
     def stage_outputs(batch):
         return stage.losses(batch, training=False).outputs
 
-    def run(step: int, writer: PictureWriter | None) -> dict[str, float]:
+    def run(step: int, writer: ProbeWriter | None) -> dict[str, float]:
         if writer is None:
             return {}
         outputs = {name: value.numpy() for name, value in stage_outputs(batch).items()}

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from smapcomp import metrics
 from smapcomp.design import COMPNET_SCALE, NUM_LABELS
-from smapcomp.training.probe import PictureWriter, Probe
+from smapcomp.training.probe import Probe, ProbeWriter
 from smapcomp.training.stages.stage import Stage
 from smapcomp.training.tf_trainer.distribution import (
     Batches,
@@ -63,7 +63,7 @@ def validation_probe(
     def sums(batch):
         return strategy.run(replica_sums, args=(batch,))
 
-    def run(_: int, __: PictureWriter | None) -> dict[str, float]:
+    def run(_: int, __: ProbeWriter | None) -> dict[str, float]:
         total: dict[str, np.ndarray] = {}
         for batch in distribute(strategy, batches):
             for name, value in sums(batch).items():

@@ -16,7 +16,13 @@ from smapcomp.models.weights import load_weights, named_variables
 from smapcomp.training.config_groups import FIXED_SMAPNET_STAGES, ModelConfig
 from smapcomp.training.rules import Rules
 from smapcomp.training.stages.stage import Stage
-from smapcomp.zoo import VARIANTS, lossy_finenet_role, smapnet_channels, smapnet_representation
+from smapcomp.zoo import (
+    TRAINING_HEADS,
+    VARIANTS,
+    lossy_finenet_role,
+    smapnet_channels,
+    smapnet_representation,
+)
 
 RANDOM = "random values"
 """Source of the weights of a network that no file was found for."""
@@ -142,7 +148,9 @@ def load_initial_weights(stage: Stage, model: ModelConfig, rules: Rules) -> dict
         for file in files:
             # A backbone lacks the head, and a segmenter's file the auxiliary head, which only its
             # training has.
-            loaded |= load_weights(network, file, partial=model.stage == "segmentation")
+            partial = model.stage == "segmentation"
+            head = None if partial else TRAINING_HEADS.get(role)
+            loaded |= load_weights(network, file, partial, head)
         if not model.allow_random:
             if not files and (role not in trained or role in FINE_TUNED.get(model.stage, ())):
                 raise SmapcompError(_missing(model, role, fixed=role not in trained))

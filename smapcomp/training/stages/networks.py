@@ -31,7 +31,7 @@ from smapcomp.training.stages.initial_weights import (
 )
 from smapcomp.training.stages.rate_model import build_rate_model
 from smapcomp.training.stages.stage import Stage
-from smapcomp.zoo import VARIANTS, lossy_finenet_role
+from smapcomp.zoo import TRAINING_HEADS, VARIANTS, lossy_finenet_role
 
 VGG = {16: build_vgg16_features, 19: build_vgg19_features}
 """VGG's feature extractors by depth."""
@@ -203,5 +203,5 @@ def save_networks(
     """
     os.makedirs(folder, exist_ok=True)
     for role in roles:
-        leave_out = "auxiliary" if role == "segmenter" else None
-        save_weights(models[role], os.path.join(folder, f"{role}.npz"), dtype, leave_out)
+        path = os.path.join(folder, f"{role}.npz")
+        save_weights(models[role], path, dtype, TRAINING_HEADS.get(role))

@@ -77,6 +77,7 @@ def train(
     plan: RunPlan,
     probes: Sequence[Probe] = (),
     description: str = "",
+    graph: tf.Graph | None = None,
 ) -> None:
     """Train a stage up to its last step, from the newest checkpoint if there is one.
 
@@ -92,6 +93,7 @@ def train(
         plan: Length of the run, and when it saves and logs.
         probes: Validations and the like.
         description: Markdown for TensorBoard's text.
+        graph: Graph for TensorBoard, or `None`.
 
     Raises:
         WorkdirError: `workdir` cannot be written, or holds checkpoints of another run.
@@ -122,6 +124,8 @@ def train(
         try:
             if description:
                 summaries.text(done, "config", description)
+            if graph is not None:
+                summaries.graph(graph)
             with stop_request() as stop, _lost_worker_in_one_line(components.strategy, checkpoints):
                 run = TensorFlowRun(
                     stage, components, plan, checkpoints, variables, summaries, probes, workdir

@@ -1,4 +1,4 @@
-"""Curves, pictures and text for TensorBoard.
+"""Curves, pictures, histograms, text and graphs for TensorBoard.
 
 They are written with TensorFlow's own event writer. `tf.summary.scalar` and its like would need the
 package tensorboard, which is for looking at the files and not needed for training.
@@ -10,6 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from smapcomp.training.errors import WorkdirError
+
+BUCKETS = 30
+"""Number of buckets of a histogram, as TensorBoard's own histograms have."""
 
 
 class Summaries:
@@ -48,6 +51,17 @@ class Summaries:
         """Write text, which TensorBoard shows as Markdown."""
         self._write(name, tf.constant(text), step, "text", "TENSOR")
 
+    def histograms(self, step: int, arrays: Mapping[str, np.ndarray]) -> None:
+        """Write a histogram of the finite values of each array by its name."""
+        for name, array in arrays.items():
+            buckets = tf.constant(_buckets(np.asarray(array, np.float64)))
+            self._write(name, buckets, step, "histograms", "TENSOR")
+
+    def graph(self, graph: tf.Graph) -> None:
+        """Write the graph of the run; TensorBoard shows one for each event file."""
+        with self._writer.as_default():
+            tf.summary.graph(graph)
+
     def _write(self, name: str, tensor: tf.Tensor, step: int, plugin: str, data_class: str) -> None:
         metadata = tf.compat.v1.SummaryMetadata(
             plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name=plugin),
@@ -63,3 +77,16 @@ class Summaries:
     def close(self) -> None:
         """Flush and close the file."""
         self._writer.close()
+
+
+def _buckets(values: np.ndarray) -> np.ndarray:
+    """Return float64 `[BUCKETS, 3]`: left edge, right edge and count of each bucket."""
+    values = values[np.isfinite(values)]
+    if values.size and values.min() == values.max():
+        # TensorBoard's form of a single value: empty buckets, and one that has no width.
+        found = np.full((BUCKETS, 3), values.flat[0])
+        found[:, 2] = 0
+        found[-1, 2] = values.size
+        return found
+    counts, edges = np.histogram(values, BUCKETS)
+    return np.stack([edges[:-1], edges[1:], counts], axis=1)

@@ -1,39 +1,67 @@
 """VGG features with weights from both kinds of file that are published."""
 
 import h5py
+import keras
 import numpy as np
 import pytest
 
+from smapcomp.errors import SmapcompError
 from smapcomp.models.vgg import build_vgg16_features, build_vgg19_features
-from tests.golden.weights import draw, draw_image
+from tests.golden.weights import draw_image
+from tests.helpers.vgg_files import write_keras_applications_file
 
-FILTERS = (64, 128, 256, 512, 512)
+
+@pytest.mark.parametrize(
+    ("build", "convs"),
+    [(build_vgg16_features, (2, 2, 3, 3, 3)), (build_vgg19_features, (2, 2, 4, 4, 4))],
+)
+def test_keras_itself_reads_the_same_values_from_such_a_file(build, convs, tmp_path):
+    path = tmp_path / "notop.h5"
+    write_keras_applications_file(path, convs)
+    model = build(path)
+    application = keras.applications.VGG16 if convs[2] == 3 else keras.applications.VGG19
+    theirs = application(include_top=False, weights=str(path))
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            expected = theirs.get_layer(layer.name).get_weights()
+            for actual, array in zip(layer.get_weights(), expected, strict=True):
+                np.testing.assert_array_equal(actual, array)
 
 
-def write_keras_applications_file(path, convs_per_block):
-    """Write weights as keras.applications publishes them ("notop"); return the first two."""
-    inputs, first = 3, []
-    with h5py.File(path, "w") as file:
-        names = []
-        for block, (filters, count) in enumerate(zip(FILTERS, convs_per_block, strict=True), 1):
-            for i in range(1, count + 1):
-                name = f"block{block}_conv{i}"
-                kernel = np.full((3, 3, inputs, filters), 1 / (9 * inputs), np.float32)
-                if name == "block1_conv1":
-                    kernel = draw("vgg/kernel", kernel.shape)
-                bias = draw(f"{name}/bias", (filters,))
-                group = file.create_group(name)
-                parts = {f"{name}_W_1:0": kernel, f"{name}_b_1:0": bias}
-                for part, values in parts.items():
-                    group[part] = values
-                group.attrs["weight_names"] = [part.encode() for part in parts]
-                names.append(name.encode())
-                first.append((kernel, bias))
-                inputs = filters
-        file.attrs["layer_names"] = names
-        file.attrs["backend"] = b"tensorflow"
-        file.attrs["keras_version"] = b"2.0.0"
-    return first[:2]
+@pytest.mark.parametrize("suffix", ["h5", "npz"])
+def test_a_wrong_layer_is_refused_with_file_name_and_shapes(suffix, tmp_path):
+    path = tmp_path / f"vgg.{suffix}"
+
+    def write(shapes):
+        if suffix == "npz":
+            np.savez(path, **{f"{n}_{part}": np.zeros(s) for n, part, s in shapes})
+            return
+        with h5py.File(path, "w") as file:
+            for name, part, shape in shapes:
+                file[f"{name}/{name}/{part}:0"] = np.zeros(shape)
+
+    good = [("block1_conv1", "kernel", (3, 3, 3, 64)), ("block1_conv1", "bias", (64,))]
+    second = [("block1_conv2", "kernel", (3, 3, 64, 32)), ("block1_conv2", "bias", (32,))]
+    wanted = "required are a kernel (3, 3, 64, 64) and a bias (64,)"
+    for shapes, found in (
+        (good, "none"),
+        (good + second, "(3, 3, 64, 32), (32,)"),
+        (good + second[:1], "(3, 3, 64, 32)"),
+    ):
+        write(shapes)
+        with pytest.raises(SmapcompError) as caught:
+            build_vgg19_features(path)
+        assert str(caught.value) == (
+            f"{path}: not the weights of vgg19_features: layer block1_conv2 has arrays of shapes "
+            f"{found}; {wanted}"
+        )
+
+
+def test_the_layers_of_vgg16_are_too_few_for_vgg19(tmp_path):
+    path = tmp_path / "vgg16_notop.h5"
+    write_keras_applications_file(path, (2, 2, 3, 3, 3))
+    with pytest.raises(SmapcompError, match=r"vgg16_notop\.h5: .*layer block3_conv4 has arrays of"):
+        build_vgg19_features(path)
 
 
 def test_a_weights_file_of_keras_applications_fills_vgg19(tmp_path):

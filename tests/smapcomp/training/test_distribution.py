@@ -149,6 +149,9 @@ def test_workers_end_together_when_one_is_killed_or_stopped_and_continue_from_th
     stopped = max(int(path.stem.removeprefix("step-")) for path in checkpoints.glob("step-*.npz"))
     assert stopped >= killed + 10
     assert ends == [(75, f"stopped after {stopped}")] * 2
+    # Each of the two starts has one event file, which worker 0 has written.
+    written = [path.read_bytes() for path in (tmp_path / "run/tensorboard").glob("events*")]
+    assert [b"network/conv/kernel" in events for events in written] == [True] * 2
     # A single process that was never stopped has the same weights.
     with _workers(tmp_path / "alone", stopped, count=1) as (alone,):
         assert _end(alone) == (0, "done, chief True")

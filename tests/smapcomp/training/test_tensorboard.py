@@ -1,6 +1,6 @@
 """Curves, pictures and text of a run, read back from its event files."""
 
-from pathlib import Path
+import re
 
 import keras
 import numpy as np
@@ -14,15 +14,19 @@ from smapcomp.models.precision import with_precision
 from smapcomp.training.config_groups import LossWeights, RunConfig
 from smapcomp.training.layerwise import layerwise
 from smapcomp.training.probes.coding import coding_probe
+from smapcomp.training.probes.histograms import histogram_probe
 from smapcomp.training.probes.pictures import picture_probe
 from smapcomp.training.probes.validation import validation_probe
 from smapcomp.training.rules import Rules
 from smapcomp.training.run_plan import RunPlan
 from smapcomp.training.stages import codec_stages, label_stages
 from smapcomp.training.stages.rate_model import build_rate_model
+from smapcomp.training.tf_trainer.graph import forward_graph
 from smapcomp.training.tf_trainer.loop import StepComponents, train
+from smapcomp.training.tf_trainer.summaries import BUCKETS, Summaries
 from smapcomp.zoo import VARIANTS
 from tests.helpers import light_networks
+from tests.helpers.event_files import written_graphs, written_tensors
 
 SIDE = 176
 """Side of the pictures in pixels; MS-SSIM needs 161."""
@@ -52,24 +56,12 @@ def _label_models():
     return models | {"smapnet": light_networks.build_smapnet("classes", None)}
 
 
-def _events(workdir):
-    """Return {tag: {step: (plugin, value)}}, as TensorBoard reads them."""
-    (path,) = Path(workdir, "tensorboard").glob("events*")
-    found = {}
-    for record in tf.data.TFRecordDataset(str(path)):
-        event = tf.compat.v1.Event.FromString(record.numpy())
-        for value in event.summary.value:
-            plugin = value.metadata.plugin_data.plugin_name
-            found.setdefault(value.tag, {})[event.step] = (plugin, tf.make_ndarray(value.tensor))
-    return found
-
-
-def _train(stage, workdir, probes):
+def _train(stage, workdir, probes, graph=None):
     (group,) = stage.groups
     components = StepComponents({group: layerwise(keras.optimizers.SGD(1e-3), Rules())})
     batch = {key: tf.constant(value) for key, value in _batch().items()}
     plan = RunPlan(RunConfig(steps=1))
-    train(stage, components, lambda *_: iter([batch]), workdir, plan, probes, "`seed` 0")
+    train(stage, components, lambda *_: iter([batch]), workdir, plan, probes, "`seed` 0", graph)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +72,7 @@ def stage1(tmp_path_factory):
     probes = [picture_probe(stage, batch, 1), validation_probe(stage, lambda _: [batch], 1)]
     probes.append(coding_probe(stage, _codec_models, VARIANTS["lite"], batch, 1))
     _train(stage, workdir, probes)
-    return stage, batch, _events(workdir)
+    return stage, batch, written_tensors(workdir)
 
 
 def _written_pictures(events, name):
@@ -159,7 +151,7 @@ def test_label_maps_are_written_and_scored_before_and_after_smapnet(tmp_path):
         tmp_path,
         [picture_probe(stage, batch, 1), validation_probe(stage, lambda _: [batch], 1)],
     )
-    events = _events(tmp_path)
+    events = written_tensors(tmp_path)
     outputs = {k: np.asarray(v) for k, v in stage.losses(batch, training=False).outputs.items()}
     for name in ("labels_before", "labels_after"):
         written = _written_pictures(events, name)[:, 4::8, 4::8]
@@ -191,3 +183,51 @@ def test_stage3_is_coded_with_labels_that_the_decoder_finds_in_float32(tmp_path)
     assert flat["codec/compact_bpp"] < 0.5 * scores["codec/compact_bpp"]
     with pytest.raises(ValueError, match="stage 'stage2' codes no pictures; allowed: stage1, st"):
         coding_probe(label_stages.stage2({}), build, VARIANTS["lite"], batch, 1)
+
+
+def test_histograms_of_trained_weights_have_the_names_of_rules(tmp_path):
+    stage = codec_stages.stage1(_codec_models(), WEIGHTS, 8)
+    _train(stage, tmp_path, [histogram_probe(stage, 1)])
+    events = written_tensors(tmp_path)
+    found = {
+        name: by_step[1][1]
+        for name, by_step in events.items()
+        if [plugin for plugin, _ in by_step.values()] == ["histograms"]
+    }
+    (group,) = stage.groups
+    assert found.keys() == set(stage.names(group))
+    assert "finenet/detail/kernel" in found
+    for name, variable in zip(stage.names(group), stage.variables(group), strict=True):
+        values = np.asarray(variable.value)
+        left, right, count = found[name].T
+        assert count.sum() == values.size
+        assert (left[0], right[-1]) == pytest.approx((values.min(), values.max()), abs=1e-6)
+    # Counts are those of a brute-force search, apart from values at the edges of buckets.
+    values = np.asarray(stage.models["finenet"].get_layer("detail").kernel.value).astype(np.float64)
+    for left, right, count in found["finenet/detail/kernel"]:
+        inside = ((left + 1e-6 < values) & (values < right - 1e-6)).sum()
+        assert inside <= count <= ((left - 1e-6 <= values) & (values <= right + 1e-6)).sum()
+
+
+def test_histograms_of_one_value_and_of_values_that_are_not_finite(tmp_path):
+    summaries = Summaries(str(tmp_path / "tensorboard"))
+    broken = np.array([1, np.nan, 2, np.inf, 2])
+    summaries.histograms(3, {"flat": np.full((2, 5), 7.0), "broken": broken, "empty": np.zeros(0)})
+    summaries.close()
+    found = {name: by_step[3][1] for name, by_step in written_tensors(tmp_path).items()}
+    assert (found["flat"][:, :2] == 7).all()
+    assert found["flat"][:, 2].tolist() == [0] * (BUCKETS - 1) + [10]
+    assert found["broken"][[0, -1], 2].tolist() == [1, 2]
+    assert found["empty"][:, 2].sum() == 0
+
+
+def test_the_graph_has_the_networks_in_training(tmp_path):
+    stage, batch = codec_stages.stage1(_codec_models(), WEIGHTS, 8), _batch(1)
+    _train(stage, tmp_path, [], forward_graph(stage, batch))
+    (graph,) = written_graphs(tmp_path)
+    nodes = {node.name: node.op for node in graph.node}
+    for role, layer in (("compnet", "mix"), ("finenet", "detail")):
+        # TensorFlow numbers scopes that have one name.
+        scope = re.compile(rf"{role}(_\d+)?/{layer}(_\d+)?/")
+        assert "Conv2D" in {op for name, op in nodes.items() if scope.match(name)}
+    assert stage.models["compnet"].name != "compnet"  # the network has its own name again
