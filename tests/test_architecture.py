@@ -172,7 +172,6 @@ OPTIONS = {field.name for field in dataclasses.fields(CompressOptions)}
 
 REQUESTS = {name for name in OPTIONS if name.startswith("target_")} | {
     "quality",
-    "robust",
     "max_pixels",
     "engine",
     "weights_dir",

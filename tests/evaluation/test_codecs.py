@@ -115,7 +115,7 @@ def test_the_quality_nearest_to_a_rate_is_found(name, photo):
         ("smapcomp:mode=best", "mode 'best' is unknown; allowed: none"),
         ("smapcomp:mod=none", "option 'mod' is unknown; allowed: lossless"),
         ("smapcomp:speed=fast", "speed 'fast' is not a whole number"),
-        ("smapcomp:robust=1", "robust '1' is not allowed; it is true or false"),
+        ("smapcomp:lossless=1", "lossless '1' is not allowed; it is true or false"),
         ("edms-design:residual=jxl", "residual 'jxl' is unknown; allowed: heic, bpg"),
         ("edms-design:mode=sent", "option 'mode' is unknown; allowed: variant"),
     ],

@@ -17,7 +17,6 @@ from smapcomp.codec.layers.compact import decode_compact, decode_lossy_compact
 from smapcomp.codec.layers.labels import decode_labels, encode_labels
 from smapcomp.codec.layers.metadata import decode_metadata, encode_metadata
 from smapcomp.codec.layers.residual import decode_lossless_residual, decode_samples
-from smapcomp.codec.layers.rounding import decode_offsets, encode_offsets
 from smapcomp.codec.layers.strengths import decode_strengths, encode_strengths
 from smapcomp.design import MAX_METADATA_BYTES
 from smapcomp.errors import MissingCoderError, StreamError
@@ -61,12 +60,6 @@ def _labels(coder: str):
     return target
 
 
-def _rounding(data: bytes) -> None:
-    (height, width, _), payload = _of_shape(data)
-    offsets = decode_offsets(Layer("rounding", "adaptive", payload), (2 * height, 2 * width))
-    assert offsets.dtype == np.uint8
-
-
 def _strengths(data: bytes) -> None:
     (height, width, _), payload = _of_shape(data)
     indices = decode_strengths(Layer("strengths", "adaptive", payload), (9 * height, 9 * width))
@@ -95,7 +88,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "residual_av1": _picture(decode_samples, "residual", "av1"),
     "residual_heic": _picture(decode_samples, "residual", "heic"),
     "residual_jxl": _picture(_lossless, "residual", "jxl"),
-    "rounding": _rounding,
     "strengths": _strengths,
     "alpha": _alpha,
     "metadata": _metadata,
@@ -108,9 +100,6 @@ def seeds(name: str) -> list[bytes]:
         return [path.read_bytes() for path in sorted(STREAMS.glob("*.sm*"))]
     if name == "metadata":
         return [encode_metadata("xmp", b"<x:xmpmeta/>" * 3).payload]
-    if name == "rounding":
-        indices = np.arange(15, dtype=np.uint8).reshape(3, 5)
-        return [bytes([20, 35, 0]) + encode_offsets(indices).payload]
     if name == "strengths":
         indices = np.arange(15, dtype=np.uint8).reshape(3, 5) % 5
         return [bytes([20, 35, 0]) + encode_strengths(indices).payload]

@@ -8,16 +8,6 @@ from keras import ops
 from smapcomp.predictors.keras_predictor import KerasPredictor
 
 
-def noisy(amount: float, seed: int = 0) -> Callable:
-    """Return a function that multiplies every activation by 1 + amount * N(0, 1)."""
-
-    def change(x):
-        noise = keras.random.normal(ops.shape(x), seed=seed)
-        return x * (1 + amount * noise)
-
-    return change
-
-
 def bfloat16(x):
     """Round every activation to bfloat16."""
     return ops.cast(ops.cast(x, "bfloat16"), "float32")

@@ -139,7 +139,7 @@ def test_version_is_printed(command):
         (["compress", "x/a.png", "a.jpg", "--out_dir=o"], "would both become o/a.smc"),
         (["compress", "a", "b", "--quality=3", "--target_psnr=40"], "--quality and --target_psnr"),
         (["compress", "a", "b", "--compact_scale=3"], "--compact_scale=3"),
-        (["decompress", "a", "b", "--on_mismatch=ignore"], "--on_mismatch=ignore"),
+        (["decompress", "a", "b", "--stage=all"], "--stage=all"),
         (["compare", "a", "b", "c"], "expected A B, got a b c"),
         (["compress", "a", "b", "--quality=101"], "--quality=101"),
         (["compress", "a", "b", "--quality=high"], "--quality=high"),

@@ -263,8 +263,6 @@ def test_streams_of_other_weights_arithmetic_or_size_are_refused():
         smapcomp.decompress(changed(data, model_digest=bytes(7) + b"\1"))
     with pytest.raises(DigestMismatchError, match="prediction"):
         smapcomp.decompress(changed(data, prediction_digest=bytes(8)))
-    with pytest.raises(DigestMismatchError, match="label map"):
-        smapcomp.decompress(changed(data, label_digest=bytes(8)))
     with pytest.raises(LimitError):
         smapcomp.decompress(data, max_pixels=1000)
     with pytest.raises(PayloadError):

@@ -60,9 +60,9 @@ def test_numpy_numbers_are_taken_like_pythons():
         quality=np.int64(30),
         target_bpp=np.float32(0.5),
         compact_scale=np.int8(2),
-        robust=np.bool_(True),
+        lossless=np.bool_(False),
     )
-    assert found.robust is True
+    assert found.lossless is False
     assert (found.quality, found.target_bpp, found.compact_scale) == (30, 0.5, 2)
     assert type(found.quality) is int
     assert type(found.target_bpp) is float

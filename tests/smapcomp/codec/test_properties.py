@@ -15,7 +15,6 @@ from smapcomp.codec.bitstream.stream import (
     VARIANTS,
     Layer,
     Stream,
-    decoder_finds_labels,
 )
 from smapcomp.codec.layers.compact import (
     decode_compact,
@@ -37,8 +36,7 @@ DIGESTS = st.binary(min_size=DIGEST_BYTES, max_size=DIGEST_BYTES)
 def streams(draw) -> Stream:
     mode = draw(st.sampled_from(MODES))
     optional = set(draw(st.lists(st.sampled_from(LAYER_ORDER))))
-    kinds = optional | {"compact"} | ({"labels"} if mode == "sent" else set())
-    kinds -= {"labels"} if mode == "none" else set()
+    kinds = (optional - {"labels"}) | {"compact"} | ({"labels"} if mode == "sent" else set())
     layers = tuple(
         Layer(kind, draw(st.sampled_from(CODERS[kind])), draw(st.binary(min_size=1, max_size=20)))
         for kind in LAYER_ORDER
@@ -64,7 +62,6 @@ def streams(draw) -> Stream:
         variant=draw(st.sampled_from(VARIANTS)),
         model_digest=draw(DIGESTS),
         prediction_digest=draw(DIGESTS),
-        label_digest=draw(DIGESTS) if decoder_finds_labels(mode, kinds) else None,
         residual_low=low,
         residual_high=high,
         tiling=draw(st.sampled_from([None, Tiling(side, overlap)])),

@@ -9,7 +9,7 @@ import pytest
 
 import smapcomp
 from smapcomp import zoo
-from smapcomp.errors import DigestMismatchError, LimitError, SmapcompError
+from smapcomp.errors import DigestMismatchError, SmapcompError
 from smapcomp.models.layers import upsample
 from smapcomp.pictures.image_files import read_picture, write_picture
 from smapcomp.pictures.picture import Picture
@@ -65,9 +65,9 @@ def test_every_network_gives_the_same_values_under_both_engines(both):
         for quality in (None, 30):
             compact = Compact(image, scale, quality)
             for mode in ("none", "matched", "mapped"):
-                labels, values = onnx.predict_window(compact, mode, None, exact=True)
+                labels, values = onnx.predict_window(compact, mode, None, unrounded=True)
                 expected_labels, expected = tensorflow.predict_window(
-                    compact, mode, None, exact=True
+                    compact, mode, None, unrounded=True
                 )
                 np.testing.assert_allclose(values, expected, atol=GREY_LEVELS)
                 np.testing.assert_array_equal(labels, expected_labels)
@@ -96,7 +96,7 @@ def test_the_result_does_not_depend_on_the_number_of_threads(monkeypatch):
     for threads in ("1", "2", "3", "", "many"):
         monkeypatch.setenv("OMP_NUM_THREADS", threads)
         _, values = OnnxPredictor(zoo.cached_networks()).predict_window(
-            compact, "mapped", None, exact=True
+            compact, "mapped", None, unrounded=True
         )
         found.append(values)
     for values in found[1:]:
@@ -111,38 +111,18 @@ def test_auto_encodes_with_onnx_runtime_and_the_same_model_digest(stream):
         assert smapcomp.decompress(data, engine=engine).shape == SMALL.shape
 
 
-def test_a_stream_is_decoded_by_the_engine_that_reproduces_its_encoder(stream, other_arithmetic):
-    expected = smapcomp.decompress(stream, engine="tensorflow")
-    assert not other_arithmetic
-    np.testing.assert_array_equal(smapcomp.decompress(stream), expected)
-    assert other_arithmetic
-    for on_mismatch in ("error", "warn"):
-        found = smapcomp.decompress(stream, on_mismatch=on_mismatch)
-        np.testing.assert_array_equal(found, expected)
-    stages = smapcomp.codec.api.decode_stages(stream)
-    np.testing.assert_array_equal(stages.reconstruction, expected)
-    with pytest.raises(DigestMismatchError):
+def test_an_engine_that_computes_something_else_is_found_out(stream, other_arithmetic):
+    with pytest.raises(DigestMismatchError, match="a defect of this decoder"):
         smapcomp.decompress(stream, engine="onnxruntime")
-    assert smapcomp.decompress(stream, engine="onnxruntime", on_mismatch="warn").shape == (
-        expected.shape
-    )
+    assert other_arithmetic
 
 
-def test_the_time_limit_covers_both_engines(stream, other_arithmetic):
-    with pytest.raises(LimitError, match=r"longer than 0\.001 seconds"):
-        smapcomp.decompress(stream, max_seconds=0.001)
-    assert smapcomp.decompress(stream, max_seconds=600).shape == SMALL.shape
-
-
-def test_without_tensorflow_a_mismatch_is_an_error_or_a_warning(
-    stream, other_arithmetic, monkeypatch, caplog
-):
+def test_without_tensorflow_onnx_runtime_decodes_its_streams(stream, monkeypatch):
+    expected = smapcomp.decompress(stream, engine="tensorflow")
     monkeypatch.setattr(engines, "_is_importable", lambda package: package != "tensorflow")
     assert engines.usable_engines("lite") == ("onnxruntime",)
-    with pytest.raises(DigestMismatchError, match="this machine rounds differently"):
-        smapcomp.decompress(stream)
-    assert smapcomp.decompress(stream, on_mismatch="warn").shape == SMALL.shape
-    assert "the picture may be damaged" in caplog.text
+    np.testing.assert_array_equal(smapcomp.decompress(stream), expected)
+    engines._cached_predictor.cache_clear()
     with pytest.raises(SmapcompError, match=r"'tensorflow': no TensorFlow .* there is onnxruntime"):
         smapcomp.decompress(stream, engine="tensorflow")
 
@@ -169,7 +149,7 @@ def test_an_error_names_the_weights_of_another_architecture(tmp_path):
         smapcomp.compress(SMALL, weights_dir=str(tmp_path), engine="onnxruntime")
     del arrays["conv0/kernel"]
     np.savez(tmp_path / "finenet_x1.npz", **arrays)
-    with pytest.raises(SmapcompError, match=r"finenet_x1\.npz: missing weights .*conv0/kernel"):
+    with pytest.raises(SmapcompError, match=r"finenet_x1\.npz: conv0 lacks kernel"):
         smapcomp.compress(SMALL, weights_dir=str(tmp_path), mode="none", engine="onnxruntime")
     # Keras runs a changed architecture for which there are no graphs.
     assert engines.usable_engines("lite", str(tmp_path)) == ("tensorflow",)

@@ -44,7 +44,8 @@ def predictor(variant: str, channels: int | None = None) -> KerasPredictor:
         "segmenter": segmenter_by_hue(kind.label_stride),
         "smapnet": identity_smapnet(kind.representation, channels),
     }
-    return KerasPredictor(SimpleNamespace(variant=kind, model=models.__getitem__))
+    networks = SimpleNamespace(variant=kind, model=models.__getitem__, is_exact=lambda role: False)
+    return KerasPredictor(networks)
 
 
 def bilinear(compact: np.ndarray, scale: int = 8) -> np.ndarray:

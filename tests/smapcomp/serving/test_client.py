@@ -17,13 +17,11 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-import smapcomp
 from smapcomp import zoo
-from smapcomp.cli import decompress, main
+from smapcomp.cli import main
 from smapcomp.codec import api, layered_encoder
 from smapcomp.design import Tiling
 from smapcomp.errors import (
-    DigestMismatchError,
     ModelMismatchError,
     ServerModelError,
     ServerReplyError,
@@ -58,7 +56,6 @@ PHOTO = read_picture(ROOT / "docs" / "demo" / "photo.png").samples
 # them.
 SETTINGS = {
     "default": {"quality": 40, "compact_scale": 1},
-    "robust": {"quality": 40, "compact_scale": 1, "robust": True},
     "papers": {"quality": 30, "compact_coder": "jxl"},
     "sent": {"quality": 20, "mode": "sent"},
     "none": {"quality": 20, "mode": "none", "compact_scale": 4},
@@ -232,37 +229,6 @@ def test_a_stream_of_other_weights_is_refused(light_model, grpc_address, tmp_pat
     data = compress_by(KerasPredictor(other), PHOTO[:24, :40], compact_scale=1)
     with pytest.raises(ModelMismatchError, match="stream needs weights"):
         api.decode(data, predictor=connect(ServerOptions(grpc_address)))
-
-
-def test_a_stream_that_the_server_does_not_reproduce_is_decoded_by_the_local_networks(
-    tmp_path, monkeypatch, capsys
-):
-    monkeypatch.chdir(tmp_path)
-    data = smapcomp.compress(PHOTO[:40, :48], speed=9)
-    Path("a.smc").write_bytes(data)
-    expected = smapcomp.decompress(data)
-    predictors = []
-
-    def decode_elsewhere(data, *, predictor=None, **options):
-        predictors.append(predictor)
-        if predictor is not None:
-            raise DigestMismatchError("the prediction differs")
-        return decode(data, **options)
-
-    decode = api.decode
-    monkeypatch.setattr(api, "decode", decode_elsewhere)
-    monkeypatch.setattr(decompress, "connect_server", lambda *_: "the server's")
-    assert main(["", "decompress", "a.smc", "b.png", "--server=localhost:1"]) == 0
-    assert predictors == ["the server's", None]
-    np.testing.assert_array_equal(read_picture("b.png").samples, expected)
-
-    def decode_nowhere(*_, **__):
-        raise DigestMismatchError("the prediction differs")
-
-    monkeypatch.setattr(api, "decode", decode_nowhere)
-    capsys.readouterr()
-    status, error = command(capsys, "decompress", "a.smc", "c.png", "--server=localhost:1")
-    assert (status, "the prediction differs" in error) == (1, True)
 
 
 def test_a_call_is_repeated_while_the_server_is_unavailable_and_only_then(models, flaky):

@@ -176,7 +176,7 @@ def test_predict_gives_the_decoders_prediction_at_every_scale_quality_and_mode(r
     for index, (picture, scale, quality, mode) in enumerate(WINDOWS):
         compact = compact_for(picture, scale, quality)
         labels = labels_to_send(picture, mode, 8)
-        grid, values = predictor.predict_window(compact, mode, labels, exact=True)
+        grid, values = predictor.predict_window(compact, mode, labels, unrounded=True)
         _, prediction = predictor.predict(compact, mode, labels)
         exact = parse_floats(outputs["predict_values"]["values_bytes"][index])
         np.testing.assert_array_equal(exact, values)

@@ -24,7 +24,6 @@ COMPACT = Layer("compact", "jxl", b"compact payload")
 LABELS = Layer("labels", "contexts", b"labels")
 RESIDUAL = Layer("residual", "av1", b"residual payload" * 20)
 LOSSY = Layer("compact", "av1", b"lossy compact payload")
-ROUNDING = Layer("rounding", "adaptive", b"offsets")
 STRENGTHS = Layer("strengths", "adaptive", b"strengths")
 EXACT = Layer("residual", "jxl", b"lossless residual")
 OTHERS = tuple(
@@ -37,7 +36,6 @@ PLAIN = {
     "mode": "none",
     "model_digest": None,
     "prediction_digest": None,
-    "label_digest": None,
 }
 
 
@@ -52,7 +50,6 @@ def stream(**changes) -> Stream:
         "variant": "lite",
         "model_digest": b"modelsha",
         "prediction_digest": b"predsha1",
-        "label_digest": b"labelsha",
         "layers": (COMPACT, RESIDUAL),
         "residual_low": -100,
         "residual_high": 90,
@@ -73,19 +70,19 @@ def header_size(data: Stream) -> int:
 STREAMS = {
     "mapped": stream(),
     "matched": stream(mode="matched", width=1, height=1),
-    "sent": stream(mode="sent", label_digest=None, layers=(COMPACT, LABELS, RESIDUAL)),
-    "none": stream(mode="none", label_digest=None, variant="paper", channels=1),
+    "sent": stream(mode="sent", layers=(COMPACT, LABELS, RESIDUAL)),
+    "none": stream(mode="none", variant="paper", channels=1),
     "scale 1, step 128": stream(compact_scale=1, compact_step=128),
     "no residual": stream(layers=(COMPACT,), **NO_RANGE),
     "lossy": stream(
         layers=(LOSSY,), compact_scale=1, compact_step=None, compact_quality=0, **NO_RANGE
     ),
     "everything": stream(
-        layers=(LOSSY, LABELS, ROUNDING, RESIDUAL, *OTHERS),
+        mode="sent",
+        layers=(LOSSY, LABELS, STRENGTHS, RESIDUAL, *OTHERS),
         compact_step=None,
         compact_quality=100,
         compact_gain=128,
-        label_digest=None,
         tiling=Tiling(1024, 128),
     ),
     "lossless": stream(layers=(COMPACT, EXACT), **NO_RANGE),
@@ -255,17 +252,11 @@ WRONG = {
     "unknown mode": {"mode": "guessed"},
     "unknown variant": {"variant": "huge"},
     "short digest": {"model_digest": b"short"},
-    "no label digest": {"label_digest": None},
-    "label digest in mode none": {"mode": "none"},
     "no compact layer": {"layers": (RESIDUAL,)},
     "two compact layers": {"layers": (COMPACT, COMPACT, RESIDUAL)},
     "residual first": {"layers": (RESIDUAL, COMPACT)},
-    "a label digest beside labels": {"layers": (COMPACT, LABELS, RESIDUAL)},
-    "labels in mode none": {
-        "mode": "none",
-        "label_digest": None,
-        "layers": (COMPACT, LABELS, RESIDUAL),
-    },
+    "labels in mode mapped": {"layers": (COMPACT, LABELS, RESIDUAL)},
+    "labels in mode none": {"mode": "none", "layers": (COMPACT, LABELS, RESIDUAL)},
     "unknown kind": {"layers": (COMPACT, Layer("sound", "jxl", b"x"))},
     "cut off": {"missing": ("alpha",)},
     "quality of a lossless compact layer": {"compact_quality": 50},
@@ -283,7 +274,7 @@ WRONG = {
     "tiles that don't overlap": {"tiling": Tiling(64, 0)},
     "tiles that are mostly overlap": {"tiling": Tiling(64, 48)},
     "tiles off the grid": {"tiling": Tiling(72, 16)},
-    "no labels in mode sent": {"mode": "sent", "label_digest": None},
+    "no labels in mode sent": {"mode": "sent"},
     "empty compact layer": {"layers": (Layer("compact", "jxl", b""), RESIDUAL)},
     "unknown coder": {"layers": (Layer("compact", "bmp", b"x"), RESIDUAL)},
     "range upside down": {"residual_low": 5, "residual_high": 5},
