@@ -12,7 +12,7 @@ from smapcomp.codec import api
 from smapcomp.codec.options import CompressOptions, Option, option_table
 from smapcomp.design import weights_digest
 from smapcomp.errors import SmapcompError
-from smapcomp.predictors.engines import usable_engines
+from smapcomp.predictors.engines import choose_engine
 
 OPTIONS: dict[str, Option] = {
     name: option
@@ -100,7 +100,7 @@ def own_version(options: CompressOptions) -> str:
         options: Variant, folder of weights and engine are taken from them.
     """
     digest = networks_digest(options.variant, options.weights_dir)
-    runner = usable_engines(options.variant, options.weights_dir, options.engine)[0]
+    runner = choose_engine(options.variant, options.weights_dir, options.engine)
     package = f"{runner} {metadata.version(runner)}"
     return f"smapcomp {smapcomp.__version__}, weights {digest}, {package}"
 

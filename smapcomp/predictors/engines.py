@@ -17,8 +17,8 @@ from smapcomp.predictors.local import LocalPredictor
 from smapcomp.predictors.onnx_graphs import graph_file, weight_shapes
 
 AUTO, ONNXRUNTIME, TENSORFLOW = ENGINES = ("auto", "onnxruntime", "tensorflow")
-"""Names of the engines. "auto" encodes with ONNX Runtime if there are graphs that fit the weights,
-and decodes with whichever engine reproduces the encoder's results."""
+"""Names of the engines. "auto" is ONNX Runtime if there are graphs that fit the weights, else
+TensorFlow."""
 
 _lock = threading.Lock()
 
@@ -33,15 +33,13 @@ if hasattr(os, "register_at_fork"):  # Windows has no fork.
     os.register_at_fork(after_in_child=_renew_lock)
 
 
-def usable_engines(
-    variant: str, weights_dir: str | None = None, engine: str = AUTO
-) -> tuple[str, ...]:
-    """Return the engines that can run a variant's networks, the one to encode with first.
+def choose_engine(variant: str, weights_dir: str | None = None, engine: str = AUTO) -> str:
+    """Return the name of the engine that runs a variant's networks, not "auto".
 
     Args:
         variant: A key of `zoo.VARIANTS`.
         weights_dir: Folder of the weights; `None` for the bundled weights.
-        engine: One of `ENGINES`. Any but "auto" is the only one in the result.
+        engine: One of `ENGINES`.
 
     Raises:
         SmapcompError: The engine is unknown or not installed, or the weights cannot be read.
@@ -52,12 +50,12 @@ def usable_engines(
     if engine == AUTO and ONNXRUNTIME in found and not _graphs_fit_weights(variant, weights_dir):
         found = found[1:]
     if engine == AUTO and found:
-        return found
+        return found[0]
     if engine not in found:
         wanted = "TensorFlow" if engine != ONNXRUNTIME else "ONNX Runtime"
         has = f"; there is {', '.join(found)}" if found else ""
         raise SmapcompError(f"engine {engine!r}: no {wanted} for variant {variant!r}{has}")
-    return (engine,)
+    return engine
 
 
 def load_predictor(
@@ -68,20 +66,18 @@ def load_predictor(
     Args:
         variant: A key of `zoo.VARIANTS`.
         weights_dir: Folder of the weights; `None` for the bundled weights.
-        engine: One of `ENGINES`; "auto" is the first of `usable_engines`.
+        engine: One of `ENGINES`.
 
     Raises:
         SmapcompError: There are no such weights, or the engine is unknown or not installed.
     """
-    if engine == AUTO:
-        engine = usable_engines(variant, weights_dir)[0]
+    engine = choose_engine(variant, weights_dir, engine)
     with _lock:  # Two threads must not build the same predictor.
         return _cached_predictor(variant, weights_dir, engine)
 
 
 @functools.lru_cache(maxsize=4)
 def _cached_predictor(variant: str, weights_dir: str | None, engine: str) -> LocalPredictor:
-    usable_engines(variant, weights_dir, engine)
     networks = zoo.cached_networks(variant, weights_dir)
     # Each engine takes long to import and may be missing.
     if engine == ONNXRUNTIME:

@@ -2,7 +2,7 @@
 
 ONNX Runtime starts in a tenth of TensorFlow's time. A graph holds the architecture of one network
 (`tools.onnx_graphs` writes it); the weights come from the files that Keras loads too. Results do
-not depend on the number of threads. They differ from TensorFlow's in the last bits.
+not depend on the number of threads; those of exact networks are TensorFlow's.
 
 A child of `os.fork` has no copy of the threads of the parent's sessions. To run such a session, or
 to free it, would wait for these threads for ever. The child therefore leaves the parent's sessions
