@@ -27,8 +27,8 @@ FLOAT32 = "float32"
 """Number format of the layers under any precision policy: bfloat16 cannot hold the grids."""
 
 
-def on_grid(values: Tensor, step: Tensor, low: Tensor, high: Tensor, training: bool) -> Tensor:
-    """Round values to the multiples of a step, halves to even.
+def in_steps(values: Tensor, step: Tensor, low: Tensor, high: Tensor, training: bool) -> Tensor:
+    """Round values to integers in units of a step, halves to even.
 
     Args:
         values: float32.
@@ -38,7 +38,7 @@ def on_grid(values: Tensor, step: Tensor, low: Tensor, high: Tensor, training: b
         training: Whether gradients are needed.
 
     Returns:
-        float32 of the shape of `values`.
+        float32 integers of the shape of `values`.
     """
     # No multiplication by 1 / step: TensorFlow's optimiser computes it as a reciprocal, which
     # vectorised code approximates, so that it need not be a power of two.
@@ -48,7 +48,12 @@ def on_grid(values: Tensor, step: Tensor, low: Tensor, high: Tensor, training: b
         # Exact, since the two differ by a half at most: each is at least half of the other, or one
         # is zero.
         rounded = scaled + ops.stop_gradient(rounded - scaled)
-    return rounded * step
+    return rounded
+
+
+def on_grid(values: Tensor, step: Tensor, low: Tensor, high: Tensor, training: bool) -> Tensor:
+    """Round values to the multiples of a step; arguments are those of `in_steps`."""
+    return in_steps(values, step, low, high, training) * step
 
 
 def bit_range(bits: int, unsigned: bool) -> tuple[float, float]:
@@ -172,15 +177,17 @@ class ExactConv2D(keras.layers.Layer):
         x = self.activated(ops.cast(inputs, FLOAT32))
         if not self.quantises:
             return self.convolve(x, ops.convert_to_tensor(self.kernel)) + self.bias
-        x = round_to(self.input_grid, x, training)
+        input_step, low, high = ops.unstack(ops.convert_to_tensor(self.input_grid))
+        x = in_steps(x, input_step, low, high, training)
         step = ops.convert_to_tensor(self.kernel_step)
         limit = float(WIDE_KERNEL_LIMIT)
         kernel = on_grid(ops.convert_to_tensor(self.kernel), step, -limit, limit, training)
-        unit = ops.reshape(step, (-1,)) * ops.convert_to_tensor(self.input_grid)[0]
+        unit = ops.reshape(step, (-1,)) * input_step
         bias = on_grid(
             ops.convert_to_tensor(self.bias), unit, -float(SUM_LIMIT), float(SUM_LIMIT), training
         )
-        y = self.convolve(x, kernel) + bias
+        # The inputs' step goes into the kernel, which is smaller than the inputs.
+        y = self.convolve(x, kernel * input_step) + bias
         return y if self.output_grid is None else round_to(self.output_grid, y, training)
 
     def activated(self, x: Tensor) -> Tensor:
