@@ -9,6 +9,7 @@ EXCUSED = {
     r"--runner=(Flink|Spark)Runner": "needs a cluster",
     r"--runner=DataflowRunner": "needs Google Cloud",
     r"--source=tfds:": "downloads some GB; tests/data/test_sources.py replaces the download",
+    r"evaluation\.figures ": "needs pictures of Kodak's size; see tests/evaluation/test_figures.py",
     r"STAGE_VARIANT": "synopsis of the commands below it",
     r"^(encoder +decoder|x( ──|, s0|\^)|the decoder's steps|r = x - x'|stream = )": "a diagram",
     r"^(network +training|(compnet|segmenter) +fixed|smapnet +trained) ": "output of a job",
@@ -28,7 +29,6 @@ SLOW = {
     r"lossy_lite\.py:[48]|data\.code_compact .*--scale=[48]": "scale 2 with other files",
     r"smapcomp\.export .*--weights_dir=weights": "the chain of the slow tests runs it",
     r"data_benchmark --seconds=0": "the measurements of the command before, longer",
-    r"evaluation\.figures": "codes each picture to a rate by every codec",
     r"evaluation\.ablations .*--data=ADE": "measures or trains many networks",
 }
 """Commands that only `make test-slow` runs, and why."""
