@@ -1,4 +1,4 @@
-# make venv | demo | test | lint | types | coverage | docs | format | clean
+# make venv | demo | test | test-slow | lint | types | coverage | docs | format | clean
 .DEFAULT_GOAL := help
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -10,12 +10,13 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
     >/dev/null 2>&1 && { echo $$p; break; }; done)
 
-.PHONY: help venv demo test lint types coverage docs format clean
+.PHONY: help venv demo test test-slow lint types coverage docs format clean
 
 help:
 	@echo "make venv      create .venv and install smapcomp with all that its tests need"
 	@echo "make demo      a photograph to a file and back; figures and a picture in out/demo/"
 	@echo "make test      the test suite; PYTEST_ARGS selects tests"
+	@echo "make test-slow the tests that take minutes: the four training stages by the commands of the docs"
 	@echo "make lint      ruff and the type checker"
 	@echo "make types     the type checker alone"
 	@echo "make coverage  the test suite, and how much of the code it runs"
@@ -49,7 +50,10 @@ demo: venv
 	$(PY) -m experiments.demo
 
 test: venv
-	$(PY) -m pytest -n 2 --dist=loadfile $(PYTEST_ARGS)
+	$(PY) -m pytest -n 2 --dist=loadfile -m "not slow" $(PYTEST_ARGS)
+
+test-slow: venv
+	$(PY) -m pytest -m slow $(PYTEST_ARGS)
 
 lint: venv
 	$(PY) -m ruff check .
@@ -60,7 +64,7 @@ types: venv
 	$(PY) -m mypy
 
 coverage: venv
-	$(PY) -m pytest -n 2 --dist=loadfile --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+	$(PY) -m pytest -n 2 --dist=loadfile -m "not slow" --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 docs: venv
 	$(PY) -m tools.api_docs --out=out/docs

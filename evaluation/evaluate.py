@@ -2,8 +2,8 @@ r"""Measure codecs on pictures and compare them: tables, plots and a report.
 
     python -m evaluation.evaluate --pictures=kodak --out=out/kodak
     python -m evaluation.evaluate --pictures=kodak --out=out/kodak --protocol=paper
-    python -m evaluation.evaluate --pictures=DIR --out=out/mine --codec=smapcomp@20,50,80 \
-        --codec=smapcomp:mode=none,compact_coder=jxl@20,50,80 --codec=webp-m6 --anchor=webp-m6
+    python -m evaluation.evaluate --pictures=DIR --out=out/mine --codec=smapcomp@20,40,60,80 \
+        --codec=smapcomp:mode=none,compact_coder=jxl@20,40,60,80 --codec=webp-m6 --anchor=webp-m6
 
 Every codec codes every picture to a file at each of its qualities, and the picture that is decoded
 from that file is compared with the original. The folder `--out` receives:

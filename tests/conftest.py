@@ -7,6 +7,9 @@ import os
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 LONG = (
+    "test_data_and_serving.py",
+    "test_training_page.py",
+    "test_other_pages.py",
     "test_train_job.py",
     "test_train_jax.py",
     "test_signatures.py",

@@ -7,4 +7,7 @@ import pytest
 if __name__ == "__main__":
     # Bazel's sandbox locks the source tree, where the cache would be written.
     options = ["--rootdir=.", "--config-file=pyproject.toml", "-p", "no:cacheprovider"]
-    sys.exit(pytest.main([*options, *sys.argv[1:]]))
+    options += ["-m", "not slow"]
+    status = pytest.main([*options, *sys.argv[1:]])
+    all_slow = status == pytest.ExitCode.NO_TESTS_COLLECTED and len(sys.argv) == 2
+    sys.exit(0 if all_slow else status)

