@@ -28,6 +28,7 @@ SLOW = {
     r"variant=paper": "networks of the papers' width",
     r"lossy_lite\.py:[48]|data\.code_compact .*--scale=[48]": "scale 2 with other files",
     r"smapcomp\.export .*--weights_dir=weights": "the chain of the slow tests runs it",
+    r"tools\.quantise ": "calibrates seven networks; tests/tools/test_quantise.py has small ones",
     r"data_benchmark --seconds=0": "the measurements of the command before, longer",
     r"evaluation\.ablations .*--data=ADE": "measures or trains many networks",
 }
@@ -81,6 +82,9 @@ TINY = {
     r"python -m smapcomp\.(bulk|export) ": "",
     r"python -m tests\.helpers\.loopback_server ": "",
     r"python -m tools\.(bundle_weights|gather_weights|import_efficientnet|training_curves) ": "",
+    r"python -m tools\.quantise ": "--pictures=1",
+    r"python -m tools\.training_cost ": "",
+    r"python -m tools\.import_vgg ": "",
     r"python -m tools\.data_benchmark ": "--seconds=5 --rounds=1 --batch_size=2 --size=64 "
     "--steps=1",
     r"python -m tools\.load_test ": "--requests=12 --sizes=64x48",
@@ -99,6 +103,8 @@ PAGES = {
         "docs/evaluation.md",
         "docs/bulk.md",
         "docs/cli.md",
+        "docs/exact.md",
+        "docs/gpu.md",
         "docs/model_card.md",
         "docs/bazel.md",
         "docs/spec.md",
