@@ -14,14 +14,11 @@ from typing import TypeAlias
 import keras
 from keras import ops
 
+from smapcomp.models.architecture import GREY_SCALE, SIGNAL_EXPONENT
 from smapcomp.models.exact_weights import OUTPUT_LIMIT, SUM_LIMIT, WIDE_KERNEL_LIMIT
 from smapcomp.models.label_conv import LabelConv2D
 
 Tensor: TypeAlias = keras.KerasTensor
-
-GREY_SCALE = 127.5 / 128
-"""Grey levels that a signal of 1 stands for, in units of 128, which exact networks use because
-dividing by it rounds nothing."""
 
 FLOAT32 = "float32"
 """Number format of the layers under any precision policy: bfloat16 cannot hold the grids."""
@@ -267,11 +264,6 @@ class ExactRounding(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "bits": self.bits, "relu": self.relu}
-
-
-SIGNAL_EXPONENT = 16
-"""An up-sampled 8-bit picture, divided by 128, is a multiple of 2^-16: 7 bits for the division, 4
-for the interpolation by 8 in each direction, 1 for the offset."""
 
 
 @keras.saving.register_keras_serializable(package="smapcomp")

@@ -14,9 +14,15 @@ import keras
 from keras import layers
 
 from smapcomp.design import NUM_CLASSES
-from smapcomp.models.backbones import LITE0_STAGES, LITE0_STEM_FILTERS
+from smapcomp.models.architecture import (
+    LITE0_SHIFTED_STAGE,
+    LITE0_STAGES,
+    OUTPUT_STRIDE,
+    PYRAMID_BINS,
+    SEGMENTER_OFFSET,
+)
+from smapcomp.models.backbones import LITE0_STEM_FILTERS
 from smapcomp.models.exact_layers import ExactConv2D, ExactRounding, ExactSignal
-from smapcomp.models.pspnet import OUTPUT_STRIDE, PYRAMID_BINS
 from smapcomp.models.spatial import (
     ExactAveragePooling2D,
     ExactResizeLike,
@@ -51,8 +57,7 @@ def build_exact_segmenter() -> keras.Model:
         `[batch, ceil(height/8), ceil(width/8), 150]`. Sides are at least 16.
     """
     image = keras.Input((None, None, 3), name="image")
-    # (p - 127)/128 of grey levels p, as the published weights want it.
-    x = ExactSignal(offset=0.5 / 128, name="signal")(image)
+    x = ExactSignal(offset=SEGMENTER_OFFSET, name="signal")(image)
     x = PadToMultiple(2 * OUTPUT_STRIDE, name="pad")(x)
     x = layers.AveragePooling2D(2, name="halve")(x)
     features = _backbone(x)
@@ -84,7 +89,7 @@ def _backbone(x: Tensor) -> Tensor:
         dropped = stride if total_stride * stride > OUTPUT_STRIDE else 1
         stride //= dropped
         for block in range(repeats):
-            shift = number == 3 and block == 0
+            shift = number == LITE0_SHIFTED_STAGE and block == 0
             name = f"stage{number}_block{block + 1}"
             x = _block(x, name, kernel, stride, dilation, expansion, filters, shift, after_relu)
             total_stride *= stride
