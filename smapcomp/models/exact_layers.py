@@ -236,15 +236,23 @@ class ExactRounding(keras.layers.Layer):
         bits: Bits of the grid's multiples, the sign included unless `relu`; `None` for the grid of
             rounded convolutions, to which it is added.
         relu: Whether negative values become zero.
+        returns_step: Whether to return the rounded tensor and its step, a scalar.
 
     Attributes:
         output_grid: Step, lowest and highest multiple, `[3]`.
     """
 
-    def __init__(self, bits: int | None = None, relu: bool = False, **kwargs):
+    def __init__(
+        self,
+        bits: int | None = None,
+        relu: bool = False,
+        returns_step: bool = False,
+        **kwargs,
+    ):
         super().__init__(**{**kwargs, "dtype": FLOAT32})
         self.bits = bits
         self.relu = relu
+        self.returns_step = returns_step
         self.quantises = True
 
     def build(self, input_shape):
@@ -256,14 +264,18 @@ class ExactRounding(keras.layers.Layer):
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Round; `training` says whether gradients are needed, the values are the same."""
         if self.quantises:
-            return round_to(self.output_grid, inputs, training)
-        return ops.relu(inputs) if self.relu else inputs
+            rounded = round_to(self.output_grid, inputs, training)
+        else:
+            rounded = ops.relu(inputs) if self.relu else inputs
+        step = ops.convert_to_tensor(self.output_grid)[0]
+        return [rounded, step] if self.returns_step else rounded
 
     def compute_output_shape(self, input_shape):
-        return input_shape
+        return [input_shape, ()] if self.returns_step else input_shape
 
     def get_config(self):
-        return {**super().get_config(), "bits": self.bits, "relu": self.relu}
+        names = ("bits", "relu", "returns_step")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 @keras.saving.register_keras_serializable(package="smapcomp")

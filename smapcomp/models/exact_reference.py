@@ -4,9 +4,8 @@ This is the definition of what the exact networks of the lite variant compute. I
 read, so that a second decoder can be written from it; `docs/exact.md` has the reasons. Engines
 compute the same in float32, whose results equal these bit for bit.
 
-A tensor is a `Map`: integers and exponents, which stand for integers · 2^-exponent. All steps but
-one are sums, products and shifts of integers; pooling divides, and rounds the quotient as IEEE 754
-rounds that of two float32 numbers. Pictures have no batch axis.
+A tensor is a `Map`: integers and exponents, which stand for integers · 2^-exponent. All steps are
+sums, products, shifts and, in pooling, quotients of integers. Pictures have no batch axis.
 
 The networks read weights in the form of files (`smapcomp.models.exact_weights`), and as many
 residual blocks as these have.
@@ -374,23 +373,22 @@ def depth_to_space(x: Map, size: int) -> Map:
 
 
 def average_pool(x: Map, bins: int) -> Map:
-    """Return the means of bins × bins cells, which may overlap.
+    """Return the means of bins × bins cells, which may overlap, in units of 1/64.
 
-    Cell i of n rows has those from floor(i·n/bins) to ceil((i + 1)·n/bins), the end excluded. A
-    mean is rounded to float32, that is, to 24 significant bits.
+    Cell i of n rows has those from floor(i·n/bins) to ceil((i + 1)·n/bins), the end excluded.
+    Halves are rounded away from zero.
     """
     height, width, channels = x.values.shape
-    means = np.zeros((bins, bins, channels), np.float32)
+    means = np.zeros((bins, bins, channels), np.int64)
     for i, j in np.ndindex(bins, bins):
         rows, columns = (
             slice(k * side // bins, -(-(k + 1) * side // bins))
             for k, side in ((i, height), (j, width))
         )
         cell = x.values[rows, columns]
-        count = cell.shape[0] * cell.shape[1]
-        means[i, j] = cell.sum((0, 1)).astype(np.float32) / np.float32(count)
-    fraction, power = np.frexp(means)
-    return Map(np.ldexp(fraction, 24).astype(np.int64), x.exponent + 24 - power.astype(np.int64))
+        total, count = cell.sum((0, 1)), cell.shape[0] * cell.shape[1]
+        means[i, j] = np.sign(total) * ((128 * np.abs(total) + count) // (2 * count))
+    return Map(means, x.exponent + 6)
 
 
 def resize(x: Map, shape: tuple[int, int]) -> Map:

@@ -2,7 +2,7 @@
 
 It is the network of `build_pspnet("efficientnet_lite0")` with these differences: batch
 normalisation is part of the convolutions; the picture is mapped to multiples of 2^-16 first;
-pooling divides once, after exact sums; maps are resized with weights that are multiples of 1/64;
+pooling adds exactly and divides integers; maps are resized with weights that are multiples of 1/64;
 and the head is a sum of five convolutions, one for each map that the original concatenates, since a
 single one of 448 channels leaves its inputs 7 bits only.
 """
@@ -72,7 +72,7 @@ def build_exact_segmenter() -> keras.Model:
 def _pyramid(x: Tensor) -> list[Tensor]:
     """Return maps of features `[batch, h, w, channels]` averaged over 1, 4, 9 and 36 cells."""
     branches = []
-    rounded = ExactRounding(POOLED_BITS, name="pyramid_rounded")(x)
+    rounded = ExactRounding(POOLED_BITS, returns_step=True, name="pyramid_rounded")(x)
     for bins in PYRAMID_BINS:
         y = ExactAveragePooling2D(bins, name=f"pyramid{bins}_pool")(rounded)
         y = _conv(BRANCH_FILTERS, 1, name=f"pyramid{bins}")(y)

@@ -24,6 +24,7 @@ from smapcomp.models.exact_weights import (
     quantised,
     to_stored,
 )
+from smapcomp.models.spatial import ExactAveragePooling2D
 from smapcomp.models.weights import assign_variables, named_variables
 
 INPUT_BITS = range(8, 15)
@@ -55,7 +56,7 @@ LARGEST_OUTPUT_EXPONENT = 14
 """Largest exponent of the grid of outputs. A detail in units of 128 grey levels is then a multiple
 of 1/128, as `predictors.local.exact_grey_levels` needs it."""
 
-EXACT_LAYERS = (ExactConv2D, ExactLabelConv2D, ExactRounding)
+EXACT_LAYERS = (ExactConv2D, ExactLabelConv2D, ExactRounding, ExactAveragePooling2D)
 
 
 def calibrate(
