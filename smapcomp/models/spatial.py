@@ -231,7 +231,7 @@ class ExactAveragePooling2D(AdaptiveAveragePooling2D):
             mean = ops.stop_gradient(mean) + (smooth - ops.stop_gradient(smooth))
         return mean
 
-    def compute_output_shape(self, input_shape: list[tuple]) -> tuple:
+    def compute_output_shape(self, input_shape):
         return super().compute_output_shape(input_shape[0])
 
 
