@@ -61,7 +61,7 @@ def _add_grid(layer: keras.layers.Layer, name: str, low: float, high: float) -> 
     return layer.add_weight(
         name=name,
         shape=(3,),
-        initializer=lambda shape, dtype=None: ops.convert_to_tensor([2.0**-8, low, high]),
+        initializer=lambda shape, dtype=None: ops.convert_to_tensor([2.0**-8, low, high], dtype),
         trainable=False,
         autocast=False,
     )

@@ -77,12 +77,10 @@ def lossy_finenet(
     """
     check_bounds(stored)
     half = space_to_depth(signal(upsampled), 2)
-    exponent = int(stored["conv0/input_grid"][0])
-    # On the grid of the layer that reads it; Python rounds halves of fractions to even.
-    level = round(Fraction(100 - quality, 100) * Fraction(2) ** exponent)
-    plane = np.full((*half.values.shape[:2], 1), level)
-    exponents = np.array([*[half.exponent] * half.values.shape[2], exponent])
-    half = Map(np.concatenate([half.values, plane], axis=2), exponents)
+    plane = level(stored, quality)
+    plane_values = np.broadcast_to(plane.values, (*half.values.shape[:2], 1))
+    exponents = np.array([*[half.exponent] * half.values.shape[2], plane.exponent])
+    half = Map(np.concatenate([half.values, plane_values], axis=2), exponents)
 
     half = _residual_blocks(stored, conv(stored, "conv0", half), "half")
     quarter = conv(stored, "down1", space_to_depth(half, 2))
@@ -191,6 +189,14 @@ def signal(upsampled: np.ndarray, offset: float = 0.0) -> Map:
     unit = 1 << SIGNAL_EXPONENT
     grey = upsampled.astype(np.int64) << (SIGNAL_EXPONENT - 7 - GREY_EXPONENT)
     return Map(grey - int(127.5 / 128 * unit) + int(offset * unit), SIGNAL_EXPONENT)
+
+
+def level(stored: Arrays, quality: int) -> Map:
+    """Return (100 - quality)/100, `[1, 1, 1]`, on the grid of the layer that reads it."""
+    exponent = int(stored["conv0/input_grid"][0])
+    # Python rounds halves of fractions to even.
+    value = round(Fraction(100 - quality, 100) * Fraction(2) ** exponent)
+    return Map(np.full((1, 1, 1), value), exponent)
 
 
 def label_grid(label_map: np.ndarray) -> np.ndarray:
