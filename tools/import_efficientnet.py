@@ -20,7 +20,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-# The first column of smapcomp.models.backbones.LITE0_STAGES.
+# The first column of smapcomp.models.architecture.LITE0_STAGES.
 STAGE_REPEATS = (1, 2, 2, 3, 3, 4)
 """Number of blocks of each stage that is kept."""
 

@@ -11,19 +11,9 @@ from typing import TypeAlias
 import keras
 from keras import layers
 
-Tensor: TypeAlias = keras.KerasTensor
+from smapcomp.models.architecture import LITE0_SHIFTED_STAGE, LITE0_STAGES
 
-LITE0_STAGES = (
-    (1, 3, 1, 1, 16),
-    (2, 3, 2, 6, 24),
-    (2, 5, 2, 6, 40),
-    (3, 3, 2, 6, 80),
-    (3, 5, 1, 6, 112),
-    (4, 5, 2, 6, 192),
-)
-"""Repeats, kernel size, stride, expansion and filters of each stage (arXiv 1905.11946, table 1).
-The last stage of the table (320 filters) and the head serve only classification. The Lite variant
-has no squeeze-and-excitation."""
+Tensor: TypeAlias = keras.KerasTensor
 
 LITE0_STEM_FILTERS = 32
 LITE0_BN_EPSILON = 1e-3
@@ -113,7 +103,7 @@ def efficientnet_lite0(image: Tensor, output_stride: int = 8, centred: bool = Tr
         dropped = stride if total_stride * stride > output_stride else 1
         stride //= dropped
         for block in range(repeats):
-            shift = centred and number == 3 and block == 0
+            shift = centred and number == LITE0_SHIFTED_STAGE and block == 0
             name = f"stage{number}_block{block + 1}"
             x = _lite0_block(x, name, kernel, stride, dilation, expansion, filters, shift)
             total_stride *= stride

@@ -14,14 +14,11 @@ from typing import TypeAlias
 import keras
 from keras import ops
 
+from smapcomp.models.architecture import GREY_SCALE, SIGNAL_EXPONENT
 from smapcomp.models.exact_weights import OUTPUT_LIMIT, SUM_LIMIT, WIDE_KERNEL_LIMIT
 from smapcomp.models.label_conv import LabelConv2D
 
 Tensor: TypeAlias = keras.KerasTensor
-
-GREY_SCALE = 127.5 / 128
-"""Grey levels that a signal of 1 stands for, in units of 128, which exact networks use because
-dividing by it rounds nothing."""
 
 FLOAT32 = "float32"
 """Number format of the layers under any precision policy: bfloat16 cannot hold the grids."""
@@ -71,7 +68,7 @@ def _add_grid(layer: keras.layers.Layer, name: str, low: float, high: float) -> 
     return layer.add_weight(
         name=name,
         shape=(3,),
-        initializer=lambda shape, dtype=None: ops.convert_to_tensor([2.0**-8, low, high]),
+        initializer=lambda shape, dtype=None: ops.convert_to_tensor([2.0**-8, low, high], dtype),
         trainable=False,
         autocast=False,
     )
@@ -248,15 +245,23 @@ class ExactRounding(keras.layers.Layer):
         bits: Bits of the grid's multiples, the sign included unless `relu`; `None` for the grid of
             rounded convolutions, to which it is added.
         relu: Whether negative values become zero.
+        returns_step: Whether to return the rounded tensor and its step, a scalar.
 
     Attributes:
         output_grid: Step, lowest and highest multiple, `[3]`.
     """
 
-    def __init__(self, bits: int | None = None, relu: bool = False, **kwargs):
+    def __init__(
+        self,
+        bits: int | None = None,
+        relu: bool = False,
+        returns_step: bool = False,
+        **kwargs,
+    ):
         super().__init__(**{**kwargs, "dtype": FLOAT32})
         self.bits = bits
         self.relu = relu
+        self.returns_step = returns_step
         self.quantises = True
 
     def build(self, input_shape):
@@ -268,19 +273,18 @@ class ExactRounding(keras.layers.Layer):
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Round; `training` says whether gradients are needed, the values are the same."""
         if self.quantises:
-            return round_to(self.output_grid, inputs, training)
-        return ops.relu(inputs) if self.relu else inputs
+            rounded = round_to(self.output_grid, inputs, training)
+        else:
+            rounded = ops.relu(inputs) if self.relu else inputs
+        step = ops.convert_to_tensor(self.output_grid)[0]
+        return [rounded, step] if self.returns_step else rounded
 
     def compute_output_shape(self, input_shape):
-        return input_shape
+        return [input_shape, ()] if self.returns_step else input_shape
 
     def get_config(self):
-        return {**super().get_config(), "bits": self.bits, "relu": self.relu}
-
-
-SIGNAL_EXPONENT = 16
-"""An up-sampled 8-bit picture, divided by 128, is a multiple of 2^-16: 7 bits for the division, 4
-for the interpolation by 8 in each direction, 1 for the offset."""
+        names = ("bits", "relu", "returns_step")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 @keras.saving.register_keras_serializable(package="smapcomp")

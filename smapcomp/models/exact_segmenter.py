@@ -2,7 +2,7 @@
 
 It is the network of `build_pspnet("efficientnet_lite0")` with these differences: batch
 normalisation is part of the convolutions; the picture is mapped to multiples of 2^-16 first;
-pooling divides once, after exact sums; maps are resized with weights that are multiples of 1/64;
+pooling adds exactly and divides integers; maps are resized with weights that are multiples of 1/64;
 and the head is a sum of five convolutions, one for each map that the original concatenates, since a
 single one of 448 channels leaves its inputs 7 bits only.
 """
@@ -14,9 +14,15 @@ import keras
 from keras import layers
 
 from smapcomp.design import NUM_CLASSES
-from smapcomp.models.backbones import LITE0_STAGES, LITE0_STEM_FILTERS
+from smapcomp.models.architecture import (
+    LITE0_SHIFTED_STAGE,
+    LITE0_STAGES,
+    OUTPUT_STRIDE,
+    PYRAMID_BINS,
+    SEGMENTER_OFFSET,
+)
+from smapcomp.models.backbones import LITE0_STEM_FILTERS
 from smapcomp.models.exact_layers import ExactConv2D, ExactRounding, ExactSignal
-from smapcomp.models.pspnet import OUTPUT_STRIDE, PYRAMID_BINS
 from smapcomp.models.spatial import (
     ExactAveragePooling2D,
     ExactResizeLike,
@@ -51,8 +57,7 @@ def build_exact_segmenter() -> keras.Model:
         `[batch, ceil(height/8), ceil(width/8), 150]`. Sides are at least 16.
     """
     image = keras.Input((None, None, 3), name="image")
-    # (p - 127)/128 of grey levels p, as the published weights want it.
-    x = ExactSignal(offset=0.5 / 128, name="signal")(image)
+    x = ExactSignal(offset=SEGMENTER_OFFSET, name="signal")(image)
     x = PadToMultiple(2 * OUTPUT_STRIDE, name="pad")(x)
     x = layers.AveragePooling2D(2, name="halve")(x)
     features = _backbone(x)
@@ -67,7 +72,7 @@ def build_exact_segmenter() -> keras.Model:
 def _pyramid(x: Tensor) -> list[Tensor]:
     """Return maps of features `[batch, h, w, channels]` averaged over 1, 4, 9 and 36 cells."""
     branches = []
-    rounded = ExactRounding(POOLED_BITS, name="pyramid_rounded")(x)
+    rounded = ExactRounding(POOLED_BITS, returns_step=True, name="pyramid_rounded")(x)
     for bins in PYRAMID_BINS:
         y = ExactAveragePooling2D(bins, name=f"pyramid{bins}_pool")(rounded)
         y = _conv(BRANCH_FILTERS, 1, name=f"pyramid{bins}")(y)
@@ -84,7 +89,7 @@ def _backbone(x: Tensor) -> Tensor:
         dropped = stride if total_stride * stride > OUTPUT_STRIDE else 1
         stride //= dropped
         for block in range(repeats):
-            shift = number == 3 and block == 0
+            shift = number == LITE0_SHIFTED_STAGE and block == 0
             name = f"stage{number}_block{block + 1}"
             x = _block(x, name, kernel, stride, dilation, expansion, filters, shift, after_relu)
             total_stride *= stride

@@ -15,7 +15,7 @@ and for every convolution of labels `kernel`, int32 in units of its `output_grid
 round have an `output_grid` alone. This module needs NumPy alone.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -33,6 +33,13 @@ SUM_LIMIT = 1 << 24
 
 OUTPUT_LIMIT = 1 << 18
 """Largest absolute value of a rounded output in units of its step; 63 of them can be added."""
+
+EXPONENT_LIMIT = 40
+"""Largest absolute value of an exponent, so that no product of float32 numbers underflows."""
+
+OUTPUT_EXPONENT_LIMIT = 15
+"""Largest exponent of rounded outputs. A FineNet's detail, in units of 128 grey levels, is then a
+multiple of 1/256 grey level, as `predictors.local.exact_grey_levels` needs it."""
 
 
 def is_exact(arrays: Iterable[str]) -> bool:
@@ -61,7 +68,7 @@ def to_float(stored: Arrays) -> dict[str, np.ndarray]:
         float32 arrays by `layer/variable`; no value is rounded.
 
     Raises:
-        ValueError: An array is missing, or a sum may be rounded.
+        ValueError: The arrays are not those of an exact network (`check_bounds`).
     """
     check_bounds(stored)
     result: dict[str, np.ndarray] = {}
@@ -94,8 +101,11 @@ def to_stored(floats: Arrays) -> dict[str, np.ndarray]:
         floats: float32 arrays by `layer/variable`.
 
     Raises:
-        ValueError: A sum may be rounded even then.
+        ValueError: A sum may be rounded even then, or a value is not finite.
     """
+    for key, array in floats.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{key} has values that are not finite")
     result: dict[str, np.ndarray] = {}
     for layer in layer_names(floats):
         arrays = layer_arrays(floats, layer)
@@ -170,43 +180,96 @@ def largest_sums(layer: Arrays) -> np.ndarray:
 
 
 def check_bounds(stored: Arrays) -> None:
-    """Check that float32 holds every partial sum of a network.
+    """Check that float32 computes a network without rounding a sum.
 
     Args:
         stored: Integer arrays of a file by `layer/variable`.
 
     Raises:
-        ValueError: A sum may be rounded, or an array is missing or has no integers.
+        ValueError: A sum may be rounded, or an array is missing, unknown, of another shape, out of
+            its range, or has no integers.
     """
     for key, array in stored.items():
         if not np.issubdtype(array.dtype, np.integer):
             raise ValueError(f"{key} is {array.dtype}; an exact network has integers")
-    for layer, arrays in _convolutions(stored):
-        sums = largest_sums(arrays)
-        channel = int(sums.argmax())
-        if sums[channel] >= SUM_LIMIT:
-            raise ValueError(
-                f"{layer}: sums of channel {channel} reach {sums[channel]}; an exact network "
-                f"needs less than {SUM_LIMIT}"
-            )
-    for layer in layer_names(stored):
-        grid = stored.get(f"{layer}/output_grid")
-        if grid is not None and np.abs(grid[1:]).max() > OUTPUT_LIMIT:
-            raise ValueError(
-                f"{layer}: outputs reach {np.abs(grid[1:]).max()}; an exact network allows "
-                f"{OUTPUT_LIMIT}"
-            )
-
-
-def _convolutions(stored: Arrays) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    exponents: dict[int, str] = {}
     for layer in layer_names(stored):
         arrays = layer_arrays(stored, layer)
-        if "input_grid" not in arrays:
-            continue
-        missing = {"kernel", "kernel_exponent", "bias"} - set(arrays)
-        if missing:
-            raise ValueError(f"{layer} lacks {', '.join(sorted(missing))}")
-        yield layer, arrays
+        _check_arrays(layer, arrays)
+        if "input_grid" in arrays:
+            sums = largest_sums(arrays)
+            channel = int(sums.argmax())
+            if sums[channel] >= SUM_LIMIT:
+                raise ValueError(
+                    f"{layer}: sums of channel {channel} reach {sums[channel]}; an exact network "
+                    f"needs less than {SUM_LIMIT}"
+                )
+        if "kernel" in arrays and "output_grid" in arrays:
+            exponents.setdefault(int(arrays["output_grid"][0]), layer)
+    if len(exponents) > 1:
+        found = ", ".join(f"{exponent} ({layer})" for exponent, layer in exponents.items())
+        raise ValueError(f"output_grid has the exponents {found}; outputs that are added need one")
+    if max(exponents, default=0) > OUTPUT_EXPONENT_LIMIT:
+        raise ValueError(
+            f"output_grid has the exponent {max(exponents)}; an exact network allows "
+            f"{OUTPUT_EXPONENT_LIMIT}"
+        )
+
+
+def _check_arrays(layer: str, arrays: Arrays) -> None:
+    """Check names, shapes and ranges of the arrays of a layer."""
+    if "kernel" not in arrays:
+        shapes: dict[str, tuple[int, ...]] = {"output_grid": (3,)}
+    else:
+        kernel = arrays["kernel"]
+        if kernel.ndim != 4:
+            raise ValueError(f"{layer}/kernel has shape {kernel.shape}; 4 axes are required")
+        shapes = {"kernel": kernel.shape}
+        if set(arrays) == {"kernel", "output_grid"}:
+            shapes |= {"output_grid": (3,)}
+        else:
+            channels, filters = kernel.shape[2:]
+            depthwise = arrays.get("kernel_exponent", kernel).ndim == 2
+            shapes |= {
+                "kernel_exponent": (channels, 1) if depthwise else (filters,),
+                "bias": (channels if depthwise else filters,),
+                "input_grid": (3,),
+            }
+            optional = {"input_shift": (channels,), "output_grid": (3,)}
+            shapes |= {name: optional[name] for name in optional if name in arrays}
+    missing, unknown = sorted(set(shapes) - set(arrays)), sorted(set(arrays) - set(shapes))
+    if missing or unknown:
+        raise ValueError(
+            f"{layer} lacks {', '.join(missing)}" if missing else f"{layer} has unknown {unknown}"
+        )
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise ValueError(f"{layer}/{name} has shape {arrays[name].shape}, not {shape}")
+    for name in ("input_grid", "output_grid"):
+        if name in arrays:
+            _check_grid(f"{layer}/{name}", arrays[name])
+    for name in ("kernel_exponent", "input_shift"):
+        _check_range(f"{layer}/{name}", arrays.get(name), -EXPONENT_LIMIT, EXPONENT_LIMIT)
+    if "input_grid" in arrays:
+        low, high = -WIDE_KERNEL_LIMIT, WIDE_KERNEL_LIMIT
+    else:
+        _, low, high = (int(value) for value in arrays["output_grid"])
+    _check_range(f"{layer}/kernel", arrays.get("kernel"), low, high)
+
+
+def _check_grid(key: str, grid: np.ndarray) -> None:
+    _check_range(key, grid[:1], -EXPONENT_LIMIT, EXPONENT_LIMIT)
+    _check_range(key, grid[1:2], -OUTPUT_LIMIT, 0)
+    _check_range(key, grid[2:], 0, OUTPUT_LIMIT)
+
+
+def _check_range(key: str, array: np.ndarray | None, low: int, high: int) -> None:
+    if array is None or not array.size:
+        return
+    lowest, highest = int(array.min()), int(array.max())
+    if lowest < low or highest > high:
+        value = lowest if lowest < low else highest
+        raise ValueError(f"{key} has {value}; an exact network allows {low}..{high}")
 
 
 def _exponent(step: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import keras
 
+from smapcomp.models.architecture import LABEL_STRIDE
 from smapcomp.models.exact_layers import ExactLabelConv2D, ExactSignal, exact_detail, residual_conv
 from smapcomp.models.label_conv import LabelConv2D
 from smapcomp.models.layers import (
@@ -105,7 +106,7 @@ def _lite(upsampled, label_map, size: LiteSize, exact: bool):
     convolve = functools.partial(_he_conv, exact=exact)
     x = ExactSignal(name="signal")(upsampled) if exact else upsampled
     x = convolve(SpaceToDepth(8, name="blocks")(x), size.filters, "conv0")
-    labels = LabelStride(8, name="label_grid")(label_map)
+    labels = LabelStride(LABEL_STRIDE, name="label_grid")(label_map)
     normal = keras.initializers.RandomNormal(stddev=0.02)
     label_conv = ExactLabelConv2D if exact else LabelConv2D
     x = x + label_conv(size.filters, 3, initializer=normal, name="labels0")(labels)

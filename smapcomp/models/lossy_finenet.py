@@ -6,12 +6,10 @@ from dataclasses import dataclass
 
 import keras
 
+from smapcomp.models.architecture import LABEL_STRIDE
 from smapcomp.models.exact_layers import ExactLabelConv2D, ExactSignal, exact_detail, residual_conv
 from smapcomp.models.label_conv import LabelConv2D
 from smapcomp.models.layers import DepthToSpace, LabelStride, SpaceToDepth
-
-LABEL_STRIDE = 8
-"""Side in pixels of the blocks of which one label each is read."""
 
 
 @dataclass(frozen=True)

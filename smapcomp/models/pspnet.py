@@ -6,6 +6,7 @@ import keras
 from keras import layers, ops
 
 from smapcomp.design import NUM_CLASSES
+from smapcomp.models.architecture import OUTPUT_STRIDE, PYRAMID_BINS
 from smapcomp.models.backbones import (
     LITE0_BN_EPSILON,
     RESNET_BLOCKS,
@@ -21,12 +22,6 @@ from smapcomp.models.spatial import (
 )
 
 Tensor: TypeAlias = keras.KerasTensor
-
-OUTPUT_STRIDE = 8
-"""Side in pixels of the block that one feature of the backbone stands for."""
-
-PYRAMID_BINS = (1, 2, 3, 6)
-"""Cells along a side of the pooled feature maps."""
 
 DROPOUT = 0.1
 """Share of the channels that are dropped in training. Whole channels are dropped, as in the papers'

@@ -6,6 +6,7 @@ import keras
 from keras import layers
 
 from smapcomp.design import NUM_CLASSES
+from smapcomp.models.architecture import SMAPNET_BLOCKS
 from smapcomp.models.exact_layers import ExactConv2D, ExactRounding
 
 NORM_EPSILON = 1e-5
@@ -16,7 +17,7 @@ def build_smapnet(
     representation: str = "index",
     channels: int | None = None,
     filters: int = 64,
-    blocks: int = 9,
+    blocks: int = SMAPNET_BLOCKS,
     exact: bool = False,
 ) -> keras.Model:
     """Build SMapNet, a recursive residual network (docs/spec.md, section 2).

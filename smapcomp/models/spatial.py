@@ -11,6 +11,9 @@ from keras import ops
 
 Tensor: TypeAlias = keras.KerasTensor
 
+MEAN_UNITS = 64
+"""Units of exact means in a step of the values."""
+
 
 def _bin_members(bins: int, size: int | Tensor) -> Tensor:
     """Return float32 `[bins, size]`, whose row i is 1 at the positions of bin i and 0 elsewhere."""
@@ -161,7 +164,7 @@ class UpsampleToGrid(keras.layers.Layer):
 
     float `[batch, h, w, channels]` and the picture `[batch, height, width, any]` to
     `[batch, ceil(height/stride), ceil(width/stride), channels]`. 2h is at least
-    ceil(height/stride), and 2w at least ceil(width/stride).
+    ceil(height/stride), and 2w at least ceil(width/stride). The weights are 1/4 and 3/4.
 
     Args:
         stride: Side of a block in pixels.
@@ -180,7 +183,8 @@ class UpsampleToGrid(keras.layers.Layer):
         values, picture = inputs
         shape, size = ops.shape(values), ops.shape(picture)
         height, width = ((n + self.stride - 1) // self.stride for n in size[1:3])
-        return resize_bilinear(values, shape[1] * 2, shape[2] * 2)[:, :height, :width]
+        rows, columns = (_fixed_point_bilinear_matrix(2 * n, n) for n in shape[1:3])
+        return _apply_matrices(rows, columns, values)[:, :height, :width]
 
     def compute_output_shape(self, input_shape: list[tuple]) -> tuple:
         values, picture = input_shape
@@ -193,17 +197,42 @@ class UpsampleToGrid(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="smapcomp")
 class ExactAveragePooling2D(AdaptiveAveragePooling2D):
-    """`AdaptiveAveragePooling2D` by exact sums and one division.
+    """`AdaptiveAveragePooling2D` by exact sums and a division of integers.
 
-    The inputs are multiples of a power of two whose sums float32 holds. Only the division rounds,
-    and IEEE 754 says how.
+    Compilers may multiply by the reciprocal instead of dividing floats, which rounds differently.
+
+    float32 `[batch, height, width, channels]` of multiples of a step, at most 511 of them, and the
+    step, float32 `[]`, to float32 `[batch, bins, bins, channels]` of multiples of step/64. Halves
+    are rounded away from zero. A cell has 2^15 positions at most.
+
+    Attributes:
+        quantises: Whether means are rounded to multiples of step/64.
     """
 
-    def call(self, inputs: Tensor) -> Tensor:
-        _, height, width, _ = ops.shape(inputs)
+    def __init__(self, bins: int, **kwargs: object) -> None:
+        super().__init__(bins, **kwargs)
+        self.quantises = True
+
+    def call(self, inputs: list[Tensor], training: bool = False) -> Tensor:
+        """Pool; `training` says whether gradients are needed, the values are the same."""
+        values, step = inputs
+        if not self.quantises:
+            return super().call(values)
+        _, height, width, _ = ops.shape(values)
         rows, columns = _bin_members(self.bins, height), _bin_members(self.bins, width)
-        counts = ops.sum(rows, axis=1)[:, None] * ops.sum(columns, axis=1)[None, :]
-        return _apply_matrices(rows, columns, inputs) / counts[None, :, :, None]
+        count = ops.sum(rows, axis=1)[:, None] * ops.sum(columns, axis=1)[None, :]
+        count = ops.cast(count, "int32")[None, :, :, None]
+        total = ops.cast(_apply_matrices(rows, columns, values) * (1.0 / step), "int32")
+        # No operand is negative, since engines do not agree on the quotients of such.
+        mean = (2 * MEAN_UNITS * ops.abs(total) + count) // (2 * count)
+        mean = ops.cast(ops.where(total < 0, -mean, mean), "float32") * (step / MEAN_UNITS)
+        if training:
+            smooth = super().call(values)
+            mean = ops.stop_gradient(mean) + (smooth - ops.stop_gradient(smooth))
+        return mean
+
+    def compute_output_shape(self, input_shape):
+        return super().compute_output_shape(input_shape[0])
 
 
 @keras.saving.register_keras_serializable(package="smapcomp")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
+from keras import ops
 
 from smapcomp.models.exact_layers import (
     ExactConv2D,
@@ -24,6 +25,7 @@ from smapcomp.models.exact_weights import (
     quantised,
     to_stored,
 )
+from smapcomp.models.spatial import ExactAveragePooling2D
 from smapcomp.models.weights import assign_variables, named_variables
 
 INPUT_BITS = range(8, 15)
@@ -55,7 +57,7 @@ LARGEST_OUTPUT_EXPONENT = 14
 """Largest exponent of the grid of outputs. A detail in units of 128 grey levels is then a multiple
 of 1/128, as `predictors.local.exact_grey_levels` needs it."""
 
-EXACT_LAYERS = (ExactConv2D, ExactLabelConv2D, ExactRounding)
+EXACT_LAYERS = (ExactConv2D, ExactLabelConv2D, ExactRounding, ExactAveragePooling2D)
 
 
 def calibrate(
@@ -86,7 +88,7 @@ def calibrate(
             _assign_grid(layer.output_grid, grid)
         if isinstance(layer, ExactConv2D):
             _calibrate_convolution(layer, seen[layer.name])
-    return to_stored({key: np.array(value) for key, value in named_variables(model).items()})
+    return to_stored({key: ops.convert_to_numpy(v) for key, v in named_variables(model).items()})
 
 
 def _is_added(layer: keras.layers.Layer) -> bool:
@@ -153,7 +155,7 @@ def _calibrate_convolution(layer: ExactConv2D, maps: Sequence[np.ndarray]) -> No
         layer: Layer with its float kernel and bias, and scales of 1.
         maps: Its inputs.
     """
-    kernel, bias = np.array(layer.kernel), np.array(layer.bias)
+    kernel, bias = ops.convert_to_numpy(layer.kernel), ops.convert_to_numpy(layer.bias)
     maps = [np.array(layer.activated(array)) for array in maps]
     crops = [array[:, :CROP, :CROP] for array in maps[:: max(1, len(maps) // CROPS)]]
     seen_as, importance = _as_seen_by_consumer(layer)
@@ -205,7 +207,7 @@ def _as_seen_by_consumer(
         consumer = nodes[0].operation
     if not isinstance(consumer, ExactConv2D):
         return np.array, 1.0
-    kernel = np.array(consumer.kernel)
+    kernel = ops.convert_to_numpy(consumer.kernel)
     return lambda output: np.array(consumer.activated(output)), np.square(kernel).sum((0, 1, 3))
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from smapcomp.models.architecture import GREY_SCALE
 from smapcomp.models.backbones import LITE0_BN_EPSILON
-from smapcomp.models.exact_layers import GREY_SCALE
 from smapcomp.models.exact_segmenter import BRANCH_FILTERS, HEADS
 from smapcomp.models.exact_weights import layer_arrays, layer_names
 from smapcomp.models.smapnet import NORM_EPSILON
