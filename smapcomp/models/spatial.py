@@ -222,7 +222,7 @@ class ExactAveragePooling2D(AdaptiveAveragePooling2D):
         rows, columns = _bin_members(self.bins, height), _bin_members(self.bins, width)
         count = ops.sum(rows, axis=1)[:, None] * ops.sum(columns, axis=1)[None, :]
         count = ops.cast(count, "int32")[None, :, :, None]
-        total = ops.cast(_apply_matrices(rows, columns, values) * (1.0 / step), "int32")
+        total = ops.cast(_apply_matrices(rows, columns, values) / step, "int32")
         # No operand is negative, since engines do not agree on the quotients of such.
         mean = (2 * MEAN_UNITS * ops.abs(total) + count) // (2 * count)
         mean = ops.cast(ops.where(total < 0, -mean, mean), "float32") * (step / MEAN_UNITS)
