@@ -128,7 +128,9 @@ def measure(
                 local.predictor = connect(options)
                 predictors.append(local.predictor)
                 began = time.perf_counter()
-            labels, values = local.predictor.predict_window(compact, "mapped", None, exact=False)
+            labels, values = local.predictor.predict_window(
+                compact, "mapped", None, unrounded=False
+            )
         except ServerError as error:
             with lock:
                 errors.append(str(error))

@@ -5,7 +5,7 @@ Patterns are regular expressions that are searched in the single line of a comma
 
 EXCUSED = {
     r"^bazel ": "needs Bazel; the test files that it names must exist",
-    r"^pip (download|install) ": "needs a network",
+    r"^pip (download|install) |^curl -LO https://": "needs a network",
     r"--runner=(Flink|Spark)Runner": "needs a cluster",
     r"--runner=DataflowRunner": "needs Google Cloud",
     r"--source=tfds:": "downloads some GB; tests/data/test_sources.py replaces the download",
@@ -90,6 +90,7 @@ TINY = {
     r"python -m tools\.load_test ": "--requests=12 --sizes=64x48",
     r"python -m tools\.training_memory ": CROPS,
     r"^make ": "",
+    r"^python -c ": "",
     r"^smapcomp (compress|decompress|info|compare) ": "",
     r"^curl -s \S+ \| smapcomp compress ": "",
     r"^\{ echo .* \| curl -s ": "",

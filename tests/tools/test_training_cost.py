@@ -10,7 +10,7 @@ from experiments.configs import lossy_lite
 from smapcomp.training.config import TrainingConfig
 from smapcomp.training.tf_trainer.measured_step import MeasuredStep
 from tests.helpers.paths import ROOT
-from tools import training_cost
+from tools import gpu_times
 
 SMALL = ("--config=experiments/configs/lossy_lite.py:1", "--config.data.coded=x1.npz")
 SMALL += ("--config.data.batch_size=1", "--config.data.size=32")
@@ -27,7 +27,7 @@ def _run(*flags):
 def test_hours_are_operations_divided_by_the_rates_that_are_reached():
     # At a quarter of the peak, 78 TFLOP take a second in bfloat16, 39 TFLOP another one in TF32.
     flops = {"bfloat16": 78 * 10**12, "float32": 39 * 10**12}
-    table = training_cost.gpu_table(5400, flops, ["t4", "a100"], 0.25).splitlines()
+    table = gpu_times.gpu_table(5400, flops, ["t4", "a100"], 0.25).splitlines()
     assert table[2] == "| t4 | 16 GB | has no bfloat16 |  |  |"
     assert table[3] == "| a100 | 80 GB | bfloat16 312, tf32 156 | 2,000 | 3 |"
 
@@ -42,7 +42,7 @@ def test_hours_are_operations_divided_by_the_rates_that_are_reached():
     ],
 )
 def test_float32_networks_use_tf32_where_the_gpu_has_it(gpu, precision, peak):
-    assert training_cost.GPUS[gpu].peak(precision) == peak
+    assert gpu_times.GPUS[gpu].peak(precision) == peak
 
 
 def test_the_default_utilisation_is_that_of_the_run_that_was_measured():
@@ -52,8 +52,8 @@ def test_the_default_utilisation_is_that_of_the_run_that_was_measured():
     config.model.precision = "bfloat16"
     cost = MeasuredStep.from_config(TrainingConfig.from_dict(config.to_dict())).cost()
     # docs/training.md: 5.5 ms a step on an H200.
-    at_peak = training_cost.step_seconds(cost.flops, training_cost.GPUS["h200"], 1.0)
-    assert at_peak / 5.5e-3 == pytest.approx(training_cost.UTILISATION, rel=0.05)
+    at_peak = gpu_times.step_seconds(cost.flops, gpu_times.GPUS["h200"], 1.0)
+    assert at_peak / 5.5e-3 == pytest.approx(gpu_times.UTILISATION, rel=0.05)
 
 
 def test_a_configuration_is_estimated_without_data_and_without_messages():

@@ -10,6 +10,7 @@ from smapcomp import metrics
 from smapcomp.codec import api
 from smapcomp.codec.bitstream.container import unpack
 from smapcomp.design import weights_digest
+from smapcomp.models.exact_layers import ExactConv2D
 from smapcomp.predictors.keras_predictor import KerasPredictor
 from smapcomp.training.probe import Probe, ProbeWriter
 from smapcomp.training.probes.pictures import picture_panels
@@ -39,6 +40,10 @@ class _TrainingNetworks(Networks):
     def digest(self, _: str) -> bytes:
         """Return the 8-byte digest of the weights that the decoder needs."""
         return self._digest
+
+    def is_exact(self, role: str) -> bool:
+        """Return whether a network is exact."""
+        return any(isinstance(layer, ExactConv2D) for layer in self._copies[role].layers)
 
     def model(self, role: str) -> keras.Model:
         """Return the copy of a network."""
