@@ -49,10 +49,13 @@ def folder(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def reference_digests() -> dict[str, str]:
-    example = Example(*SIZE)
-    return {role: digest(example.reference(role, random_network(role)[1])) for role in ROLES}
+DIGESTS = {
+    "finenet": "40b72c19cddf35c0",
+    "finenet_x1": "0b3ee5c126eef066",
+    "segmenter": "ee5bc1f8586e19e1",
+    "smapnet": "ed031f9f2f1ef1c4",
+}
+"""Digests of docs/exact.md."""
 
 
 def digests_of_process(engine: str, folder: Path | None, **environment: str) -> dict[str, str]:
@@ -140,8 +143,16 @@ def test_the_reference_needs_no_framework():
     assert output.stdout.strip() == "False"
 
 
-def test_tensorflow_gives_the_digests_of_the_reference(folder, reference_digests):
-    assert engine_digests("tensorflow", load_networks("lite", str(folder))) == reference_digests
+def test_the_reference_gives_the_digests_of_the_documentation():
+    example = Example(*SIZE)
+    found = {role: digest(example.reference(role, random_network(role)[1])) for role in ROLES}
+    assert found == DIGESTS
+    page = (ROOT / "docs/exact.md").read_text(encoding="utf-8")
+    assert all(value in page for value in DIGESTS.values())
+
+
+def test_tensorflow_gives_the_digests_of_the_reference(folder):
+    assert engine_digests("tensorflow", load_networks("lite", str(folder))) == DIGESTS
 
 
 @pytest.mark.parametrize(
@@ -153,19 +164,19 @@ def test_tensorflow_gives_the_digests_of_the_reference(folder, reference_digests
     ],
     ids=lambda environment: "-".join(environment.values()),
 )
-def test_tensorflow_gives_them_with_other_instructions(environment, folder, reference_digests):
-    assert digests_of_process("tensorflow", folder, **environment) == reference_digests
+def test_tensorflow_gives_them_with_other_instructions(environment, folder):
+    assert digests_of_process("tensorflow", folder, **environment) == DIGESTS
 
 
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
-def test_jax_gives_the_digests_of_the_reference(folder, reference_digests):
-    assert digests_of_process("jax", folder) == reference_digests
+def test_jax_gives_the_digests_of_the_reference(folder):
+    assert digests_of_process("jax", folder) == DIGESTS
 
 
 @pytest.mark.parametrize("threads", ["1", "2"])
-def test_onnx_runtime_gives_the_digests_of_the_reference(threads, folder, reference_digests):
+def test_onnx_runtime_gives_the_digests_of_the_reference(threads, folder):
     require_exact_bundle()
-    assert digests_of_process("onnx", folder, OMP_NUM_THREADS=threads) == reference_digests
+    assert digests_of_process("onnx", folder, OMP_NUM_THREADS=threads) == DIGESTS
 
 
 @pytest.mark.parametrize("role", ROLES)
