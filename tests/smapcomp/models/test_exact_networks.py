@@ -12,11 +12,15 @@ import keras
 import numpy as np
 import pytest
 
+from smapcomp.design import SCALES
 from smapcomp.models import exact_layers, exact_reference
 from smapcomp.models.architecture import GREY_SCALE
 from smapcomp.models.finenet import LiteSize, build_finenet
 from smapcomp.models.lossy_finenet import LossySize, build_lossy_finenet
 from smapcomp.models.weights import assign_weights
+from smapcomp.predictors.base import Compact
+from smapcomp.predictors.keras_predictor import KerasPredictor
+from smapcomp.predictors.local import to_signal, upsample_signal
 from smapcomp.zoo import cached_networks, load_networks
 from tests.helpers.exact_digests import SIZE, engine_digests
 from tests.helpers.exact_examples import OUTPUT_EXPONENT, ROLES, Example, digest
@@ -149,6 +153,35 @@ def test_the_reference_gives_the_digests_of_the_documentation():
     assert found == DIGESTS
     page = (ROOT / "docs/exact.md").read_text(encoding="utf-8")
     assert all(value in page for value in DIGESTS.values())
+
+
+@pytest.mark.parametrize("scale", [1, 8])
+def test_a_prediction_is_that_of_the_reference_from_the_compact_image_on(scale, folder):
+    image = np.random.default_rng(scale).integers(0, 256, (48 // scale, 64 // scale, 3), np.uint8)
+    role, quality = ("finenet_x1", 83) if scale == 1 else ("finenet", None)
+    predictor = KerasPredictor(load_networks("lite", str(folder)))
+    compact = Compact(image, scale, quality)
+    labels, values = predictor.predict_window(compact, "mapped", None, exact=True)
+
+    stored = {role: random_network(role)[1] for role in ROLES}
+    upsampled = exact_reference.upsample(image, scale)
+    logits = exact_reference.segmenter(stored["segmenter"], upsampled)
+    found = exact_reference.smapnet(stored["smapnet"], logits).values.argmax(-1) + 1
+    np.testing.assert_array_equal(labels, found)
+    label_map = found.repeat(8, 0).repeat(8, 1)
+    if quality is None:
+        detail = exact_reference.finenet(stored[role], upsampled, label_map)
+    else:
+        detail = exact_reference.lossy_finenet(stored[role], upsampled, label_map, quality)
+    np.testing.assert_array_equal(values * 256, exact_reference.prediction(upsampled, detail))
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_reference_up_samples_as_the_networks_do(scale):
+    image = np.random.default_rng(1).integers(0, 256, (5, 7, 3), np.uint8)
+    wanted = (upsample_signal(to_signal(image), scale)[0].astype(np.float64) + 1) * 127.5
+    found = exact_reference.upsample(image, scale) / 256
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4)
 
 
 def test_tensorflow_gives_the_digests_of_the_reference(folder):
