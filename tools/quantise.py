@@ -56,18 +56,15 @@ def quantise(
     Raises:
         SmapcompError: A folder has no records, or there is no folder of a FineNet's scale.
     """
-    batches = read_batches(coded, pictures)
-    inputs = calibration_inputs(networks, batches)
-    result = {}
-    for role in ROLES:
-        if role == "compnet" or not networks.has(role):
-            continue
-        if networks.is_exact(role):
-            result[role] = networks.arrays(role)
-            continue
+    roles = [role for role in ROLES if role != "compnet" and networks.has(role)]
+    new = [role for role in roles if not networks.is_exact(role)]
+    inputs = calibration_inputs(networks, read_batches(coded, pictures))
+    for role in new:
         if not inputs.get(role):
             raise SmapcompError(f"--coded has no pictures for {role}")
-        result[role] = quantise_network(role, networks.arrays(role), inputs[role])
+    result = {role: networks.arrays(role) for role in roles}
+    for role in new:
+        result[role] = quantise_network(role, result[role], inputs[role])
         print(f"{role}: exact, from {len(inputs[role])} pictures", flush=True)
     return result
 

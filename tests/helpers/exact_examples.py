@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 
 from smapcomp.models import exact_reference
-from smapcomp.models.exact_reference import Map
+from smapcomp.models.exact_arithmetic import Map
 
 ROLES = ("finenet", "finenet_x1", "segmenter", "smapnet")
 """A network of each architecture; those of the other scales are smaller ones of the second."""

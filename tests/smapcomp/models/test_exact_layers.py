@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from smapcomp.models import exact_reference
+from smapcomp.models import exact_arithmetic
+from smapcomp.models.exact_arithmetic import Map
 from smapcomp.models.exact_layers import (
     ExactConv2D,
     ExactLabelConv2D,
@@ -12,7 +13,6 @@ from smapcomp.models.exact_layers import (
     ExactSignal,
     on_grid,
 )
-from smapcomp.models.exact_reference import Map
 from smapcomp.models.exact_weights import (
     SUM_LIMIT,
     WIDE_KERNEL_LIMIT,
@@ -114,7 +114,7 @@ def test_the_order_of_the_channels_does_not_matter(depthwise, stride):
         outputs.append(output[..., np.argsort(order)] if depthwise else output)
     np.testing.assert_array_equal(*outputs)
     stored = {f"conv/{name}": array for name, array in arrays.items()}
-    reference = exact_reference.conv(stored, "conv", Map(integers, EXPONENT), stride)
+    reference = exact_arithmetic.conv(stored, "conv", Map(integers, EXPONENT), stride)
     np.testing.assert_array_equal(outputs[0], reference.numbers())
 
 
@@ -134,7 +134,7 @@ def test_dilated_convolutions_and_odd_sides_are_those_of_the_reference(dilation)
     stored = {f"conv/{name}": array for name, array in arrays.items()}
     integers = np.random.default_rng(4).integers(-600, 600, (7, 10, 8))
     layer = loaded(ExactConv2D(4, 3, dilation_rate=dilation), 8, arrays)
-    reference = exact_reference.conv(stored, "conv", Map(integers, EXPONENT), 1, dilation)
+    reference = exact_arithmetic.conv(stored, "conv", Map(integers, EXPONENT), 1, dilation)
     np.testing.assert_array_equal(convolve(layer, integers), reference.numbers())
 
 
@@ -146,7 +146,7 @@ def test_halves_are_rounded_to_even_and_others_to_the_nearest():
         np.testing.assert_array_equal(np.array(rounded) / 0.25, np.array(wanted, np.float32))
     integers = np.array([-10, -6, -2, 2, 6, 10, 1, 3, 36])
     np.testing.assert_array_equal(
-        exact_reference.round_to(np.array([0, -3, 3]), Map(integers, 2)).values, wanted
+        exact_arithmetic.round_to(np.array([0, -3, 3]), Map(integers, 2)).values, wanted
     )
 
 
@@ -177,7 +177,7 @@ def test_exact_means_are_the_nearest_multiples(bins, shape):
     np.testing.assert_array_equal(found, np.round(found))
     means = np.array(AdaptiveAveragePooling2D(bins)(values.astype(np.float64))) / step * 64
     np.testing.assert_allclose(found, means, rtol=0, atol=0.51)
-    reference = exact_reference.average_pool(Map(integers, EXPONENT), bins)
+    reference = exact_arithmetic.average_pool(Map(integers, EXPONENT), bins)
     np.testing.assert_array_equal(found[0] / 64 * step, reference.numbers())
 
 
@@ -194,7 +194,7 @@ def test_exact_resizing_is_close_to_bilinear_and_that_of_the_reference():
     values = np.ldexp(integers.astype(np.float32), -EXPONENT)[None]
     like = np.zeros((1, 13, 9, 1), np.float32)
     found = np.array(ExactResizeLike()([values, like]))[0]
-    reference = exact_reference.resize(Map(integers, EXPONENT), (13, 9))
+    reference = exact_arithmetic.resize(Map(integers, EXPONENT), (13, 9))
     np.testing.assert_array_equal(found, reference.numbers())
     plain = np.array(keras.ops.image.resize(values, (13, 9), interpolation="bilinear"))[0]
     assert np.abs(found - plain).max() < 2 * 2047 / 2**EXPONENT / 64
@@ -204,7 +204,7 @@ def test_upsampling_by_two_has_weights_of_quarters():
     integers = np.random.default_rng(8).integers(-(1 << 18), 1 << 18, (3, 5, 2))
     values = np.ldexp(integers.astype(np.float32), -EXPONENT)[None]
     found = np.array(UpsampleToGrid(8)([values, np.zeros((1, 48, 80, 3), np.float32)]))[0]
-    np.testing.assert_array_equal(found, exact_reference.double(Map(integers, EXPONENT)).numbers())
+    np.testing.assert_array_equal(found, exact_arithmetic.double(Map(integers, EXPONENT)).numbers())
     plain = keras.ops.image.resize(values, (6, 10), interpolation="bilinear")
     np.testing.assert_array_equal(found, np.array(plain)[0])
 

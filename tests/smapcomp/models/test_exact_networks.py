@@ -12,11 +12,15 @@ import keras
 import numpy as np
 import pytest
 
+from smapcomp.design import SCALES
 from smapcomp.models import exact_layers, exact_reference
 from smapcomp.models.architecture import GREY_SCALE
 from smapcomp.models.finenet import LiteSize, build_finenet
 from smapcomp.models.lossy_finenet import LossySize, build_lossy_finenet
 from smapcomp.models.weights import assign_weights
+from smapcomp.predictors.base import Compact
+from smapcomp.predictors.keras_predictor import KerasPredictor
+from smapcomp.predictors.local import to_signal, upsample_signal
 from smapcomp.zoo import cached_networks, load_networks
 from tests.helpers.exact_digests import SIZE, engine_digests
 from tests.helpers.exact_examples import OUTPUT_EXPONENT, ROLES, Example, digest
@@ -49,10 +53,13 @@ def folder(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def reference_digests() -> dict[str, str]:
-    example = Example(*SIZE)
-    return {role: digest(example.reference(role, random_network(role)[1])) for role in ROLES}
+DIGESTS = {
+    "finenet": "40b72c19cddf35c0",
+    "finenet_x1": "0b3ee5c126eef066",
+    "segmenter": "ee5bc1f8586e19e1",
+    "smapnet": "ed031f9f2f1ef1c4",
+}
+"""Digests of docs/exact.md."""
 
 
 def digests_of_process(engine: str, folder: Path | None, **environment: str) -> dict[str, str]:
@@ -140,8 +147,45 @@ def test_the_reference_needs_no_framework():
     assert output.stdout.strip() == "False"
 
 
-def test_tensorflow_gives_the_digests_of_the_reference(folder, reference_digests):
-    assert engine_digests("tensorflow", load_networks("lite", str(folder))) == reference_digests
+def test_the_reference_gives_the_digests_of_the_documentation():
+    example = Example(*SIZE)
+    found = {role: digest(example.reference(role, random_network(role)[1])) for role in ROLES}
+    assert found == DIGESTS
+    page = (ROOT / "docs/exact.md").read_text(encoding="utf-8")
+    assert all(value in page for value in DIGESTS.values())
+
+
+@pytest.mark.parametrize("scale", [1, 8])
+def test_a_prediction_is_that_of_the_reference_from_the_compact_image_on(scale, folder):
+    image = np.random.default_rng(scale).integers(0, 256, (48 // scale, 64 // scale, 3), np.uint8)
+    role, quality = ("finenet_x1", 83) if scale == 1 else ("finenet", None)
+    predictor = KerasPredictor(load_networks("lite", str(folder)))
+    compact = Compact(image, scale, quality)
+    labels, values = predictor.predict_window(compact, "mapped", None, exact=True)
+
+    stored = {role: random_network(role)[1] for role in ROLES}
+    upsampled = exact_reference.upsample(image, scale)
+    logits = exact_reference.segmenter(stored["segmenter"], upsampled)
+    found = exact_reference.smapnet(stored["smapnet"], logits).values.argmax(-1) + 1
+    np.testing.assert_array_equal(labels, found)
+    label_map = found.repeat(8, 0).repeat(8, 1)
+    if quality is None:
+        detail = exact_reference.finenet(stored[role], upsampled, label_map)
+    else:
+        detail = exact_reference.lossy_finenet(stored[role], upsampled, label_map, quality)
+    np.testing.assert_array_equal(values * 256, exact_reference.prediction(upsampled, detail))
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_reference_up_samples_as_the_networks_do(scale):
+    image = np.random.default_rng(1).integers(0, 256, (5, 7, 3), np.uint8)
+    wanted = (upsample_signal(to_signal(image), scale)[0].astype(np.float64) + 1) * 127.5
+    found = exact_reference.upsample(image, scale) / 256
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4)
+
+
+def test_tensorflow_gives_the_digests_of_the_reference(folder):
+    assert engine_digests("tensorflow", load_networks("lite", str(folder))) == DIGESTS
 
 
 @pytest.mark.parametrize(
@@ -153,19 +197,19 @@ def test_tensorflow_gives_the_digests_of_the_reference(folder, reference_digests
     ],
     ids=lambda environment: "-".join(environment.values()),
 )
-def test_tensorflow_gives_them_with_other_instructions(environment, folder, reference_digests):
-    assert digests_of_process("tensorflow", folder, **environment) == reference_digests
+def test_tensorflow_gives_them_with_other_instructions(environment, folder):
+    assert digests_of_process("tensorflow", folder, **environment) == DIGESTS
 
 
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
-def test_jax_gives_the_digests_of_the_reference(folder, reference_digests):
-    assert digests_of_process("jax", folder) == reference_digests
+def test_jax_gives_the_digests_of_the_reference(folder):
+    assert digests_of_process("jax", folder) == DIGESTS
 
 
 @pytest.mark.parametrize("threads", ["1", "2"])
-def test_onnx_runtime_gives_the_digests_of_the_reference(threads, folder, reference_digests):
+def test_onnx_runtime_gives_the_digests_of_the_reference(threads, folder):
     require_exact_bundle()
-    assert digests_of_process("onnx", folder, OMP_NUM_THREADS=threads) == reference_digests
+    assert digests_of_process("onnx", folder, OMP_NUM_THREADS=threads) == DIGESTS
 
 
 @pytest.mark.parametrize("role", ROLES)
