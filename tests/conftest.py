@@ -15,6 +15,7 @@ LONG = (
     "test_signatures.py",
     "test_distribution.py",
     "test_compiled_steps.py",
+    "test_exact_networks.py",
     "test_prepare.py",
     "test_wheel.py",
 )

@@ -10,11 +10,13 @@ import tensorflow as tf
 
 from data import code_compact
 from experiments import train
+from smapcomp.models.exact_weights import check_bounds
 from smapcomp.models.lossy_finenet import LossySize, build_lossy_finenet
 from smapcomp.training.config import TrainingConfig
 from smapcomp.training.stages import lossy_stage, networks
 from smapcomp.training.stages.label_maps import decoder_label_map
 from tests.helpers import light_networks
+from tests.helpers.exact_networks import random_exact_weights
 from tests.helpers.jobs import run_job
 from tests.helpers.pictures import write_labelled_pictures
 from tests.helpers.training_configs import full_names
@@ -141,6 +143,27 @@ def test_the_job_gains_over_the_decoded_picture(coded, light, init, tmp_path, ca
     assert gain > 0.2
     weights = tmp_path / "1/weights"
     assert [path.name for path in weights.iterdir()] == ["finenet_x1.npz"]
+
+
+def test_training_from_exact_weights_gains_and_ends_with_exact_weights(
+    coded, light, init, tmp_path, capsys
+):
+    start = random_exact_weights(build_lossy_finenet(1, TINY, exact=True), seed=1)
+    start["detail/kernel"][:], start["detail/bias"][:] = 0, 0
+    np.savez(f"{init}/finenet_x1.npz", **start)
+    options = {"init": init, "optimizer.learning_rate": 1e-2, "average_decay": 0.9}
+    train.train(_config(coded, steps=60, **options), str(tmp_path / "1"))
+    probes = [line for line in capsys.readouterr().err.splitlines() if "(probes)" in line]
+    assert float(probes[-1].split("gain_db ")[1].split()[0].rstrip(",")) > 0.1
+    with np.load(tmp_path / "1/weights/finenet_x1.npz") as arrays:
+        trained = dict(arrays)
+    check_bounds(trained)
+    assert set(trained) == set(start)
+    for key, array in start.items():
+        if key.endswith(("kernel", "bias")):
+            assert np.any(trained[key] != array), key
+        elif key.endswith("_grid"):
+            np.testing.assert_array_equal(trained[key], array)
 
 
 def test_a_scale_starts_from_the_nearest_other_scale_of_its_architecture(light, init, tmp_path):
