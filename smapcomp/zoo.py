@@ -228,6 +228,10 @@ class Networks:
         """Return whether a network is exact; errors are those of `arrays`."""
         return exact_weights.is_exact(self.arrays(role))
 
+    def exact_weights(self, role: str) -> dict[str, np.ndarray] | None:
+        """Return `arrays` if the network is exact, else `None`; errors are those of `arrays`."""
+        return self.arrays(role) if self.is_exact(role) else None
+
     def layer_weights(self, role: str) -> dict[str, np.ndarray]:
         """Return the weights of a network as its layers have them, which an engine runs.
 

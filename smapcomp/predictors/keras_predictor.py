@@ -27,6 +27,8 @@ _first_process: int | None = None
 class KerasPredictor(LocalPredictor):
     """Predictor that runs the networks with Keras."""
 
+    engine = keras.backend.backend()
+
     def _network(self, role: str) -> Any:
         _refuse_fork()
         return super()._network(role)

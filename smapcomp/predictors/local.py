@@ -2,11 +2,14 @@
 
 import threading
 from abc import abstractmethod
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from smapcomp.design import COMPNET_SCALE, NUM_CLASSES
+from smapcomp.errors import SmapcompError
+from smapcomp.models.known_answers import is_reproduced
 from smapcomp.predictors.base import Compact, TiledPredictor
 from smapcomp.zoo import LOSSY_FINENETS, Networks, smapnet_representation
 
@@ -19,7 +22,7 @@ class LocalPredictor(TiledPredictor):
     """Predictor that runs the networks in this process with an engine.
 
     A subclass for an engine says how a network is loaded and run. Several threads may share a
-    predictor.
+    predictor. A network that is exact is compared with the reference when it is loaded.
 
     Args:
         networks: Networks of any variant.
@@ -27,7 +30,10 @@ class LocalPredictor(TiledPredictor):
     Attributes:
         networks: The same.
         variant: Variant of the networks.
+        engine: Name of the engine.
     """
+
+    engine: str
 
     def __init__(self, networks: Networks):
         self.networks = networks
@@ -37,7 +43,7 @@ class LocalPredictor(TiledPredictor):
     def _forget_networks(self) -> None:
         """Start without loaded networks, and with a lock that nobody holds."""
         self._loaded: dict[str, Any] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     @abstractmethod
     def _load_network(self, role: str) -> Any:
@@ -60,11 +66,25 @@ class LocalPredictor(TiledPredictor):
         """Return the number of channels of SMapNet's input."""
 
     def _network(self, role: str) -> Any:
-        """Return the result of `_load_network`, which is called once for each role."""
+        """Return the result of `_load_network`, which is called once for each role.
+
+        Raises:
+            SmapcompError: There are no such weights, or the network is exact and the engine does
+                not compute it exactly.
+        """
         with self._lock:
             if role not in self._loaded:
                 self._loaded[role] = self._load_network(role)
+                self._check_arithmetic(role)
             return self._loaded[role]
+
+    def _check_arithmetic(self, role: str) -> None:
+        stored = self.networks.exact_weights(role)
+        if stored is not None and not is_reproduced(role, stored, partial(self._run, role)):
+            del self._loaded[role]
+            raise SmapcompError(
+                f"{self.engine} does not compute {role} exactly on this device; another engine may"
+            )
 
     @property
     def finenets(self) -> tuple[str, ...]:

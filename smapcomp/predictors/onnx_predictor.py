@@ -40,6 +40,8 @@ class OnnxPredictor(LocalPredictor):
         networks: Networks of a variant that has graphs.
     """
 
+    engine = "onnxruntime"
+
     def __init__(self, networks: Networks):
         super().__init__(networks)
         # ONNX Runtime does not copy the weights, so they must live as long as the sessions.

@@ -45,6 +45,9 @@ class _TrainingNetworks(Networks):
         """Return whether a network is exact."""
         return any(isinstance(layer, ExactConv2D) for layer in self._copies[role].layers)
 
+    def exact_weights(self, role: str) -> None:
+        """Return `None`: the copies have no weights in a file."""
+
     def model(self, role: str) -> keras.Model:
         """Return the copy of a network."""
         return self._copies[role]

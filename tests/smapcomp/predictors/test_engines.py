@@ -204,3 +204,16 @@ def test_the_graph_tool_writes_graphs_that_fit_the_weight_files(tmp_path, monkey
     np.testing.assert_array_equal(
         OnnxPredictor(zoo.cached_networks())._run("smapnet", logits), expected
     )
+
+
+def test_an_engine_that_does_not_compute_exactly_is_not_used(stream, monkeypatch):
+    run = OnnxPredictor._run
+
+    def rounded(self, role, *inputs):
+        return np.float32(np.float16(run(self, role, *inputs)))
+
+    monkeypatch.setattr(OnnxPredictor, "_run", rounded)
+    predictor = OnnxPredictor(zoo.load_networks())
+    for _ in range(2):
+        with pytest.raises(SmapcompError, match="onnxruntime does not compute segmenter exactly"):
+            smapcomp.decompress(stream, predictor=predictor)
