@@ -1,4 +1,4 @@
-"""Copy trained weights into the package: exact ones as they are, others in float16.
+"""Copy trained weights into the package: exact ones as they are, others converted to float16.
 
     python -m tools.bundle_weights --from=RUN2/weights,RUN3/weights,RUN4/weights
 
@@ -6,8 +6,8 @@ Writes into `smapcomp/weights/VARIANT/`: `compnet.npz`, `finenet.npz`, `segmente
 `smapnet.npz`; those of the lossy FineNets `finenet_x1.npz`, `finenet_x2.npz`, `finenet_x4.npz` and
 `finenet_x8.npz` that are found; and `SHA256SUMS`, which the codec checks when it loads weights. To
 replace some of the files and keep the others, name the folder itself in --from first. Equal weights
-give equal bytes. Nothing is written unless all weights fit the networks and float16 and are below
-16 MiB together.
+give equal bytes. Nothing is written unless all weights fit the networks, and float16 if they are
+not exact, and are below 16 MiB together.
 
 Exit status: 0 done; 1 a file is missing or does not fit, said in one line.
 """
@@ -47,7 +47,7 @@ ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def bundle_weights(folders: Sequence[str | os.PathLike], variant: Variant, target: Path) -> int:
-    """Write the weights of a variant: exact networks as they are, others in float16.
+    """Write the weights of a variant: exact ones as they are, others in float16.
 
     Args:
         folders: Folders with a file `ROLE.npz` for each of `smapcomp.zoo.ROLES`. If several have
@@ -71,9 +71,11 @@ def bundle_weights(folders: Sequence[str | os.PathLike], variant: Variant, targe
     roles = [role for role in ROLES if role not in LOSSY_FINENETS]
     for role in (*roles, *lossy):
         path, arrays = _read(folders, role)
-        if not is_exact(arrays):
-            arrays = {key: _to_half(path, key, array) for key, array in arrays.items()}
-        files[f"{role}.npz"] = npz_bytes(arrays)
+        if is_exact(arrays):
+            files[f"{role}.npz"] = npz_bytes(arrays, compressed=True)
+        else:
+            halves = {key: _to_half(path, key, array) for key, array in arrays.items()}
+            files[f"{role}.npz"] = npz_bytes(halves)
     total = sum(map(len, files.values()))
     if total >= MAX_BYTES:
         sizes = ", ".join(f"{name} {len(data)}" for name, data in files.items())
@@ -92,18 +94,21 @@ def bundle_weights(folders: Sequence[str | os.PathLike], variant: Variant, targe
     return total
 
 
-def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
+def npz_bytes(arrays: dict[str, np.ndarray], compressed: bool = False) -> bytes:
     """Return a file like `numpy.savez`'s that does not depend on the time or the arrays' order.
 
     Args:
         arrays: Arrays by name.
+        compressed: Whether to compress them. Integers become a third shorter, floats hardly.
     """
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+    method = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
+    with zipfile.ZipFile(buffer, "w") as archive:
         for key in sorted(arrays):
             content = io.BytesIO()
             np.lib.format.write_array(content, np.ascontiguousarray(arrays[key]), version=(1, 0))
-            archive.writestr(zipfile.ZipInfo(f"{key}.npy", ZIP_EPOCH), content.getvalue())
+            entry = zipfile.ZipInfo(f"{key}.npy", ZIP_EPOCH)
+            archive.writestr(entry, content.getvalue(), compress_type=method)
     return buffer.getvalue()
 
 

@@ -17,6 +17,7 @@ from smapcomp.models.lossy_finenet import build_lossy_finenet
 from smapcomp.models.pspnet import build_pspnet
 from smapcomp.models.smapnet import build_smapnet
 from smapcomp.models.weights import save_weights
+from tests.helpers.exact_networks import random_network
 from tools.bundle_weights import bundle_weights, npz_bytes
 
 LITE = zoo.VARIANTS["lite"]
@@ -59,6 +60,18 @@ def test_the_codec_loads_the_bundled_weights_rounded_to_float16(trained, tmp_pat
     for line in (tmp_path / "bundle/SHA256SUMS").read_text().splitlines():
         digest, name = line.split("  ")
         assert hashlib.sha256((tmp_path / "bundle" / name).read_bytes()).hexdigest() == digest
+
+
+def test_exact_weights_are_bundled_as_they_are(trained, tmp_path):
+    stored = random_network("smapnet")[1]
+    np.savez(tmp_path / "smapnet.npz", **stored)
+    bundle_weights((*trained, tmp_path), LITE, tmp_path / "bundle")
+    networks = zoo.load_networks("lite", str(tmp_path / "bundle"))
+    assert networks.is_exact("smapnet")
+    for key, array in networks.arrays("smapnet").items():
+        np.testing.assert_array_equal(array, stored[key])
+        assert array.dtype == stored[key].dtype
+    assert not networks.is_exact("segmenter")
 
 
 def test_equal_weights_give_equal_bytes_whatever_the_order_and_time(trained, tmp_path):

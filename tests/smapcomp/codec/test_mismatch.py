@@ -12,7 +12,7 @@ import smapcomp
 from smapcomp import metrics, zoo
 from smapcomp.codec.bitstream.container import unpack
 from smapcomp.codec.decoder import StreamDecoder
-from smapcomp.errors import DigestMismatchError
+from smapcomp.errors import DigestMismatchError, SmapcompError
 from smapcomp.pictures.image_files import read_picture
 from tests.helpers.paths import DEMO_PHOTO, ROOT
 from tests.helpers.perturbed import PerturbedPredictor, bfloat16
@@ -25,11 +25,18 @@ SETTINGS = {
 }
 
 
-class InexactPredictor(PerturbedPredictor):
-    """Predictor of networks that are not exact, on a machine that rounds to bfloat16."""
+class UncheckedPredictor(PerturbedPredictor):
+    """Predictor that rounds to bfloat16 and does not notice it."""
 
     def __init__(self):
         super().__init__(zoo.cached_networks("lite"), bfloat16)
+
+    def _check_arithmetic(self, role: str) -> None:
+        pass
+
+
+class InexactPredictor(UncheckedPredictor):
+    """Predictor of networks that are not exact, on a machine that rounds to bfloat16."""
 
     def is_exact(self, finenet: str) -> bool:
         return False
@@ -46,9 +53,10 @@ def decoded(data: bytes, predictor) -> np.ndarray:
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_exact_networks_that_compute_something_else_are_an_error(streams, name):
-    predictor = PerturbedPredictor(zoo.cached_networks("lite"), bfloat16)
     with pytest.raises(DigestMismatchError, match="a defect of this decoder or of the stream"):
-        decoded(streams[name], predictor)
+        decoded(streams[name], UncheckedPredictor())
+    with pytest.raises(SmapcompError, match="tensorflow does not compute segmenter exactly"):
+        decoded(streams[name], PerturbedPredictor(zoo.cached_networks("lite"), bfloat16))
 
 
 @pytest.mark.parametrize("name", ["default", "papers"])

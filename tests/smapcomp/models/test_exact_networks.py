@@ -59,7 +59,15 @@ DIGESTS = {
     "segmenter": "ee5bc1f8586e19e1",
     "smapnet": "ed031f9f2f1ef1c4",
 }
-"""Digests of docs/exact.md."""
+"""Digests of random networks, as in docs/exact.md."""
+
+BUNDLED_DIGESTS = {
+    "finenet": "3fd035127e64554c",
+    "finenet_x1": "2ba9b719f6854a0f",
+    "segmenter": "e57bd2f26a8f8889",
+    "smapnet": "9150d00aff803665",
+}
+"""Digests of the bundled networks. They change only with the weights."""
 
 
 def digests_of_process(engine: str, folder: Path | None, **environment: str) -> dict[str, str]:
@@ -161,7 +169,7 @@ def test_a_prediction_is_that_of_the_reference_from_the_compact_image_on(scale, 
     role, quality = ("finenet_x1", 83) if scale == 1 else ("finenet", None)
     predictor = KerasPredictor(load_networks("lite", str(folder)))
     compact = Compact(image, scale, quality)
-    labels, values = predictor.predict_window(compact, "mapped", None, exact=True)
+    labels, values = predictor.predict_window(compact, "mapped", None, unrounded=True)
 
     stored = {role: random_network(role)[1] for role in ROLES}
     upsampled = exact_reference.upsample(image, scale)
@@ -208,22 +216,12 @@ def test_jax_gives_the_digests_of_the_reference(folder):
 
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_onnx_runtime_gives_the_digests_of_the_reference(threads, folder):
-    require_exact_bundle()
     assert digests_of_process("onnx", folder, OMP_NUM_THREADS=threads) == DIGESTS
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_the_bundled_networks_compute_what_the_reference_does(role):
-    require_exact_bundle()
+def test_the_bundled_networks_give_their_digests():
     networks = cached_networks("lite")
-    example = Example(40, 48)
-    wanted = example.reference(role, networks.arrays(role))
-    np.testing.assert_array_equal(run(networks.model(role), example, role), wanted)
-
-
-def require_exact_bundle() -> None:
-    """Skip a test until the bundled weights, and with them the graphs, are exact."""
-    networks = cached_networks("lite")
-    float_roles = [role for role in ROLES if not networks.is_exact(role)]
-    if float_roles:
-        pytest.skip(f"bundled weights are not exact yet: {', '.join(float_roles)}")
+    example = Example(*SIZE)
+    found = {role: digest(example.reference(role, networks.arrays(role))) for role in ROLES}
+    assert found == BUNDLED_DIGESTS
+    assert engine_digests("onnx", networks) == BUNDLED_DIGESTS
