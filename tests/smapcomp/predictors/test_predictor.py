@@ -44,7 +44,12 @@ def predictor(variant: str, channels: int | None = None) -> KerasPredictor:
         "segmenter": segmenter_by_hue(kind.label_stride),
         "smapnet": identity_smapnet(kind.representation, channels),
     }
-    networks = SimpleNamespace(variant=kind, model=models.__getitem__, is_exact=lambda role: False, exact_weights=lambda role: None)
+    networks = SimpleNamespace(
+        variant=kind,
+        model=models.__getitem__,
+        is_exact=lambda role: False,
+        exact_weights=lambda role: None,
+    )
     return KerasPredictor(networks)
 
 
