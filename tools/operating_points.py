@@ -61,7 +61,7 @@ RESIDUAL_QUALITIES = (15, 30, 45, 60, 75, 90)
 SCALE_1_RESIDUALS = ((20, 40), (40, 60), (60, 80))
 """Compact and residual qualities at scale 1, where a residual is expected not to pay."""
 
-TOP_PSNR = 50.0
+TOP_PSNR = 50.1
 """Highest mean PSNR of an operating point, in dB. Above it, bits are spent on what 8-bit YCbCr has
 lost."""
 
