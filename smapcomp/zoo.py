@@ -261,7 +261,10 @@ class Networks:
 
         Raises:
             SmapcompError: The weights are missing, damaged, or of another architecture.
+            ValueError: The role is unknown.
         """
+        if role not in ROLES:
+            raise ValueError(f"role {role!r} is unknown; allowed: {', '.join(ROLES)}")
         if role not in self._models:
             from smapcomp.models.precision import with_precision
             from smapcomp.models.weights import assign_weights
@@ -303,11 +306,9 @@ class Networks:
 
             channels = smapnet_channels(self.arrays(role))
             return build_smapnet(smapnet_representation(channels), channels, exact=exact)
-        if role in LOSSY_FINENETS:
-            from smapcomp.models.lossy_finenet import build_lossy_finenet
+        from smapcomp.models.lossy_finenet import build_lossy_finenet
 
-            return build_lossy_finenet(SCALES[LOSSY_FINENETS.index(role)], exact=exact)
-        raise ValueError(f"role {role!r} is unknown; allowed: {', '.join(ROLES)}")
+        return build_lossy_finenet(SCALES[LOSSY_FINENETS.index(role)], exact=exact)
 
 
 def _read_weights(path: Path) -> dict[str, np.ndarray]:

@@ -8,12 +8,15 @@ The flags are those of `experiments.train`. Exit status: 0 if the configuration 
 from absl import app
 
 from experiments import train
+from experiments.config_flag import config_of
 from smapcomp.training.config import TrainingConfig
 
 
 def main(_) -> None:
-    config = TrainingConfig.from_dict(train.CONFIG.value.to_dict())
-    print(f"{config.model.stage} {config.model.variant}: {config.run.steps} steps")
+    config = TrainingConfig.from_dict(config_of(train.CONFIG).to_dict())
+    run = config.run
+    length = f"{run.epochs:g} epochs" if run.epochs else f"{run.steps} steps"
+    print(f"{config.model.stage} {config.model.variant}: {length}")
 
 
 if __name__ == "__main__":

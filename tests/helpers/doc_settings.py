@@ -10,6 +10,8 @@ EXCUSED = {
     r"--runner=DataflowRunner": "needs Google Cloud",
     r"--source=tfds:": "downloads some GB; tests/data/test_sources.py replaces the download",
     r"evaluation\.figures ": "needs pictures of Kodak's size; see tests/evaluation/test_figures.py",
+    r"tools\.import_(vgg|pspnet) ": "needs public weights; see tests/tools/test_import_*.py",
+    r"exact_digests ENGINE": "tests/smapcomp/models/test_exact_networks.py runs each engine",
     r"STAGE_VARIANT": "synopsis of the commands below it",
     r"^(encoder +decoder|x( ──|, s0|\^)|the decoder's steps|r = x - x'|stream = )": "a diagram",
     r"^(network +training|(compnet|segmenter) +fixed|smapnet +trained) ": "output of a job",
@@ -84,7 +86,6 @@ TINY = {
     r"python -m tools\.(bundle_weights|gather_weights|import_efficientnet|training_curves) ": "",
     r"python -m tools\.quantise ": "--pictures=1",
     r"python -m tools\.training_cost ": "",
-    r"python -m tools\.import_vgg ": "",
     r"python -m tools\.data_benchmark ": "--seconds=5 --rounds=1 --batch_size=2 --size=64 "
     "--steps=1",
     r"python -m tools\.load_test ": "--requests=12 --sizes=64x48",

@@ -77,13 +77,14 @@ def test_networks_run_once_where_only_the_residual_changes(monkeypatch):
     assert len(calls) == 1
 
 
-def test_bytes_of_a_picture_without_residual_take_the_networks_once(monkeypatch):
+def test_bytes_of_a_picture_without_residual_take_the_networks_twice_at_most(monkeypatch):
     predictor = load_predictor("lite", None)
     calls = []
     predict = predictor.predict
     monkeypatch.setattr(predictor, "predict", lambda *a, **k: calls.append(1) or predict(*a, **k))
     smapcomp.compress(IMAGE, target_bytes=9000, compact_scale=1, residual_coder="none", **QUICK)
-    assert len(calls) == 1
+    # Twice if the strengths, which only the networks tell, take the last bytes.
+    assert len(calls) <= 2
 
 
 class _Curve:

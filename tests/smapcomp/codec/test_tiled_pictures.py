@@ -61,7 +61,11 @@ def test_networks_see_no_more_than_a_tile(settings, monkeypatch):
 
 @pytest.mark.parametrize("settings", [SETTINGS["default"], SETTINGS["papers"]])
 def test_no_step_shows_where_tiles_meet(settings):
-    """The tiled prediction differs from the whole one, but not in steps along the joints."""
+    """The tiled prediction differs from the whole one, but not in steps along the joints.
+
+    Exact networks round their activations, so what a window does not see changes values by a step
+    or nothing: about a quarter of a grey level along a column, where float networks have 0.17.
+    """
     predictor = codec.load_predictor("lite")
     image = PHOTO[:304, :504]
     decoder = StreamDecoder(predictor, unpack(smapcomp.compress(image, **settings)))
@@ -72,8 +76,8 @@ def test_no_step_shows_where_tiles_meet(settings):
     _, tiled = predictor.predict(compact, "mapped", tiling=tiling)
     steps = np.abs(np.diff(tiled.astype(float) - whole, axis=1)).mean((0, 2))
     joints = np.concatenate([np.arange(start, start + 128) for start in (128, 256)])
-    assert steps[joints].max() < 0.05 * np.abs(np.diff(whole.astype(float), axis=1)).mean()
-    assert steps[joints].max() < 0.05 * np.abs(image - whole.astype(float)).mean()
+    assert steps[joints].max() < 0.08 * np.abs(np.diff(whole.astype(float), axis=1)).mean()
+    assert steps[joints].max() < 0.08 * np.abs(image - whole.astype(float)).mean()
 
 
 def test_pictures_of_two_megapixels_are_cut():

@@ -170,6 +170,8 @@ def test_stage3_uses_the_label_map_that_the_decoder_finds(representation, channe
     }
     networks = SimpleNamespace(
         model=models.__getitem__,
+        is_exact=lambda role: False,
+        exact_weights=lambda role: None,
         variant=dataclasses.replace(
             VARIANTS["lite"], representation=representation, label_stride=stride
         ),
