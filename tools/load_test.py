@@ -128,9 +128,7 @@ def measure(
                 local.predictor = connect(options)
                 predictors.append(local.predictor)
                 began = time.perf_counter()
-            labels, values = local.predictor.predict_window(
-                compact, "mapped", None, unrounded=False
-            )
+            labels, values = local.predictor.predict_window(compact, "mapped", None, False)
         except ServerError as error:
             with lock:
                 errors.append(str(error))

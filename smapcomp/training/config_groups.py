@@ -327,8 +327,7 @@ class RunConfig:
             )
         if not (self.steps or self.epochs or self.seconds):
             raise ConfigError("config.run.steps, .epochs and .seconds are all 0; set one")
-        decay = self.average_decay
-        require(0 <= decay < 1, "run.average_decay", decay, "in [0, 1)")
+        require(0 <= self.average_decay < 1, "run.average_decay", self.average_decay, "in [0, 1)")
 
     @property
     def span(self) -> int:
