@@ -39,7 +39,7 @@ def save_weights(
         for key, variable in named_variables(model).items()
         if leave_out is None or not key.startswith(leave_out)
     }
-    if any(key.endswith("/input_grid") for key in arrays):
+    if is_exact(arrays):
         arrays = exact_weights.to_stored(arrays)
     else:
         arrays = {key: array.astype(dtype) for key, array in arrays.items()}
