@@ -1,5 +1,8 @@
 """Facts of the lite networks' architecture that are known without Keras."""
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 LABEL_STRIDE = 8
 """Side in pixels of the blocks of which the FineNets read one label each."""
 
@@ -24,6 +27,61 @@ classification. The Lite variant has no squeeze-and-excitation."""
 LITE0_SHIFTED_STAGE = 3
 """Number of the stage whose first depthwise convolution reads half a cell further up and left, so
 that features lie in the middle of their blocks."""
+
+
+class Lite0Block(NamedTuple):
+    """An inverted residual block of EfficientNet-Lite0.
+
+    Attributes:
+        name: Beginning of its layers' names.
+        kernel: Side of the window of the depthwise convolution.
+        stride: Its step.
+        dilation: Distance of its window's positions.
+        expansion: Factor of the channels between expansion and projection.
+        filters: Output channels.
+        shifted: Whether the depthwise convolution is that of `LITE0_SHIFTED_STAGE`.
+    """
+
+    name: str
+    kernel: int
+    stride: int
+    dilation: int
+    expansion: int
+    filters: int
+    shifted: bool
+
+
+def lite0_stages(output_stride: int) -> Iterator[list[Lite0Block]]:
+    """Yield the blocks of each stage of EfficientNet-Lite0.
+
+    Where a stage's stride would make features coarser than the output stride, the stage has stride
+    1, and its later convolutions are dilated instead.
+
+    Args:
+        output_stride: Largest side in pixels of the block that one feature stands for.
+    """
+    total_stride, dilation = 2, 1  # The stem has stride 2.
+    for number, (repeats, kernel, stride, expansion, filters) in enumerate(LITE0_STAGES, start=1):
+        dropped = stride if total_stride * stride > output_stride else 1
+        stride //= dropped
+        total_stride *= stride
+        blocks = []
+        for index in range(repeats):
+            first = index == 0
+            blocks.append(
+                Lite0Block(
+                    f"stage{number}_block{index + 1}",
+                    kernel,
+                    stride if first else 1,
+                    dilation if first else dilation * dropped,
+                    expansion,
+                    filters,
+                    first and number == LITE0_SHIFTED_STAGE,
+                )
+            )
+        dilation *= dropped
+        yield blocks
+
 
 SMAPNET_BLOCKS = 9
 """Passes of SMapNet through its shared convolutions."""

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import keras
 from keras import layers
 
-from smapcomp.models.architecture import LITE0_SHIFTED_STAGE, LITE0_STAGES
+from smapcomp.models.architecture import Lite0Block, lite0_stages
 
 Tensor: TypeAlias = keras.KerasTensor
 
@@ -38,17 +38,9 @@ def _lite0_norm(x: Tensor, name: str, activate: bool = True) -> Tensor:
     return layers.ReLU(max_value=6.0, name=f"{name}_relu6")(x) if activate else x
 
 
-def _lite0_block(
-    x: Tensor,
-    name: str,
-    kernel: int,
-    stride: int,
-    dilation: int,
-    expansion: int,
-    filters: int,
-    shift: bool,
-) -> Tensor:
+def _lite0_block(x: Tensor, block: Lite0Block, shift: bool) -> Tensor:
     """Build an inverted residual block: 1x1 expansion, depthwise, 1x1 projection, sum."""
+    name, kernel, stride, dilation, expansion, filters, _ = block
     inputs = x
     channels = x.shape[-1]
     if expansion != 1:
@@ -98,18 +90,10 @@ def efficientnet_lite0(image: Tensor, output_stride: int = 8, centred: bool = Tr
     x = layers.Rescaling(127.5 / 128.0, 0.5 / 128.0, name="normalise")(image)
     x = layers.Conv2D(LITE0_STEM_FILTERS, 3, 2, "same", use_bias=False, name="stem")(x)
     x = _lite0_norm(x, "stem")
-    total_stride, dilation, outputs = 2, 1, []
-    for number, (repeats, kernel, stride, expansion, filters) in enumerate(LITE0_STAGES, start=1):
-        dropped = stride if total_stride * stride > output_stride else 1
-        stride //= dropped
-        for block in range(repeats):
-            shift = centred and number == LITE0_SHIFTED_STAGE and block == 0
-            name = f"stage{number}_block{block + 1}"
-            x = _lite0_block(x, name, kernel, stride, dilation, expansion, filters, shift)
-            total_stride *= stride
-            if block == 0:
-                stride = 1
-                dilation *= dropped
+    outputs = []
+    for blocks in lite0_stages(output_stride):
+        for block in blocks:
+            x = _lite0_block(x, block, shift=centred and block.shifted)
         outputs.append(x)
     return outputs
 

@@ -17,13 +17,12 @@ import numpy as np
 from smapcomp.models.architecture import (
     GREY_SCALE,
     LABEL_STRIDE,
-    LITE0_SHIFTED_STAGE,
-    LITE0_STAGES,
     OUTPUT_STRIDE,
     PYRAMID_BINS,
     SEGMENTER_OFFSET,
     SIGNAL_EXPONENT,
     SMAPNET_BLOCKS,
+    lite0_stages,
 )
 from smapcomp.models.exact_arithmetic import (
     Map,
@@ -233,29 +232,15 @@ def _numbered(stored: Arrays, name: str, first: int = 0) -> Iterator[str]:
 
 
 def _backbone(stored: Arrays, x: Map) -> Map:
-    """Return the features of EfficientNet-Lite0, `[height/8, width/8, 192]`.
-
-    Where a stage's stride would make features coarser than that, its later convolutions are dilated
-    instead.
-    """
+    """Return the features of EfficientNet-Lite0, `[height/8, width/8, 192]`."""
     x = relu6(conv(stored, "stem", x, stride=2))
-    total_stride, dilation = 2, 1
-    for number, (repeats, kernel, stride, _, _) in enumerate(LITE0_STAGES, start=1):
-        dropped = stride if total_stride * stride > OUTPUT_STRIDE else 1
-        stride //= dropped
-        for block in range(repeats):
-            name, inputs = f"stage{number}_block{block + 1}", x
-            if f"{name}_expand/kernel" in stored:
-                x = relu6(conv(stored, f"{name}_expand", x))
-            pads = None
-            if number == LITE0_SHIFTED_STAGE and block == 0:
-                pads = (kernel // 2, kernel // 2 - 1)
-            x = relu6(conv(stored, f"{name}_depthwise", x, stride, dilation, pads))
-            x = conv(stored, f"{name}_project", x)
-            if stride == 1 and x.values.shape == inputs.values.shape:
-                x = add(x, inputs)
-            total_stride *= stride
-            if block == 0:
-                stride = 1
-                dilation *= dropped
+    for block in itertools.chain.from_iterable(lite0_stages(OUTPUT_STRIDE)):
+        inputs = x
+        if block.expansion != 1:
+            x = relu6(conv(stored, f"{block.name}_expand", x))
+        pads = (block.kernel // 2, block.kernel // 2 - 1) if block.shifted else None
+        x = conv(stored, f"{block.name}_depthwise", x, block.stride, block.dilation, pads)
+        x = conv(stored, f"{block.name}_project", relu6(x))
+        if block.stride == 1 and x.values.shape == inputs.values.shape:
+            x = add(x, inputs)
     return x

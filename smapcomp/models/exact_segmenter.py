@@ -8,6 +8,7 @@ single one of 448 channels leaves its inputs 7 bits only.
 """
 
 import functools
+import itertools
 from typing import TypeAlias
 
 import keras
@@ -15,11 +16,11 @@ from keras import layers
 
 from smapcomp.design import NUM_CLASSES
 from smapcomp.models.architecture import (
-    LITE0_SHIFTED_STAGE,
-    LITE0_STAGES,
     OUTPUT_STRIDE,
     PYRAMID_BINS,
     SEGMENTER_OFFSET,
+    Lite0Block,
+    lite0_stages,
 )
 from smapcomp.models.backbones import LITE0_STEM_FILTERS
 from smapcomp.models.exact_layers import ExactConv2D, ExactRounding, ExactSignal
@@ -84,40 +85,22 @@ def _pyramid(x: Tensor) -> list[Tensor]:
 def _backbone(x: Tensor) -> Tensor:
     """Return the features of EfficientNet-Lite0 as `backbones.efficientnet_lite0` has them."""
     x = _conv(LITE0_STEM_FILTERS, 3, 2, name="stem")(x)
-    total_stride, dilation, after_relu = 2, 1, True
-    for number, (repeats, kernel, stride, expansion, filters) in enumerate(LITE0_STAGES, start=1):
-        dropped = stride if total_stride * stride > OUTPUT_STRIDE else 1
-        stride //= dropped
-        for block in range(repeats):
-            shift = number == LITE0_SHIFTED_STAGE and block == 0
-            name = f"stage{number}_block{block + 1}"
-            x = _block(x, name, kernel, stride, dilation, expansion, filters, shift, after_relu)
-            total_stride *= stride
-            after_relu = False
-            if block == 0:
-                stride = 1
-                dilation *= dropped
+    after_relu = True
+    for block in itertools.chain.from_iterable(lite0_stages(OUTPUT_STRIDE)):
+        x = _block(x, block, after_relu)
+        after_relu = False
     return x
 
 
-def _block(
-    x: Tensor,
-    name: str,
-    kernel: int,
-    stride: int,
-    dilation: int,
-    expansion: int,
-    filters: int,
-    shift: bool,
-    after_relu: bool,
-) -> Tensor:
+def _block(x: Tensor, block: Lite0Block, after_relu: bool) -> Tensor:
     """Build an inverted residual block; `after_relu` says whether its input needs ReLU6 first."""
+    name, kernel, stride, dilation, expansion, filters, shifted = block
     inputs, channels = x, x.shape[-1]
     if expansion != 1:
         x = _conv(channels * expansion, 1, name=f"{name}_expand")(x)
         after_relu = True
     padding = "same"
-    if shift:
+    if shifted:
         x = layers.ZeroPadding2D(((kernel // 2, kernel // 2 - 1),) * 2, name=f"{name}_pad")(x)
         padding = "valid"
     depthwise = _relu6_conv if after_relu else _conv
