@@ -283,32 +283,51 @@ class Networks:
         return self._models[role]
 
     def _build(self, role: str) -> "keras.Model":
-        exact = self.is_exact(role)
-        # Imported here since each of these modules loads Keras.
-        if role == "compnet":
-            from smapcomp.models.compnet import build_compnet
+        channels = smapnet_channels(self.arrays(role)) if role == "smapnet" else None
+        return build_network(self.variant, role, self.is_exact(role), channels)
 
-            return build_compnet(self.variant.name)
-        if role == "finenet":
-            from smapcomp.models.finenet import build_finenet
 
-            return build_finenet(self.variant.name, exact=exact)
-        if role == "segmenter" and exact:
-            from smapcomp.models.exact_segmenter import build_exact_segmenter
+def build_network(
+    variant: Variant, role: str, exact: bool = False, channels: int | None = None
+) -> "keras.Model":
+    """Return a network with random weights. This loads Keras.
 
-            return build_exact_segmenter()
-        if role == "segmenter":
-            from smapcomp.models.pspnet import build_pspnet
+    Args:
+        variant: Variant of the network.
+        role: One of `ROLES`.
+        exact: Whether it is exact; CompNet and the networks of "paper" cannot be.
+        channels: Channels of an SMapNet, which tell its representation; `None` for the variant's.
 
-            return build_pspnet(self.variant.backbone)
-        if role == "smapnet":
-            from smapcomp.models.smapnet import build_smapnet
+    Raises:
+        ValueError: The network has no exact form.
+    """
+    # Imported here since each of these modules loads Keras.
+    if role == "compnet":
+        from smapcomp.models.compnet import build_compnet
 
-            channels = smapnet_channels(self.arrays(role))
-            return build_smapnet(smapnet_representation(channels), channels, exact=exact)
-        from smapcomp.models.lossy_finenet import build_lossy_finenet
+        if exact:
+            raise ValueError("compnet has no exact form")
+        return build_compnet(variant.name)
+    if role == "finenet":
+        from smapcomp.models.finenet import build_finenet
 
-        return build_lossy_finenet(SCALES[LOSSY_FINENETS.index(role)], exact=exact)
+        return build_finenet(variant.name, exact=exact)
+    if role == "segmenter" and exact:
+        from smapcomp.models.exact_segmenter import build_exact_segmenter
+
+        return build_exact_segmenter()
+    if role == "segmenter":
+        from smapcomp.models.pspnet import build_pspnet
+
+        return build_pspnet(variant.backbone)
+    if role == "smapnet":
+        from smapcomp.models.smapnet import build_smapnet
+
+        kind = smapnet_representation(channels) if channels else variant.representation
+        return build_smapnet(kind, channels, exact=exact)
+    from smapcomp.models.lossy_finenet import build_lossy_finenet
+
+    return build_lossy_finenet(SCALES[LOSSY_FINENETS.index(role)], exact=exact)
 
 
 def _read_weights(path: Path) -> dict[str, np.ndarray]:

@@ -19,7 +19,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import app, flags
@@ -28,10 +27,14 @@ from smapcomp.design import COMPNET_SCALE
 from smapcomp.errors import SmapcompError
 from smapcomp.jobs.exits import errors_in_one_line, refuse_arguments
 from smapcomp.keras_startup import import_keras
-from smapcomp.zoo import LOSSY_FINENETS, ROLES, Networks, load_networks, lossy_finenet_role
-
-if TYPE_CHECKING:
-    import keras
+from smapcomp.zoo import (
+    ROLES,
+    VARIANTS,
+    Networks,
+    build_network,
+    load_networks,
+    lossy_finenet_role,
+)
 
 FLAGS = flags.FLAGS
 
@@ -82,30 +85,8 @@ def quantise_network(
     from smapcomp.training.calibration import calibrate
     from smapcomp.training.folding import folded
 
-    return calibrate(build_exact(role), folded(role, weights), inputs)
-
-
-def build_exact(role: str) -> keras.Model:
-    """Return the exact network of a role, with random weights.
-
-    Raises:
-        ValueError: It has no exact form.
-    """
-    from smapcomp.design import SCALES
-    from smapcomp.models.exact_segmenter import build_exact_segmenter
-    from smapcomp.models.finenet import build_finenet
-    from smapcomp.models.lossy_finenet import build_lossy_finenet
-    from smapcomp.models.smapnet import build_smapnet
-
-    if role in LOSSY_FINENETS:
-        return build_lossy_finenet(SCALES[LOSSY_FINENETS.index(role)], exact=True)
-    if role == "finenet":
-        return build_finenet("lite", exact=True)
-    if role == "segmenter":
-        return build_exact_segmenter()
-    if role == "smapnet":
-        return build_smapnet("classes", exact=True)
-    raise ValueError(f"{role} has no exact form")
+    network = build_network(VARIANTS["lite"], role, exact=True)
+    return calibrate(network, folded(role, weights), inputs)
 
 
 def read_batches(coded: Sequence[str], pictures: int) -> Batches:

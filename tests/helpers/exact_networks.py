@@ -20,8 +20,8 @@ from smapcomp.models.exact_weights import (
     largest_sums,
 )
 from smapcomp.models.weights import assign_weights
+from smapcomp.zoo import VARIANTS, build_network
 from tests.helpers.exact_examples import OUTPUT_EXPONENT
-from tools.quantise import build_exact
 
 OUTPUT_GRID = np.array([OUTPUT_EXPONENT, -OUTPUT_LIMIT, OUTPUT_LIMIT], np.int32)
 
@@ -83,7 +83,7 @@ def random_convolution(layer: ExactConv2D, rng: np.random.Generator) -> dict[str
 @functools.cache
 def random_network(role: str) -> tuple[keras.Model, dict[str, np.ndarray]]:
     """Return the exact network of a role with random weights, and these as a file has them."""
-    model = build_exact(role)
+    model = build_network(VARIANTS["lite"], role, exact=True)
     stored = random_exact_weights(model, seed=len(role))
     assign_weights(model, stored)
     return model, stored

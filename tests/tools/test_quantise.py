@@ -130,4 +130,4 @@ def test_a_network_without_pictures_of_its_scale_is_refused(run, trained, tmp_pa
 
 def test_compnet_has_no_exact_form():
     with pytest.raises(ValueError, match="compnet has no exact form"):
-        quantise.build_exact("compnet")
+        zoo.build_network(zoo.VARIANTS["lite"], "compnet", exact=True)

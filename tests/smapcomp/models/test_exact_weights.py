@@ -8,9 +8,8 @@ import pytest
 from smapcomp.errors import SmapcompError
 from smapcomp.models.exact_weights import check_bounds, is_exact, to_float, to_stored
 from smapcomp.models.weights import assign_variables, save_weights
-from smapcomp.zoo import load_networks
+from smapcomp.zoo import VARIANTS, build_network, load_networks
 from tests.helpers.exact_networks import random_exact_weights, random_network
-from tools.quantise import build_exact
 
 
 @pytest.fixture
@@ -32,7 +31,7 @@ def test_integers_and_floats_are_converted_without_loss(role):
 
 
 def test_a_saved_network_has_the_weights_that_it_computes_with(tmp_path):
-    model = build_exact("smapnet")
+    model = build_network(VARIANTS["lite"], "smapnet", exact=True)
     stored = random_exact_weights(model, seed=8)
     floats = to_float(stored)
     # Off their grids, as in training.
